@@ -1,0 +1,86 @@
+"""What a model is to the rest of memagent: something that is asked, and is heard as it answers.
+
+A new kind of model is one file with a class that has `ask`, and one line in `registry.py`. Knows nothing of agents, tools'
+code or storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from memagent.messages import Message, ToolCall
+
+Schema = Mapping[str, Any]
+"""A tool as the model sees it: {"name", "description", "parameters": JSON Schema of an object}."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything the model is to see, in this order: tools and messages. `force` names the tool that must be called."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Schema] = ()
+    force: str | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens, as the provider counted them."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something heard while the model still writes: of its text or thoughts, or of the arguments of call `index`."""
+
+    kind: Literal["text", "thought", "arguments"]
+    text: str
+    index: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The model can't be asked for `seconds` more; the asking goes on by itself afterwards."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """The stream broke; all pieces since the beginning are void, and the same is asked again."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The whole answer; always the last thing heard. `calls` carry their arguments as the model wrote them."""
+
+    text: str = ""
+    thoughts: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    finish: str = "stop"
+    usage: Usage | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+Heard = Piece | Pause | Restarted | Answer
+
+
+class LLM(Protocol):
+    """A model that can be asked. `window` is its context window in tokens."""
+
+    model: str
+    window: int
+
+    def ask(self, request: Request) -> Iterator[Heard]:
+        """Ask, and hear pieces as they come; the last item is an `Answer`. Raises `LLMError` when that can't be had."""
+        ...

@@ -1,0 +1,116 @@
+"""What is said and done in a conversation, and how the world is packaged into JSON that the model can read.
+
+A `Message` is one row of the append-only log. `content` is what the model sees; `said` is what a person said or read, and
+is what recall memory searches. Knows nothing of storage, of models or of how tokens are counted exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"]
+
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that the model asks for. `arguments` is a JSON object as text, valid by the time it is stored."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored."""
+
+    role: Role
+    kind: Kind
+    content: str
+    created: datetime
+    said: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
+    name: str | None = None
+    seq: int = 0
+    turn: int = 0
+
+    @cached_property
+    def tokens(self) -> int:
+        """About how many tokens this message fills, by a local estimate."""
+        return 4 + estimate(self.content) + sum(8 + estimate(c.name) + estimate(c.arguments) for c in self.calls)
+
+
+def estimate(text: str) -> int:
+    """About how many tokens a text is: a quarter of its ASCII characters, four fifths of the others."""
+    if text.isascii():
+        return (len(text) + 3) // 4
+    wide = sum(1 for char in text if ord(char) > 127)
+    return (len(text) - wide + 3) // 4 + (wide * 4 + 4) // 5
+
+
+def storable(text: str) -> str:
+    """The same text without what databases refuse or treat differently: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _LONE_SURROGATES.sub("\ufffd", text.replace("\0", "\ufffd"))
+
+
+def stamp(moment: datetime) -> str:
+    """A time as the model reads it: local, with weekday and offset."""
+    return moment.strftime("%a %Y-%m-%d %H:%M:%S %z")
+
+
+def _packed(**fields: Any) -> str:
+    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+
+
+def user_message(text: str, now: datetime, location: str = "") -> Message:
+    """What the user wrote, with local time and, when set, the place."""
+    text = storable(text)
+    content = _packed(type="user_message", message=text, time=stamp(now), location=location or None)
+    return Message("user", "user", content, now, said=text)
+
+
+def login(now: datetime, last_login: datetime | None, location: str = "") -> Message:
+    """The user has opened the chat."""
+    last = stamp(last_login) if last_login else "never (first login)"
+    content = _packed(type="login", last_login=last, time=stamp(now), location=location or None)
+    return Message("user", "login", content, now)
+
+
+def heartbeat(reason: str, now: datetime) -> Message:
+    """The agent may go on without the user, and why."""
+    return Message("user", "heartbeat", _packed(type="heartbeat", reason=reason, time=stamp(now)), now)
+
+
+def alert(text: str, now: datetime) -> Message:
+    """Something the agent must know, such as a context window that fills up."""
+    return Message("user", "alert", _packed(type="system_alert", message=text, time=stamp(now)), now)
+
+
+def result(call: ToolCall, ok: bool, text: str, now: datetime) -> Message:
+    """What a function returned, or why it failed."""
+    content = _packed(status="OK" if ok else "Failed", message=storable(text), time=stamp(now))
+    return Message("tool", "result", content, now, call_id=call.id, name=call.name)
+
+
+def summary(text: str, hidden: int, start: int, now: datetime) -> Message:
+    """The agent's own summary of what is no longer in its window. `start` is the first message still there."""
+    content = _packed(
+        type="summary", hidden_messages=hidden, message=storable(text), first_visible=start, time=stamp(now)
+    )
+    return Message("user", "summary", content, now)
+
+
+def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime) -> Message:
+    """What the model answered: its thoughts (or plain reply), and the functions that it calls."""
+    return Message("assistant", "answer", storable(thoughts), now, said=storable(said), calls=calls)

@@ -1,0 +1,162 @@
+"""What a tool is: a function the model may call, with its schema, its rules and where it was written.
+
+`AgentFacade` is everything that a function can reach of the agent that calls it. Knows nothing of the loop, of models or of
+storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+AfterCut = Literal["retry", "ask"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a tool may be used. What a preset says wins over what the function's own decorator says.
+
+    approval      a person must say yes to each call
+    ends_turn     the agent rests after it (no `request_heartbeat` argument)
+    first         it must be the first call of a turn
+    time_limit    seconds until its result is a time-out
+    result_limit  characters of its result that the model sees
+    inside        it touches nothing but the agent's own memory, so it is safe to run again after a crash
+    after_cut     what to do with a call of which nobody knows whether it happened: `retry` it with the same
+                  idempotency key, or `ask` the person
+    """
+
+    approval: bool = False
+    ends_turn: bool = False
+    first: bool = False
+    time_limit: float = 60.0
+    result_limit: int = 6000
+    inside: bool = False
+    after_cut: AfterCut = "ask"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call. `schema` is sent as it is; `where` is "file:line" for error messages."""
+
+    name: str
+    function: Callable[..., Any]
+    schema: Mapping[str, Any]
+    rules: Rules
+    where: str
+    takes_agent: bool
+
+    def ruled(self, changes: Mapping[str, Any]) -> Tool:
+        """The same tool under changed rules."""
+        return replace(self, rules=replace(self.rules, **changes))
+
+
+def tool(
+    *,
+    approval: bool = False,
+    ends_turn: bool = False,
+    first: bool = False,
+    time_limit: float = 60.0,
+    result_limit: int = 6000,
+    after_cut: AfterCut = "ask",
+) -> Callable[[F], F]:
+    """Give a function of your own set its rules: `@tool(approval=True)`. Without it, the defaults of `Rules` hold."""
+    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut)
+    return attach(rules)
+
+
+def attach(rules: Rules) -> Callable[[F], F]:
+    """Mark a function with its rules."""
+
+    def mark(function: F) -> F:
+        function.__memagent_rules__ = rules  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call went. `text` is what the model reads; `heartbeat` is what it asked for in its arguments."""
+
+    ok: bool
+    text: str
+    heartbeat: bool = False
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One result of a search in memory: the text, who said it or where it is from, and when it was written."""
+
+    text: str
+    when: datetime
+    source: str
+    id: int
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of results, and how many there are in all."""
+
+    results: Sequence[Found]
+    total: int
+    page: int
+    size: int
+
+
+class CoreFacade(Protocol):
+    """Core memory as a function sees it: named blocks of text. Every edit can raise `ToolError`."""
+
+    def labels(self) -> Sequence[str]: ...
+    def read(self, label: str) -> str: ...
+    def append(self, label: str, text: str) -> str: ...
+    def replace(self, label: str, old: str, new: str) -> str: ...
+
+
+class RecallFacade(Protocol):
+    """The conversation so far, searchable; pages count from 0."""
+
+    def search(self, query: str, page: int = 0) -> Page: ...
+    def search_dates(self, start: date | None, end: date | None, page: int = 0) -> Page: ...
+
+
+class ArchivalFacade(Protocol):
+    """Long-term notes; pages count from 0."""
+
+    def insert(self, text: str, tags: Sequence[str] = ()) -> int: ...
+    def search(self, query: str, page: int = 0) -> Page: ...
+
+
+class AgentFacade(Protocol):
+    """All that a function may reach of its agent, as its first parameter `self` or `agent`.
+
+    Edits of memory are held back until the function returns, and are stored together with its result, or not at all.
+    `files` is a directory of the agent's own. `idempotency_key` is the same again when a cut call is run a second time.
+    """
+
+    name: str
+    now: datetime
+    files: Path
+    idempotency_key: str
+    allowed_hosts: Sequence[str]
+    core: CoreFacade
+    recall: RecallFacade
+    archival: ArchivalFacade
+
+    def say(self, text: str) -> None:
+        """Speak to the user."""
+        ...
+
+    def pause_heartbeats(self, minutes: int) -> None:
+        """Send no timed heartbeats for a while."""
+        ...
+
+    def ask_model(self, text: str) -> str:
+        """Ask the agent's model something aside, without any memory or tools."""
+        ...

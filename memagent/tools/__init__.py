@@ -12,6 +12,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from memagent.storage import Found, Page
+
+__all__ = ["AgentFacade", "Found", "Outcome", "Page", "Rules", "Tool", "attach", "tool"]
+
 AfterCut = Literal["retry", "ask"]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,27 +93,6 @@ class Outcome:
     printed: str = ""
 
 
-@dataclass(frozen=True)
-class Found:
-    """One result of a search in memory: the text, who said it or where it is from, and when it was written."""
-
-    text: str
-    when: datetime
-    source: str
-    id: int
-    tags: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of results, and how many there are in all."""
-
-    results: Sequence[Found]
-    total: int
-    page: int
-    size: int
-
-
 class CoreFacade(Protocol):
     """Core memory as a function sees it: named blocks of text. Every edit can raise `ToolError`."""
 
@@ -129,7 +112,10 @@ class RecallFacade(Protocol):
 class ArchivalFacade(Protocol):
     """Long-term notes; pages count from 0."""
 
-    def insert(self, text: str, tags: Sequence[str] = ()) -> int: ...
+    def insert(self, text: str, tags: Sequence[str] = ()) -> int:
+        """Keep a text; returns into how many passages it was cut."""
+        ...
+
     def search(self, query: str, page: int = 0) -> Page: ...
 
 

@@ -1,0 +1,70 @@
+"""Where everything is kept: what the rest of memagent asks of a database.
+
+`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. Knows nothing of agents,
+memory or models: only rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+Row = Sequence[Any]
+Watch = Callable[[str], None]
+"""Told of every "statement", "commit" and "committed" just before or after it; may raise, to test what then happens."""
+
+
+class Transaction(Protocol):
+    """A write transaction that is open now; all of it is kept, or nothing."""
+
+    def run(self, sql: str, *values: Any) -> int:
+        """Carry out one statement; returns how many rows it changed."""
+        ...
+
+    def add(self, sql: str, *values: Any) -> int:
+        """Insert one row; returns its number."""
+        ...
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """Read inside the transaction."""
+        ...
+
+
+class Database(Protocol):
+    """An open database. Safe to use from several threads. Text values must have passed `messages.storable`."""
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """Read rows."""
+        ...
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a write transaction; it is committed when the block ends and rolled back when it raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file or connection."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """One result of a search in memory: the text, who said it or where it is from, and when it was written."""
+
+    text: str
+    when: datetime
+    source: str
+    id: int
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of results, and how many there are in all."""
+
+    results: Sequence[Found]
+    total: int
+    page: int
+    size: int

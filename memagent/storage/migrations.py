@@ -1,0 +1,90 @@
+"""How the tables came to be: numbered steps that run when a database is opened, forward only.
+
+Step n turns version n-1 into version n, in one transaction with its number. A released step is never changed: add one.
+Knows nothing of what the rows mean to an agent.
+"""
+
+from __future__ import annotations
+
+# Owners: a row of `agents` belongs to a user (`owner`); every other row belongs to an agent, and every query names it.
+# Order is by `seq` (per agent, gapless) and never by time. Times are ISO 8601 with offset, for people and for filters.
+FIRST = """
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, created TEXT NOT NULL,
+    settings TEXT NOT NULL, system TEXT NOT NULL, last_login TEXT, quiet_until TEXT,
+    fence INTEGER NOT NULL DEFAULT 0, holder TEXT, lease_until INTEGER, UNIQUE (owner, name));
+
+CREATE TABLE turns (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, turn INTEGER NOT NULL, state TEXT NOT NULL,
+    steps INTEGER NOT NULL DEFAULT 0, prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0, started TEXT NOT NULL, ended TEXT,
+    PRIMARY KEY (agent, turn)) WITHOUT ROWID;
+
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    seq INTEGER NOT NULL, turn INTEGER NOT NULL, role TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL,
+    calls TEXT, call_id TEXT, name TEXT, said TEXT NOT NULL DEFAULT '', created TEXT NOT NULL, undone TEXT,
+    UNIQUE (agent, seq));
+CREATE INDEX messages_summaries ON messages (agent, seq) WHERE kind = 'summary' AND undone IS NULL;
+CREATE INDEX messages_said ON messages (agent, created, seq) WHERE said <> '' AND undone IS NULL;
+CREATE VIRTUAL TABLE messages_words USING fts5 (
+    agent, said, content = 'messages', content_rowid = 'id', columnsize = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE TRIGGER messages_in AFTER INSERT ON messages WHEN new.said <> '' AND new.undone IS NULL BEGIN
+    INSERT INTO messages_words (rowid, agent, said) VALUES (new.id, new.agent, new.said); END;
+CREATE TRIGGER messages_undo AFTER UPDATE OF undone ON messages
+    WHEN new.said <> '' AND new.undone IS NOT NULL AND old.undone IS NULL BEGIN
+    INSERT INTO messages_words (messages_words, rowid, agent, said) VALUES ('delete', old.id, old.agent, old.said); END;
+CREATE TRIGGER messages_out AFTER DELETE ON messages WHEN old.said <> '' AND old.undone IS NULL BEGIN
+    INSERT INTO messages_words (messages_words, rowid, agent, said) VALUES ('delete', old.id, old.agent, old.said); END;
+
+CREATE TABLE calls (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, call_id TEXT NOT NULL, state TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL, digest TEXT NOT NULL, created TEXT NOT NULL, PRIMARY KEY (agent, call_id)) WITHOUT ROWID;
+
+CREATE TABLE blocks (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, label TEXT NOT NULL, position INTEGER NOT NULL,
+    value TEXT NOT NULL, size_limit INTEGER NOT NULL, description TEXT NOT NULL, read_only INTEGER NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (agent, label)) WITHOUT ROWID;
+CREATE TABLE block_edits (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, label TEXT NOT NULL,
+    version INTEGER NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, cause TEXT NOT NULL, turn INTEGER,
+    call_id TEXT, created TEXT NOT NULL, UNIQUE (agent, label, version));
+CREATE INDEX block_edits_turn ON block_edits (agent, turn);
+
+CREATE TABLE passages (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    note INTEGER NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, tags TEXT NOT NULL DEFAULT '[]',
+    source TEXT NOT NULL DEFAULT '', turn INTEGER, created TEXT NOT NULL, undone TEXT,
+    UNIQUE (agent, note, part));
+CREATE INDEX passages_turn ON passages (agent, turn) WHERE turn IS NOT NULL;
+CREATE VIRTUAL TABLE passages_words USING fts5 (
+    agent, text, content = 'passages', content_rowid = 'id', columnsize = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE TRIGGER passages_in AFTER INSERT ON passages WHEN new.undone IS NULL BEGIN
+    INSERT INTO passages_words (rowid, agent, text) VALUES (new.id, new.agent, new.text); END;
+CREATE TRIGGER passages_undo AFTER UPDATE OF undone ON passages WHEN new.undone IS NOT NULL AND old.undone IS NULL BEGIN
+    INSERT INTO passages_words (passages_words, rowid, agent, text) VALUES ('delete', old.id, old.agent, old.text); END;
+CREATE TRIGGER passages_out AFTER DELETE ON passages WHEN old.undone IS NULL BEGIN
+    INSERT INTO passages_words (passages_words, rowid, agent, text) VALUES ('delete', old.id, old.agent, old.text); END;
+CREATE TABLE vectors (
+    passage INTEGER PRIMARY KEY REFERENCES passages (id) ON DELETE CASCADE, agent TEXT NOT NULL, model TEXT NOT NULL,
+    vector BLOB NOT NULL);
+CREATE INDEX vectors_of ON vectors (agent, model);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST,)
+VERSION = len(MIGRATIONS)
+
+
+def statements(script: str) -> list[str]:
+    """The single statements of a step; a trigger is one, up to its END."""
+    found: list[str] = []
+    current = ""
+    for line in script.strip().splitlines():
+        current += line + "\n"
+        done = line.rstrip().endswith("END;") if "CREATE TRIGGER" in current else line.rstrip().endswith(";")
+        if done:
+            found.append(current.strip())
+            current = ""
+    return found

@@ -1,23 +1,23 @@
 """The errors of memagent, named by whom they blame. Knows nothing of the rest of the package.
 
-    MemagentError                 never raised itself
-    ├── UserError                 you can mend it; the message says how
-    │   ├── ConfigError           a setting is missing or wrong
-    │   ├── NotFound              no agent, preset, persona … of that name; lists what there is
-    │   ├── AgentBusy             another turn of this agent is running
-    │   ├── MissingExtra          an optional part is not installed; names the extra
-    │   └── ToolFileError         a function set can't be loaded; names file and line
-    ├── BackendError              a service or the disk failed; says which, and whether it was retried
-    │   ├── LLMError              the model's endpoint refused or failed
-    │   │   ├── LLMConnectionError    nothing answers there, or it stopped answering
-    │   │   ├── ContextOverflow       the prompt does not fit into the model's window
-    │   │   └── LocalLLMError         a model server on this machine failed
-    │   ├── EmbeddingError        the embedding endpoint or model failed
-    │   └── StorageError          the database can't be read or written
-    │       └── TakenOver         another process has taken this agent over; nothing was written
-    └── ModelError                the model misbehaved; goes back to the model, never to a person
-        ├── JSONParseError        its output is not JSON and could not be mended
-        └── ToolError             a call that can't be carried out: unknown, wrong arguments, over a limit …
+MemagentError                 never raised itself
+├── UserError                 you can mend it; the message says how
+│   ├── ConfigError           a setting is missing or wrong
+│   ├── NotFound              no agent, preset, persona … of that name; lists what there is
+│   ├── AgentBusy             another turn of this agent is running
+│   ├── MissingExtra          an optional part is not installed; names the extra
+│   └── ToolFileError         a function set can't be loaded; names file and line
+├── BackendError              a service or the disk failed; says which, and whether it was retried
+│   ├── LLMError              the model's endpoint refused or failed
+│   │   ├── LLMConnectionError    nothing answers there, or it stopped answering
+│   │   ├── ContextOverflow       the prompt does not fit into the model's window
+│   │   └── LocalLLMError         a model server on this machine failed
+│   ├── EmbeddingError        the embedding endpoint or model failed
+│   └── StorageError          the database can't be read or written
+│       └── TakenOver         another process has taken this agent over; nothing was written
+└── ModelError                the model misbehaved; goes back to the model, never to a person
+    ├── JSONParseError        its output is not JSON and could not be mended
+    └── ToolError             a call that can't be carried out: unknown, wrong arguments, over a limit …
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ class TurnStarted(Event):
 
 @dataclass(frozen=True)
 class Delta(Event):
-    """A piece of a thought or reply as the model writes it. Preview: not stored yet; the whole follows as its own event."""
+    """A piece of a thought or reply as the model writes it. Preview: not stored yet; the whole follows as its own
+    event.
+    """
 
     kind: DeltaKind
     text: str

@@ -1,7 +1,7 @@
 """What is said and done in a conversation, and how the world is packaged into JSON that the model can read.
 
-A `Message` is one row of the append-only log. `content` is what the model sees; `said` is what a person said or read, and
-is what recall memory searches. Knows nothing of storage, of models or of how tokens are counted exactly.
+A `Message` is one row of the append-only log. `content` is what the model sees; `said` is what a person said or read,
+and is what recall memory searches. Knows nothing of storage, of models or of how tokens are counted exactly.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def alert(text: str, now: datetime) -> Message:
     return Message("user", "alert", _packed(type="system_alert", message=text, time=stamp(now)), now)
 
 
-def result(call: ToolCall, ok: bool, text: str, now: datetime) -> Message:
-    """What a function returned, or why it failed."""
+def result(call: ToolCall, ok: bool, text: str, now: datetime, said: str = "") -> Message:
+    """What a function returned, or why it failed; `said` is what the agent spoke to the user through it."""
     content = _packed(status="OK" if ok else "Failed", message=storable(text), time=stamp(now))
-    return Message("tool", "result", content, now, call_id=call.id, name=call.name)
+    return Message("tool", "result", content, now, said=said, call_id=call.id, name=call.name)
 
 
 def summary(text: str, hidden: int, start: int, now: datetime) -> Message:
@@ -114,3 +114,19 @@ def summary(text: str, hidden: int, start: int, now: datetime) -> Message:
 def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime) -> Message:
     """What the model answered: its thoughts (or plain reply), and the functions that it calls."""
     return Message("assistant", "answer", storable(thoughts), now, said=storable(said), calls=calls)
+
+
+def boot_messages(now: datetime) -> list[Message]:
+    """The beginning of every conversation with an agent that speaks by function: an example of how it speaks."""
+    call = ToolCall("000000000", "send_message", _packed(message="I am awake, and I remember what you tell me."))
+    return [
+        Message("user", "boot", _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now)), now),
+        Message(
+            "assistant",
+            "boot",
+            "My first moment. I speak with send_message; nobody sees this thought.",
+            now,
+            calls=(call,),
+        ),
+        Message("tool", "boot", _packed(status="OK", message="Sent."), now, call_id=call.id, name=call.name),
+    ]

@@ -1,7 +1,7 @@
 """What a model is to the rest of memagent: something that is asked, and is heard as it answers.
 
-A new kind of model is one file with a class that has `ask`, and one line in `registry.py`. Knows nothing of agents, tools'
-code or storage.
+A new kind of model is one file with a class that has `ask`, and one line in `registry.py`. Knows nothing of agents,
+tools' code or storage.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where everything is kept: what the rest of memagent asks of a database.
 
-`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. Knows nothing of agents,
-memory or models: only rows.
+`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. Knows nothing of
+agents, memory or models: only rows.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ CREATE TRIGGER messages_out AFTER DELETE ON messages WHEN old.said <> '' AND old
 
 CREATE TABLE calls (
     agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, call_id TEXT NOT NULL, state TEXT NOT NULL,
-    idempotency_key TEXT NOT NULL, digest TEXT NOT NULL, created TEXT NOT NULL, PRIMARY KEY (agent, call_id)) WITHOUT ROWID;
+    idempotency_key TEXT NOT NULL, digest TEXT NOT NULL, created TEXT NOT NULL, PRIMARY KEY (agent, call_id)) WITHOUT
+    ROWID;
 
 CREATE TABLE blocks (
     agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, label TEXT NOT NULL, position INTEGER NOT NULL,

@@ -1,6 +1,7 @@
 """Everything in one SQLite file: opened, checked, migrated, written to in transactions, and copied while in use.
 
-Every failure of the file becomes a `StorageError` that names it and says what to do. Knows nothing of what the rows mean.
+Every failure of the file becomes a `StorageError` that names it and says what to do. Knows nothing of what the rows
+mean.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class SqliteDatabase:
             if not self._read_only:
                 for index in ("messages_words", "passages_words"):
                     with self.write() as tx:
-                        tx.run(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")  # noqa: S608  # our own names
+                        tx.run(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")
         return [problem for problem in problems if problem != "ok"]
 
     def _connection(self) -> sqlite3.Connection:
@@ -123,7 +124,6 @@ class SqliteDatabase:
                 self._open.add(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA trusted_schema = OFF")
             if not self._read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
         return connection

@@ -1,7 +1,7 @@
 """What a tool is: a function the model may call, with its schema, its rules and where it was written.
 
-`AgentFacade` is everything that a function can reach of the agent that calls it. Knows nothing of the loop, of models or of
-storage.
+`AgentFacade` is everything that a function can reach of the agent that calls it. Knows nothing of the loop, of models
+or of storage.
 """
 
 from __future__ import annotations

@@ -1,0 +1,306 @@
+"""The loop: a message comes in, the model is asked, its calls are carried out, until the agent rests. Read this first.
+
+`Agent.turn` yields what happens as events (see events.py), each after it was stored. What a turn needs next is
+decided in verdict.py from its stored messages alone, so a turn that was cut at any instant goes on from there. Knows
+nothing of who listens, of how a model is reached, or of how anything is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from memagent.context import Gauge, Limits, system_message, tool_tokens
+from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, ToolError
+from memagent.events import (
+    ApprovalAsked,
+    Called,
+    Delta,
+    Discarded,
+    Ending,
+    Event,
+    Failed,
+    Heartbeat,
+    MemoryEdited,
+    Notice,
+    Reply,
+    Returned,
+    Thought,
+    TurnEnded,
+    TurnStarted,
+    Waiting,
+)
+from memagent.listen import FIRST_WORDS, Ear, calls_of, problem_with
+from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
+from memagent.messages import Message, ToolCall, alert, answer, heartbeat, login, user_message
+from memagent.persistence import CUT, PersistenceManager, digest
+from memagent.relief import relieve
+from memagent.tools import Outcome, Tool
+from memagent.tools.run import run
+from memagent.verdict import Speech, next_move, open_calls
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+PRESSURE = (
+    "Your context window is nearly full. Older messages will soon be summarised: keep what matters in core or archival "
+    "memory now."
+)
+DENIED = "The user did not allow this call."
+
+
+class Agent:
+    """A character that lasts: its durable state, a model, and tools."""
+
+    def __init__(
+        self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
+        speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
+        location: str = "", patience: float = 30.0,
+    ) -> None:  # fmt: skip
+        self.state = state
+        self.llm = llm
+        self.tools = dict(tools)
+        self.system = system
+        self.summary_prompt = summary_prompt
+        self.speech: Speech = speech
+        self.limits = limits or Limits(window=llm.window)
+        self.max_steps = max_steps
+        self.verify_first = verify_first
+        self.location = location
+        self.patience = patience
+        self.gauge = Gauge()
+        self.schemas = [tool.schema for tool in self.tools.values()]
+
+    # Turns -----------------------------------------------------------------------------------------------------------
+
+    def turn(self, message: str | Message, *, arriving: bool = False) -> Iterator[Event]:
+        """From a message in until the agent rests. `arriving`: the user has just opened the chat."""
+        now = self.state.clock()
+        if isinstance(message, str):
+            message = user_message(message, now, self.location)
+        hello = [login(now, self.state.last_login(), self.location)] if arriving else []
+        return self._turn(lambda: self.state.begin([*hello, message]))
+
+    def greet(self) -> Iterator[Event]:
+        """The user has opened the chat and says nothing yet: the agent speaks first."""
+        now = self.state.clock()
+        return self._turn(lambda: self.state.begin([login(now, self.state.last_login(), self.location)]))
+
+    def resume(self) -> Iterator[Event]:
+        """Go on with a turn that was cut; what it said already is said again."""
+        return self._turn(self.state.take_up, again=True)
+
+    def decide(self, call_id: str, digest: str, approve: bool) -> Iterator[Event]:
+        """Answer `ApprovalAsked`, and go on with the turn."""
+        return self._turn(lambda: self.state.take_up([(call_id, digest, approve)]))
+
+    def summarize(self) -> Iterator[Event]:
+        """Compact the context window now."""
+        return self._turn(lambda: self.state.begin([]), work=lambda: relieve(self, force=True))
+
+    def _turn(
+        self, take: Callable[[], str], *, again: bool = False, work: Callable[[], Iterator[Event]] | None = None
+    ) -> Iterator[Event]:
+        ending: Ending = "interrupted"
+        taken = ended = False
+        try:
+            yield from self._wait_for(take)
+            taken = True
+            so_far = self.state.turn_log
+            yield TurnStarted(self.state.turn, so_far[-1].seq if so_far else 0)
+            if again:
+                yield from (Reply(m.said) for m in so_far if m.role != "user" and m.said)
+            ending = yield from self._finish_work(work()) if work else self._work()
+            self.state.end(ending)
+            ended = True
+        except MemagentError as error:
+            ending, ended = "failed", True
+            if taken:
+                self._close(ending)
+            yield Failed(error.message, error.hint, type(error).__name__)
+        finally:
+            if taken and not ended:
+                self._close(ending)
+        yield TurnEnded(ending, *self.state.spent())
+
+    def _finish_work(self, work: Iterator[Event]) -> Iterator[Event]:
+        yield from work
+        return "done"
+
+    def _close(self, ending: Ending) -> None:
+        try:
+            self.state.end(ending)
+        except BackendError:
+            log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
+
+    def _wait_for(self, take: Callable[[], str]) -> Iterator[Event]:
+        """Take the agent; wait while another turn of it is running."""
+        until = time.monotonic() + self.patience
+        while holder := take():
+            if time.monotonic() > until:
+                raise self.state.busy(holder)
+            yield Waiting(0.25, f"{self.state.entry.name} is busy ({holder})")
+            time.sleep(0.25)
+
+    def _work(self) -> Iterator[Event]:
+        """Step after step, as the verdict on the turn says."""
+        state = self.state
+        while True:
+            if calls := open_calls(state.turn_log):
+                if (yield from self._act(calls)):
+                    return "waiting"
+                continue
+            verdict = next_move(state.turn_log, self.tools, self.speech, self.max_steps)
+            if verdict.move == "stop":
+                yield Failed(verdict.reason, verdict.hint, "ModelError")
+                return "failed"
+            if self._under_pressure() and (verdict.move == "ask" or self.speech != "plain"):
+                state.note(alert(PRESSURE, state.clock()))
+                yield Notice("The context window is nearly full; the agent is told to keep what matters.")
+            elif verdict.move == "rest":
+                return "done"
+            elif verdict.reason:
+                state.note(heartbeat(verdict.reason, state.clock()))
+                yield Heartbeat(verdict.reason)
+            if (yield from self.step()):
+                return "waiting"
+
+    # Steps -----------------------------------------------------------------------------------------------------------
+
+    def step(self) -> Iterator[Event]:
+        """One call of the model, and the function calls that it asks for. True when one of them waits for a person."""
+        if self.used() > self.limits.compact_at * self.limits.window:
+            yield from relieve(self)
+        heard = yield from self._ask()
+        calls, dropped = calls_of(heard, self.tools, self.state.next_call_id)
+        said = heard.text if self.speech == "plain" else ""
+        message = answer(heard.text, calls, said, self.state.clock())
+        self.state.answer(message, heard.usage)
+        if heard.thoughts:
+            yield Thought(heard.thoughts)
+        if heard.text:
+            yield Reply(heard.text) if said else Thought(heard.text)
+        if dropped:
+            yield Notice(f"The model asked for {dropped} more calls than one answer may have; they were dropped.")
+        return (yield from self._act(calls))
+
+    def used(self) -> int:
+        """About how many tokens the next request fills."""
+        return self.gauge.of(self.compiled(), self.schemas)
+
+    def compiled(self) -> list[Message]:
+        """What the model sees."""
+        state = self.state
+        return [system_message(self.system, state.core.render(), state.entry.created), *state.window]
+
+    def _under_pressure(self) -> bool:
+        """Whether the agent must be warned that the window fills up: once between two compactions."""
+        if any(m.kind == "alert" and PRESSURE in m.content for m in self.state.window):
+            return False
+        return self.used() > self.limits.warn_at * self.limits.window
+
+    def _ask(self) -> Iterator[Event]:
+        """Ask until there is an answer that can be used; what can't be used is not stored."""
+        problem = ""
+        for attempt in range(TRIES):
+            nudge = [heartbeat(problem, self.state.clock())] if problem else []
+            heard = yield from self._listen([*self.compiled(), *nudge])
+            must_speak = self._first_answer_due() and attempt < TRIES - 1
+            problem = problem_with(heard, must_speak, self._forced())
+            if not problem:
+                return heard
+            yield Discarded(problem)
+        raise LLMError(
+            f"{self.llm.model} gave no usable answer, {TRIES} times: {problem}",
+            hint="Try /retry, or another model. `memagent doctor` tests what a model can do.",
+        )
+
+    def _listen(self, messages: Sequence[Message], *, may_shrink: bool = True) -> Iterator[Event]:
+        request = Request(messages, self.schemas, self._forced())
+        ear = Ear(self.speech)
+        try:
+            for heard in self.llm.ask(request):
+                if isinstance(heard, Answer):
+                    if heard.usage:
+                        self.gauge.learn(
+                            sum(m.tokens for m in messages) + tool_tokens(self.schemas), heard.usage.prompt
+                        )
+                    return heard
+                if isinstance(heard, Piece):
+                    yield from ear.hear(heard)
+                elif isinstance(heard, Pause):
+                    yield Waiting(heard.seconds, heard.reason)
+                elif isinstance(heard, Restarted):
+                    ear = Ear(self.speech)
+                    yield Discarded(heard.reason)
+        except ContextOverflow:
+            if not may_shrink:
+                raise
+            yield Discarded("The prompt did not fit into the model's context window.")
+            yield from relieve(self, force=True)
+            return (yield from self._listen(self.compiled(), may_shrink=False))
+        raise LLMError(f"{self.llm.model} ended without an answer.")
+
+    def _first_answer_due(self) -> bool:
+        """Whether the agent's very first answer is due, which must speak."""
+        if not self.verify_first or self.speech == "plain":
+            return False
+        return not any(m.kind in ("answer", "summary") for m in self.state.window)
+
+    def _forced(self) -> str | None:
+        """The function that must be called now, by the rule `first`."""
+        called = {call.name for m in self.state.turn_log for call in m.calls}
+        return next((t.name for t in self.tools.values() if t.rules.first and t.name not in called), None)
+
+    # Calls -----------------------------------------------------------------------------------------------------------
+
+    def _act(self, calls: Sequence[ToolCall]) -> Iterator[Event]:
+        """Carry out calls in order. True when one waits for a person; those after it wait too."""
+        for call in calls:
+            arguments = json.loads(call.arguments)
+            known = self.state.call_state(call)
+            tool = self.tools.get(call.name)
+            if known in ("", "waiting") and tool and tool.rules.approval:
+                self.state.mark(call, "waiting")
+                yield ApprovalAsked(call.id, call.name, arguments, digest(call))
+                return True
+            yield Called(call.id, call.name, arguments)
+            yield from self._carry_out(call, tool, known)
+        return False
+
+    def _carry_out(self, call: ToolCall, tool: Tool | None, known: str) -> Iterator[Event]:
+        stage = None
+        if known == "denied":
+            outcome = Outcome(False, DENIED)
+        elif known == "started" and tool and tool.rules.after_cut == "ask":
+            outcome = Outcome(False, CUT)
+            yield Notice(f"It is not known whether {call.name} happened: the process ended while it ran.")
+        elif tool is None:
+            outcome = Outcome(False, f"There is no function {call.name!r}. There are: {', '.join(self.tools)}.")
+        elif (due := self._forced()) and due != call.name and not tool.rules.first:
+            outcome = Outcome(False, f"Call {due} first.")
+        else:
+            if not tool.rules.inside:
+                self.state.mark(call, "started")
+            stage = self.state.stage(call, self.ask_aside)
+            outcome = run(tool, call.arguments, stage)
+        try:
+            message, edits = self.state.finish(call, outcome.ok, outcome.text, stage if outcome.ok else None)
+        except ToolError as error:  # the block was changed by somebody else while the function ran
+            self.state.core.reload()
+            outcome = replace(outcome, ok=False, text=error.message)
+            message, edits = self.state.finish(call, False, error.message, None)
+        yield Returned(call.id, call.name, outcome.ok, outcome.text)
+        for edit in edits:
+            yield MemoryEdited(edit.label, edit.before, edit.after, edit.version, edit.cause)
+        if message.said:
+            yield Reply(message.said)
+
+    def ask_aside(self, text: str) -> str:
+        """Ask the model something outside the conversation."""
+        question = Message("user", "user", text, self.state.clock())
+        answers = [heard for heard in self.llm.ask(Request([question])) if isinstance(heard, Answer)]
+        return answers[-1].text if answers else ""

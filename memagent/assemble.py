@@ -1,0 +1,170 @@
+"""Puts an agent together from settings, preset, model, tools and database: the only file that knows every part.
+
+Knows nothing of how a person is asked or answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from memagent import registry
+from memagent.agent import Agent
+from memagent.config import Settings
+from memagent.context import Limits
+from memagent.embeddings import Embedder
+from memagent.errors import ConfigError, MissingExtra
+from memagent.library import Library, Preset, check_name
+from memagent.llm import LLM
+from memagent.memory.core import Block, CoreMemory
+from memagent.memory.log import MessageLog
+from memagent.messages import boot_messages
+from memagent.persistence import PersistenceManager
+from memagent.roster import Entry, Roster
+from memagent.storage import Database
+from memagent.tools import Tool
+from memagent.tools.loader import link
+
+Clock = Callable[[], datetime]
+KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
+"""What an agent keeps of the settings it was made with, where they were given for it."""
+
+
+def local_time() -> datetime:
+    """Now, with the local time zone."""
+    return datetime.now().astimezone()
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name; made when it is not there."""
+    storage = registry.find("storage", registry.STORAGES, settings.storage)
+    database: Database = storage(settings.database_path, watch=settings.watch())
+    return database
+
+
+def open_model(settings: Settings) -> LLM:
+    """The model that the settings name; nothing is sent to it yet."""
+    kind = registry.find("provider", registry.LLMS, settings.provider)
+    llm: LLM = kind.from_settings(settings)
+    return llm
+
+
+def open_embedder(settings: Settings) -> Embedder | None:
+    """The embedder that the settings name, or none: then archival memory is searched by words alone."""
+    if settings.embedder == "off":
+        return None
+    try:
+        embedder: Embedder = registry.find("embedder", registry.EMBEDDERS, _embedder_name(settings))()
+    except MissingExtra:
+        if settings.embedder != "auto":
+            raise
+        return None
+    return embedder
+
+
+def _embedder_name(settings: Settings) -> str:
+    return "local" if settings.embedder == "auto" else settings.embedder
+
+
+def make_agent(
+    settings: Settings, database: Database, name: str, *, given: Mapping[str, Any] | None = None,
+    clock: Clock = local_time, llm: LLM | None = None,
+) -> Agent:  # fmt: skip
+    """A new agent of that name, from the preset, persona and human that the settings name. `given` is kept with it."""
+    library = Library(settings.home)
+    check_name(name)
+    preset = library.preset(settings.preset)
+    persona, human = settings.persona or preset.persona, settings.human or preset.human
+    blocks = _blocks(library, preset, persona, human)
+    kept = {
+        "preset": preset.name,
+        "persona": persona,
+        "human": human,
+        "speech": preset.speech,
+        "functions": list(preset.functions),
+        "rules": {name: dict(rules) for name, rules in preset.rules.items()},
+        "settings": {**preset.settings, **{key: value for key, value in (given or {}).items() if key in KEPT}},
+    }
+    link_tools(settings, kept)  # a preset whose functions can't be loaded makes no agent
+    now = clock()
+    with database.write() as tx:
+        agent = Roster(database, settings.user).make(tx, name, kept, library.text("prompts", preset.system), now)
+        CoreMemory(database, agent).create(tx, blocks, "preset", now)
+        if preset.speech == "send_message":
+            MessageLog(database, agent).append(tx, boot_messages(now), 0)
+    return load_agent(settings, database, name, clock=clock, llm=llm)
+
+
+def load_agent(
+    settings: Settings, database: Database, name: str, *, clock: Clock = local_time, llm: LLM | None = None
+) -> Agent:
+    """The agent of that name, just as it was. `settings` must have been loaded with the agent's own among them."""
+    entry = Roster(database, settings.user).find(name)
+    tools = link_tools(settings, entry.settings)
+    state = PersistenceManager(
+        database, entry, embedder=open_embedder(settings), clock=clock, files=agent_files(settings.home, entry),
+        allowed_hosts=settings.allowed_hosts,
+    )  # fmt: skip
+    model = llm or open_model(settings)
+    return Agent(
+        state, model, tools,
+        system=entry.system,
+        summary_prompt=Library(settings.home).text("prompts", "summary"),
+        speech=entry.settings["speech"],
+        limits=Limits(
+            settings.context_window or model.window, settings.warn_at, settings.compact_at, settings.compact_to,
+            settings.summary_words,
+        ),
+        max_steps=settings.max_steps,
+        verify_first=settings.verify_first,
+        location=settings.location,
+    )  # fmt: skip
+
+
+def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
+    """The tools that an agent was made with, found again by name."""
+    tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
+    speech = kept["speech"]
+    if speech == "send_message" and "send_message" not in tools:
+        raise ConfigError(
+            f"The preset {kept['preset']!r} speaks by send_message, but has no such function.",
+            hint="Add the set base to its functions, or set speech: plain.",
+        )
+    return tools if speech == "send_message" else {name: _plain(tool) for name, tool in tools.items()}
+
+
+def _plain(tool: Tool) -> Tool:
+    """The same tool without `request_heartbeat`: an agent that speaks plainly goes on after every call anyway."""
+    schema = json.loads(json.dumps(tool.schema))
+    schema["parameters"]["properties"].pop("request_heartbeat", None)
+    required = schema["parameters"].get("required", [])
+    schema["parameters"]["required"] = [name for name in required if name != "request_heartbeat"]
+    return Tool(tool.name, tool.function, schema, tool.rules, tool.where, tool.takes_agent)
+
+
+def agent_files(home: Path, entry: Entry) -> Path:
+    """The directory that the agent's file functions are confined to."""
+    return home / "files" / entry.id
+
+
+def _blocks(library: Library, preset: Preset, persona: str, human: str) -> list[Block]:
+    """The blocks of core memory that an agent of this preset begins with."""
+    texts = {"persona": library.text("personas", persona), "human": library.text("humans", human)}
+    about = {"persona": "who I am, in my own words", "human": "what I know of the user"}
+    blocks = []
+    for label in dict.fromkeys([*texts, *preset.blocks]):
+        own = preset.blocks.get(label)
+        value = own.value if own and own.value is not None else texts.get(label, "")
+        blocks.append(
+            Block(
+                label,
+                value.strip(),
+                own.limit if own else 2000,
+                (own.description if own else "") or about.get(label, ""),
+                own.read_only if own else False,
+            )
+        )
+    return blocks

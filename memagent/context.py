@@ -1,0 +1,174 @@
+"""What the model sees: one system message, then the window; how full that is; and what leaves it when it is too full.
+
+All of it is computed from messages that are handed in; nothing is stored here, and no model is asked. Knows nothing of
+storage, tools' code or the loop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from memagent.errors import ContextOverflow
+from memagent.messages import Message, estimate
+
+REPLY_ROOM = 512
+"""Tokens kept free for the answer, at the least."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How full the window may be: at `warn_at` the agent is warned, at `compact_at` the old leaves it, down to
+    `compact_to`.
+    """
+
+    window: int = 8192
+    warn_at: float = 0.75
+    compact_at: float = 0.9
+    compact_to: float = 0.3
+    summary_words: int = 150
+
+
+@dataclass
+class Gauge:
+    """Counts tokens: a local estimate, corrected by what the provider counted for the last request."""
+
+    factor: float = 1.0
+
+    def learn(self, estimated: int, counted: int) -> None:
+        """Compare an estimate with the provider's count of the same prompt."""
+        if estimated > 0 and counted > 0:
+            self.factor = min(3.0, max(0.4, counted / estimated))
+
+    def of(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """About how many tokens these messages and tools fill."""
+        return int(self.factor * (sum(m.tokens for m in messages) + tool_tokens(tools)))
+
+
+def tool_tokens(tools: Sequence[Mapping[str, Any]]) -> int:
+    """About how many tokens the schemas of tools fill."""
+    return sum(8 + estimate(json.dumps(tool)) for tool in tools)
+
+
+def system_message(prompt: str, core: str, now: datetime) -> Message:
+    """The beginning of the window; it changes only when core memory does."""
+    return Message("system", "boot", f"{prompt.strip()}\n\n{core}", now)
+
+
+def parts(
+    system: str, core: str, window: Sequence[Message], tools: Sequence[Mapping[str, Any]], gauge: Gauge
+) -> list[tuple[str, int]]:
+    """What fills the window, in tokens, by part."""
+    counts: dict[str, int] = {
+        "system prompt": estimate(system) + 4,
+        "core memory": estimate(core),
+        "functions": tool_tokens(tools),
+    }
+    names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary"}
+    for message in window:
+        name = names.get(message.kind, "events")
+        counts[name] = counts.get(name, 0) + message.tokens
+    return [(name, int(gauge.factor * count)) for name, count in counts.items()]
+
+
+def cut(window: Sequence[Message], budget: int, gauge: Gauge) -> int:
+    """Where to cut: the index of the first message to keep, so that what is kept fits into `budget` tokens.
+
+    A call is never parted from its result. The newest exchange stays; when it alone is too large, its older steps go,
+    but the message that began it is told in the summary (see `pending_question`). Raises when nothing can be cut.
+    """
+    first = 1 if window and window[0].kind == "summary" else 0
+    places = [i for i in range(first + 1, len(window)) if window[i].role != "tool"]
+    if not places:
+        raise ContextOverflow(
+            "The context window is too small: it is full, and nothing in it can be summarised.",
+            hint="Use a larger context window (context_window), or shorten core memory or the system prompt.",
+        )
+    turn_start = next((i for i in reversed(places) if window[i].kind in ("user", "login")), places[-1])
+    for i in places:
+        if i > turn_start:
+            break
+        if window[i].kind in ("user", "login", "heartbeat", "alert") and gauge.of(window[i:]) <= budget:
+            return i
+    if gauge.of(window[turn_start:]) <= 2 * budget:
+        return turn_start
+    return next((i for i in places if i >= turn_start and gauge.of(window[i:]) <= 2 * budget), places[-1])
+
+
+def pending_question(window: Sequence[Message], kept_from: int) -> str:
+    """What the user is waiting for an answer to, if that message leaves the window at this cut."""
+    newest = next((i for i in range(len(window) - 1, -1, -1) if window[i].kind == "user"), None)
+    if newest is None or newest >= kept_from:
+        return ""
+    return window[newest].said
+
+
+def transcript(messages: Sequence[Message], most: int = 1500) -> str:
+    """Messages as lines for a reader; each no longer than `most` characters."""
+    return "\n".join(_clip(line, most) for message in messages for line in _lines(message))
+
+
+def _lines(message: Message) -> Iterator[str]:
+    if message.kind == "user":
+        yield f"User: {message.said}"
+    elif message.kind == "summary":
+        yield f"Earlier summary: {json.loads(message.content)['message']}"
+    elif message.kind == "result":
+        yield f"[{message.name} returned: {message.content}]"
+    elif message.role == "assistant":
+        if message.said:
+            yield f"I said: {message.said}"
+        elif message.content:
+            yield f"I thought: {message.content}"
+        for call in message.calls:
+            yield f"I called {call.name}({call.arguments})"
+    else:
+        yield f"[{message.content}]"
+
+
+def _clip(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 3 :]}"
+
+
+def portions(messages: Sequence[Message], budget: int) -> Iterator[list[Message]]:
+    """The messages in portions that each fit into `budget` tokens, to be summarised one after the other."""
+    portion: list[Message] = []
+    size = 0
+    for message in messages:
+        tokens = min(message.tokens, 500)
+        if portion and size + tokens > budget:
+            yield portion
+            portion, size = [], 0
+        portion.append(message)
+        size += tokens
+    if portion:
+        yield portion
+
+
+def within_words(text: str, words: int) -> str:
+    """The text, cut after so many words (and, for scripts without spaces, six times as many characters)."""
+    kept = text.split()
+    shortened = " ".join(kept[:words]) if len(kept) > words else text.strip()
+    most = words * 12
+    return shortened if len(kept) <= words and len(shortened) <= most else shortened[:most].rstrip() + " …"
+
+
+def plain_summary(messages: Sequence[Message], words: int) -> str:
+    """A summary made without a model, for when the model fails at it: the beginning of what was said, newest kept
+    longest.
+    """
+    lines = [
+        _clip(line, 160)
+        for message in messages
+        if message.kind in ("user", "answer", "summary")
+        for line in _lines(message)
+    ]
+    kept: list[str] = []
+    for line in reversed(lines):
+        if sum(len(text.split()) for text in kept) + len(line.split()) > words and kept:
+            break
+        kept.insert(0, line)
+    return within_words("\n".join(kept), words)

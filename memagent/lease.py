@@ -1,0 +1,95 @@
+"""Who has an agent for a turn: one holder at a time, known by host and process, so that a dead one can be told at once.
+
+Knows nothing of what is done while an agent is held.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from memagent.storage import Row
+
+LEASE_SECONDS = 600
+NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
+"""The database's clock, in seconds: leases must not depend on the clocks of those who hold them."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process on a host, and which of its agents objects."""
+
+    host: str
+    process: int
+    born: str
+    number: int
+
+    @classmethod
+    def new(cls) -> Holder:
+        """A holder in this process."""
+        return cls(_host(), os.getpid(), _born(os.getpid()), next(_numbers))
+
+    @classmethod
+    def parse(cls, text: str) -> Holder:
+        host, process, born, number = text.rsplit("/", 3)
+        return cls(host, int(process), born, int(number))
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.process}/{self.born}/{self.number}"
+
+    def alive(self) -> bool:
+        """Whether the process may still run; of other hosts nothing is known."""
+        return self.host != _host() or (_runs(self.process) and _born(self.process) == self.born)
+
+
+def held_by_another(row: Row, ours: Holder) -> str:
+    """Who else has the agent, in words; empty when it is free or ours. The row begins: holder, lease_until, now."""
+    text, until, now = row[:3]
+    if text is None or text == str(ours):
+        return ""
+    holder = Holder.parse(text)
+    # A lease that ends later than one taken now could was taken before the clock was set back.
+    if not holder.alive() or not now <= until <= now + LEASE_SECONDS:
+        return ""
+    return f"process {holder.process} on {holder.host}" if holder.host != _host() else f"process {holder.process}"
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname().replace("/", "-") or "localhost"
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":
+        return _runs_on_windows(process)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _runs_on_windows(process: int) -> bool:
+    import ctypes
+
+    windows = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    handle = windows.OpenProcess(0x1000, False, process)
+    if handle:
+        windows.CloseHandle(handle)
+    return bool(handle)
+
+
+def _born(process: int) -> str:
+    """When a process began, where the system tells, so that a reused number is not taken for it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return "0"

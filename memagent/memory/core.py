@@ -1,0 +1,284 @@
+"""Core memory: the named blocks of text that an agent always sees and edits itself, with the history of every edit.
+
+Edits are drafted on a copy (`Draft`), and stored in the caller's transaction against the version that they were
+drafted on. Knows nothing of who asks for an edit beyond the `cause` it is told.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from xml.sax.saxutils import quoteattr
+
+from memagent.errors import ModelError, NotFound, ToolError, UserError
+from memagent.messages import storable
+from memagent.storage import Database, Row, Transaction
+
+UNDO = "undo of version "
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named piece of core memory. `limit` is in characters; `version` counts its edits."""
+
+    label: str
+    value: str
+    limit: int = 2000
+    description: str = ""
+    read_only: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of a block: from what to what, when, and by whom or what (`cause`)."""
+
+    label: str
+    version: int
+    before: str
+    after: str
+    cause: str
+    created: datetime
+    turn: int | None = None
+    call_id: str | None = None
+
+    def diff(self) -> str:
+        """The change as a unified diff."""
+        lines = difflib.unified_diff(
+            self.before.splitlines(), self.after.splitlines(), f"version {self.version - 1}", f"version {self.version}",
+            lineterm="",
+        )  # fmt: skip
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edit that is not stored yet, against the version it was drafted on."""
+
+    label: str
+    base: int
+    before: str
+    after: str
+
+
+class Draft:
+    """A copy of the blocks to edit; nothing is stored. Errors are written for the model to read."""
+
+    def __init__(self, blocks: Mapping[str, Block]) -> None:
+        self._blocks = blocks
+        self._values: dict[str, str] = {}
+
+    def labels(self) -> Sequence[str]:
+        return tuple(self._blocks)
+
+    def read(self, label: str) -> str:
+        return self._values.get(label, self._block(label).value)
+
+    def append(self, label: str, text: str) -> str:
+        """Add a line of text to a block; returns the new value."""
+        value = self.read(label)
+        return self._set(label, f"{value}\n{text}" if value else text)
+
+    def replace(self, label: str, old: str, new: str) -> str:
+        """Put `new` where `old` stands, which must be there exactly once; returns the new value."""
+        value = self.read(label)
+        if not old:
+            raise ToolError("The old text is empty. Give the exact text to replace, or append instead.")
+        count = value.count(old)
+        if count == 0:
+            raise ToolError(
+                f"The text {_short(old)!r} is not in the block {label!r}, so nothing was replaced. "
+                f"It must match exactly. The block reads: {_short(value, 600)!r}"
+            )
+        if count > 1:
+            raise ToolError(
+                f"The text {_short(old)!r} stands {count} times in {label!r}. Give more of the text around it."
+            )
+        return self._set(label, value.replace(old, new).strip("\n"))
+
+    def rewrite(self, label: str, value: str) -> str:
+        """Replace the whole block."""
+        return self._set(label, value)
+
+    def changes(self) -> list[Change]:
+        """What differs from the blocks the draft began with."""
+        return [
+            Change(label, self._blocks[label].version, self._blocks[label].value, value)
+            for label, value in self._values.items()
+            if value != self._blocks[label].value
+        ]
+
+    def _block(self, label: str) -> Block:
+        if label not in self._blocks:
+            raise ToolError(f"There is no block {label!r} in core memory. There are: {', '.join(self._blocks)}.")
+        return self._blocks[label]
+
+    def _set(self, label: str, value: str) -> str:
+        block, value = self._block(label), storable(value)
+        if block.read_only:
+            raise ToolError(f"The block {label!r} is read-only.")
+        check_size(block, self.read(label), value)
+        self._values[label] = value
+        return value
+
+
+def check_size(block: Block, before: str, after: str) -> None:
+    """Refuse a value over the block's limit, unless it makes an over-long block shorter."""
+    if len(after) > block.limit and len(after) >= len(before):
+        raise ToolError(
+            f"The block {block.label!r} can hold {block.limit} characters and now holds {len(before)}; this would make "
+            f"it {len(after)}. Shorten it with core_memory_replace first, or keep details in archival memory."
+        )
+
+
+class CoreMemory:
+    """The blocks of one agent, as they are stored, and their history."""
+
+    def __init__(self, database: Database, agent: str) -> None:
+        self._database = database
+        self._agent = agent
+        self.blocks: dict[str, Block] = {}
+
+    def reload(self) -> None:
+        """See the blocks as they are stored now."""
+        rows = self._database.rows(
+            "SELECT label, value, size_limit, description, read_only, version FROM blocks WHERE agent = ? "
+            "ORDER BY position",
+            self._agent,
+        )
+        self.blocks = {row[0]: Block(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows}
+
+    def render(self) -> str:
+        """The blocks as the model sees them."""
+        parts = ["<core_memory>"]
+        for block in self.blocks.values():
+            about = f" about={quoteattr(block.description)}" if block.description else ""
+            mode = ' read_only="true"' if block.read_only else ""
+            size = f'used="{len(block.value)}" limit="{block.limit}"'
+            parts.append(f"<{block.label}{about} {size}{mode}>\n{block.value}\n</{block.label}>")
+        return "\n".join([*parts, "</core_memory>"])
+
+    def draft(self) -> Draft:
+        """A copy to edit."""
+        return Draft(self.blocks)
+
+    def create(self, tx: Transaction, blocks: Iterable[Block], cause: str, now: datetime) -> None:
+        """Store new blocks, in this order."""
+        for position, block in enumerate(blocks):
+            value = storable(block.value)
+            if len(value) > block.limit:
+                raise UserError(
+                    f"The text for the block {block.label!r} has {len(value)} characters; its limit is {block.limit}.",
+                    hint="Shorten it, or give the block a higher limit in the preset.",
+                )
+            tx.run(
+                "INSERT INTO blocks (agent, label, position, value, size_limit, description, read_only, version) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
+                self._agent, block.label, position, value, block.limit, block.description, int(block.read_only),
+            )  # fmt: skip
+            self._record(tx, Change(block.label, 0, "", value), cause, now, None, None)
+
+    def store(
+        self, tx: Transaction, changes: Iterable[Change], cause: str, now: datetime,
+        turn: int | None = None, call_id: str | None = None,
+    ) -> list[Edit]:  # fmt: skip
+        """Store drafted changes; refused when a block has changed since they were drafted."""
+        edits = []
+        for change in changes:
+            done = tx.run(
+                "UPDATE blocks SET value = ?, version = version + 1 WHERE agent = ? AND label = ? AND version = ?",
+                change.after, self._agent, change.label, change.base,
+            )  # fmt: skip
+            if not done:
+                raise ToolError(
+                    f"The block {change.label!r} was changed by someone else meanwhile. Read it again first."
+                )
+            edits.append(self._record(tx, change, cause, now, turn, call_id))
+        return edits
+
+    def seen(self, edits: Iterable[Edit]) -> None:
+        """Take over edits that are now committed."""
+        for edit in edits:
+            self.blocks[edit.label] = replace(self.blocks[edit.label], value=edit.after, version=edit.version)
+
+    def history(self, label: str | None = None, limit: int = 1000) -> list[Edit]:
+        """The edits of a block, or of all, newest first."""
+        where, values = ("AND label = ? ", (label,)) if label else ("", ())
+        rows = self._database.rows(
+            f"{_EDITS} WHERE agent = ? {where}ORDER BY id DESC LIMIT ?", self._agent, *values, limit
+        )
+        return [_edit(row) for row in rows]
+
+    def version(self, label: str, version: int) -> Edit:
+        """The edit that made a version."""
+        where = "WHERE agent = ? AND label = ? AND version = ?"
+        rows = self._database.rows(f"{_EDITS} {where}", self._agent, label, version)
+        if not rows:
+            raise NotFound(
+                f"The block {label!r} has no version {version}.", hint="See them with: memagent memory history"
+            )
+        return _edit(rows[0])
+
+    def rewrite(self, tx: Transaction, label: str, value: str, cause: str, now: datetime) -> list[Edit]:
+        """Replace a whole block for the user, who may also change read-only ones."""
+        block = self.blocks.get(label)
+        if block is None:
+            raise NotFound(f"There is no block {label!r}.", hint=f"There are: {', '.join(self.blocks)}.")
+        draft = Draft({label: replace(block, read_only=False)})
+        try:
+            draft.rewrite(label, value)
+            return self.store(tx, draft.changes(), cause, now)
+        except ModelError as error:  # the same checks as for the model, but a person reads the answer
+            raise UserError(error.message) from error
+
+    def undo(self, tx: Transaction, now: datetime) -> list[Edit]:
+        """Take back the last edit that was not taken back yet; again and again, down to the beginning."""
+        taken_back = set()
+        for edit in self.history():
+            if edit.cause.startswith(UNDO):
+                taken_back.add((edit.label, int(edit.cause.removeprefix(UNDO))))
+            elif edit.version > 1 and (edit.label, edit.version) not in taken_back:
+                return self.rewrite(tx, edit.label, edit.before, f"{UNDO}{edit.version}", now)
+        return []
+
+    def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> tuple[list[Edit], list[str]]:
+        """Take back a turn's edits; returns what was done, and the blocks that were edited again since and are left."""
+        rows = self._database.rows(f"{_EDITS} WHERE agent = ? AND turn = ? ORDER BY id DESC", self._agent, turn)
+        done: list[Edit] = []
+        left: list[str] = []
+        current = {block.label: block.version for block in self.blocks.values()}
+        for edit in map(_edit, rows):
+            if edit.label in left:
+                continue
+            if current[edit.label] != edit.version:
+                left.append(edit.label)
+                continue
+            stored = tx.rows("SELECT version FROM blocks WHERE agent = ? AND label = ?", self._agent, edit.label)
+            change = Change(edit.label, stored[0][0], edit.after, edit.before)
+            done += self.store(tx, [change], f"{UNDO}{edit.version}", now)
+            current[edit.label] = edit.version - 1
+        return done, left
+
+    def _record(
+        self, tx: Transaction, change: Change, cause: str, now: datetime, turn: int | None, call_id: str | None
+    ) -> Edit:
+        edit = Edit(change.label, change.base + 1, change.before, change.after, cause, now, turn, call_id)
+        tx.add(
+            "INSERT INTO block_edits (agent, label, version, before, after, cause, turn, call_id, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            self._agent, edit.label, edit.version, edit.before, edit.after, cause, turn, call_id, now.isoformat(),
+        )  # fmt: skip
+        return edit
+
+
+_EDITS = "SELECT label, version, before, after, cause, created, turn, call_id FROM block_edits"
+
+
+def _edit(row: Row) -> Edit:
+    return Edit(row[0], row[1], row[2], row[3], row[4], datetime.fromisoformat(row[5]), row[6], row[7])
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else text[:most] + "…"

@@ -1,0 +1,106 @@
+"""The log: every message of an agent in the order it was stored, never rewritten.
+
+What is taken back is marked as undone and stays. The window is what the model sees of the log: the newest summary,
+and the messages since the one that it names. Knows nothing of turns' rules or of search.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from memagent.messages import Message, ToolCall
+from memagent.storage import Database, Row, Transaction
+
+COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created"
+
+
+class MessageLog:
+    """The messages of one agent."""
+
+    def __init__(self, database: Database, agent: str) -> None:
+        self._database = database
+        self._agent = agent
+
+    def append(self, tx: Transaction, messages: Iterable[Message], turn: int) -> list[Message]:
+        """Store messages as the newest; returns them with their numbers."""
+        last = tx.rows("SELECT max(seq) FROM messages WHERE agent = ?", self._agent)[0][0] or 0
+        stored = []
+        for seq, message in enumerate(messages, start=last + 1):
+            calls = json.dumps([[c.id, c.name, c.arguments] for c in message.calls]) if message.calls else None
+            tx.add(
+                "INSERT INTO messages (agent, seq, turn, role, kind, content, calls, call_id, name, said, created) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                self._agent, seq, turn, message.role, message.kind, message.content, calls, message.call_id,
+                message.name, message.said, message.created.isoformat(),
+            )  # fmt: skip
+            stored.append(replace(message, seq=seq, turn=turn))
+        return stored
+
+    def window(self) -> list[Message]:
+        """The newest summary, if there is one, and all messages that it does not cover."""
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND kind = 'summary' AND undone IS NULL "
+            "ORDER BY seq DESC LIMIT 1",
+            self._agent,
+        )
+        summary = [message_of(row) for row in rows]
+        start = first_visible(summary[0]) if summary else 1
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND seq >= ? AND undone IS NULL AND kind <> 'summary' "
+            "ORDER BY seq",
+            self._agent, start,
+        )  # fmt: skip
+        return summary + [message_of(row) for row in rows]
+
+    def all(self, *, undone: bool = False) -> list[Message]:
+        """Every message, oldest first; those taken back only when asked for."""
+        where = "" if undone else "AND undone IS NULL "
+        rows = self._database.rows(f"SELECT {COLUMNS} FROM messages WHERE agent = ? {where}ORDER BY seq", self._agent)
+        return [message_of(row) for row in rows]
+
+    def of_turn(self, turn: int) -> list[Message]:
+        """The messages of one of the newest turns (looked for among the last 2,000 messages, so that it costs
+        little).
+        """
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL AND seq > "
+            "(SELECT max(seq) - 2000 FROM messages WHERE agent = ?) ORDER BY seq",
+            self._agent, turn, self._agent,
+        )  # fmt: skip
+        return [message_of(row) for row in rows]
+
+    def last(self, count: int) -> list[Message]:
+        """The newest messages, oldest of them first."""
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND undone IS NULL ORDER BY seq DESC LIMIT ?",
+            self._agent, count,
+        )  # fmt: skip
+        return [message_of(row) for row in reversed(rows)]
+
+    def size(self) -> int:
+        """How many messages there are, by the number of the newest."""
+        return int(self._database.rows("SELECT max(seq) FROM messages WHERE agent = ?", self._agent)[0][0] or 0)
+
+    def undo(self, tx: Transaction, first: int, now: datetime) -> int:
+        """Mark everything from `first` on as undone; returns how many messages that are."""
+        return tx.run(
+            "UPDATE messages SET undone = ? WHERE agent = ? AND seq >= ? AND undone IS NULL",
+            now.isoformat(), self._agent, first,
+        )  # fmt: skip
+
+
+def first_visible(summary: Message) -> int:
+    """The number of the first message that a summary leaves in the window."""
+    return int(json.loads(summary.content)["first_visible"])
+
+
+def message_of(row: Row) -> Message:
+    """A row of the log as a message; the row has `COLUMNS`."""
+    seq, turn, role, kind, content, calls, call_id, name, said, created = row
+    return Message(
+        role, kind, content, datetime.fromisoformat(created), said,
+        tuple(ToolCall(*call) for call in json.loads(calls)) if calls else (), call_id, name, seq, turn,
+    )  # fmt: skip

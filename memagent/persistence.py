@@ -1,0 +1,352 @@
+"""The one door to an agent's durable state: every change of an agent is a transaction here, in the order of the
+durable turn.
+
+The database is the truth; `window` and `core` are a view of it. Each write checks the fence: a number that grows
+whenever somebody takes the agent for a turn. Knows nothing of models, or of why the loop does what it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from memagent.embeddings import Embedder
+from memagent.errors import AgentBusy, NotFound, TakenOver, UserError
+from memagent.events import Ending
+from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
+from memagent.llm import Usage
+from memagent.memory.archival import ArchivalMemory
+from memagent.memory.core import CoreMemory, Edit
+from memagent.memory.log import MessageLog
+from memagent.memory.recall import RecallMemory
+from memagent.messages import Message, ToolCall, result
+from memagent.roster import Entry
+from memagent.stage import Stage, StagedArchive, StagedRecall
+from memagent.storage import Database, Transaction
+from memagent.verdict import open_calls
+
+CUT = "Interrupted: it is not known whether this happened. Check, or ask the user, before you do it again."
+NOT_APPROVED = "The user did not approve this call, and wrote something else instead."
+
+
+class PersistenceManager:
+    """The durable state of one agent. Between `begin` and `end`, the agent is ours alone."""
+
+    def __init__(
+        self, database: Database, entry: Entry, *, embedder: Embedder | None, clock: Callable[[], datetime],
+        files: Path, allowed_hosts: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.database = database
+        self.entry = entry
+        self.clock = clock
+        self.core = CoreMemory(database, entry.id)
+        self.log = MessageLog(database, entry.id)
+        self.recall = RecallMemory(database, entry.id)
+        self.archival = ArchivalMemory(database, entry.id, embedder)
+        self.window: list[Message] = []
+        self.turn = 0
+        self.turn_log: list[Message] = []
+        self._files = files
+        self._hosts = allowed_hosts
+        self._holder = Holder.new()
+        self._fence = -1
+        self.reload()
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """See everything as it is stored now."""
+        self.core.reload()
+        self.window = self.log.window()
+
+    def spent(self) -> tuple[int, dict[str, int]]:
+        """Steps and tokens of the current turn."""
+        rows = self.database.rows(
+            "SELECT steps, prompt_tokens, completion_tokens FROM turns WHERE agent = ? AND turn = ?",
+            self.entry.id, self.turn,
+        )  # fmt: skip
+        steps, prompt, completion = rows[0] if rows else (0, 0, 0)
+        return steps, {"prompt_tokens": prompt, "completion_tokens": completion}
+
+    def last_login(self) -> datetime | None:
+        """When the user last opened the chat."""
+        rows = self.database.rows("SELECT last_login FROM agents WHERE id = ?", self.entry.id)
+        return datetime.fromisoformat(rows[0][0]) if rows and rows[0][0] else None
+
+    def next_call_id(self, index: int) -> str:
+        """An id for the call at `index` of the next answer: nine characters (some models want just that), never used
+        twice.
+        """
+        steps = sum(m.kind == "answer" for m in self.turn_log)
+        return _base36(self.turn * 3600 + steps * 36 + index)
+
+    def busy(self, holder: str) -> AgentBusy:
+        """The error that says who has the agent."""
+        return AgentBusy(f"The agent {self.entry.name!r} is busy ({holder}).", hint="Try again when it rests.")
+
+    def unfinished(self) -> str:
+        """The state of the newest turn, if it did not come to an end: "running" (it was cut) or "waiting"."""
+        turn, state = self._newest_turn()
+        return state if turn and state in ("running", "waiting") and not self.held_by() else ""
+
+    def held_by(self) -> str:
+        """Who has the agent now, in words; empty when it is free."""
+        rows = self.database.rows(f"SELECT holder, lease_until, {NOW} FROM agents WHERE id = ?", self.entry.id)
+        return held_by_another(rows[0], self._holder) if rows else ""
+
+    def quiet(self) -> bool:
+        """Whether the agent asked for no timed heartbeats now."""
+        rows = self.database.rows("SELECT quiet_until FROM agents WHERE id = ?", self.entry.id)
+        until = rows[0][0] if rows else None
+        return until is not None and self.clock() < datetime.fromisoformat(until)
+
+    def call_state(self, call: ToolCall) -> str:
+        """What is known of a call without a result: "", "waiting", "approved", "denied" or "started"."""
+        rows = self.database.rows("SELECT state FROM calls WHERE agent = ? AND call_id = ?", self.entry.id, call.id)
+        return str(rows[0][0]) if rows else ""
+
+    # The durable turn ------------------------------------------------------------------------------------------------
+
+    def begin(self, messages: Sequence[Message]) -> str:
+        """Take the agent and store what came in. Calls that were cut get their results first.
+
+        Returns who has the agent instead, in words, or nothing when it is ours now.
+        """
+        with self.database.write() as tx:
+            if holder := self._take(tx):
+                return holder
+            turn, state = self._newest_turn(tx)
+            if turn and state in ("running", "waiting"):
+                self._settle(tx, turn)
+            started = self.clock().isoformat()
+            tx.run(
+                "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
+                self.entry.id, turn + 1, started,
+            )  # fmt: skip
+            stored = self.log.append(tx, messages, turn + 1)
+            if any(m.kind == "login" for m in messages):
+                tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
+        self.turn, self.turn_log = turn + 1, list(stored)
+        self.window += stored
+        return ""
+
+    def take_up(self, decisions: Sequence[tuple[str, str, bool]] = ()) -> str:
+        """Take the agent to go on with the turn that did not end, with decisions on calls: (id, digest, yes or no)."""
+        with self.database.write() as tx:
+            if holder := self._take(tx):
+                return holder
+            turn, state = self._newest_turn(tx)
+            if state not in ("running", "waiting"):
+                raise UserError("There is no unfinished turn to go on with.")
+            for call_id, digest, yes in decisions:
+                done = tx.run(
+                    "UPDATE calls SET state = ? WHERE agent = ? AND call_id = ? AND digest = ? AND state = 'waiting'",
+                    "approved" if yes else "denied", self.entry.id, call_id, digest,
+                )  # fmt: skip
+                if not done:
+                    raise UserError("This call does not wait for approval (any more).")
+            tx.run("UPDATE turns SET state = 'running' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+        self.turn, self.turn_log = turn, self.log.of_turn(turn)
+        return ""
+
+    def note(self, message: Message) -> Message:
+        """Store a heartbeat, an alert or a summary."""
+        with self._fenced() as tx:
+            stored = self.log.append(tx, [message], self.turn)[0]
+        self._see(stored)
+        return stored
+
+    def answer(self, message: Message, usage: Usage | None) -> Message:
+        """Store what the model answered, before any of its calls runs."""
+        with self._fenced() as tx:
+            stored = self.log.append(tx, [message], self.turn)[0]
+            tx.run(
+                "UPDATE turns SET steps = steps + 1, prompt_tokens = prompt_tokens + ?, "
+                "completion_tokens = completion_tokens + ? WHERE agent = ? AND turn = ?",
+                usage.prompt if usage else 0, usage.completion if usage else 0, self.entry.id, self.turn,
+            )  # fmt: skip
+        self._see(stored)
+        return stored
+
+    def mark(self, call: ToolCall, state: str) -> None:
+        """Store that a call waits for a person, or is about to run outside."""
+        with self._fenced() as tx:
+            tx.run(
+                "INSERT INTO calls (agent, call_id, state, idempotency_key, digest, created) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (agent, call_id) DO UPDATE SET state = excluded.state",
+                self.entry.id, call.id, state, self.key(call), digest(call), self.clock().isoformat(),
+            )  # fmt: skip
+
+    def stage(self, call: ToolCall, ask: Callable[[str], str]) -> Stage:
+        """A fresh facade for one call."""
+        first = self.turn_log[0].seq if self.turn_log else 1
+        return Stage(
+            self.entry.name, self.clock(), self._files, self.key(call), self._hosts, self.core.draft(),
+            StagedRecall(self.recall, first), StagedArchive(self.archival), ask,
+        )  # fmt: skip
+
+    def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:
+        """Store a result together with all that the call did to memory."""
+        now = self.clock()
+        said = "\n\n".join(stage.said) if stage else ""
+        message = result(call, ok, text, now, said=said)
+        edits: list[Edit] = []
+        with self._fenced() as tx:
+            if stage:
+                edits = self.core.store(tx, stage.core.changes(), call.name, now, self.turn, call.id)
+                for prepared in stage.archival.prepared:
+                    self.archival.store(tx, prepared, turn=self.turn, now=now)
+                if stage.quiet_until:
+                    tx.run(
+                        "UPDATE agents SET quiet_until = ? WHERE id = ?", stage.quiet_until.isoformat(), self.entry.id
+                    )
+            tx.run("DELETE FROM calls WHERE agent = ? AND call_id = ?", self.entry.id, call.id)
+            stored = self.log.append(tx, [message], self.turn)[0]
+        self.core.seen(edits)
+        self._see(stored)
+        return stored, edits
+
+    def end(self, ending: Ending) -> None:
+        """The turn is over, or waits; the agent is free for others."""
+        with self._fenced() as tx:
+            tx.run(
+                "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
+                ending, self.clock().isoformat(), self.entry.id, self.turn,
+            )  # fmt: skip
+            tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
+
+    def key(self, call: ToolCall) -> str:
+        """The idempotency key of a call: the same whenever it is run again."""
+        return hashlib.sha256(f"{self.entry.id}/{call.id}".encode()).hexdigest()[:32]
+
+    # What a person changes --------------------------------------------------------------------------------------------
+
+    def undo_turn(self) -> tuple[str, list[str]]:
+        """Take the newest turn back everywhere: messages, edits of core memory, notes in archival memory.
+
+        Returns the user's words that began it, and the blocks that were left since they were edited again after it.
+        """
+        now = self.clock()
+        with self.alone() as tx:
+            newest = tx.rows(
+                "SELECT max(turn) FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0", self.entry.id
+            )[0][0]
+            if newest is None:
+                raise UserError("There is nothing to take back.")
+            rows = tx.rows("SELECT min(seq) FROM messages WHERE agent = ? AND turn = ?", self.entry.id, newest)
+            words = tx.rows(
+                "SELECT said FROM messages WHERE agent = ? AND turn = ? AND kind = 'user' AND undone IS NULL",
+                self.entry.id, newest,
+            )  # fmt: skip
+            self.log.undo(tx, rows[0][0], now)
+            _, left = self.core.undo_turn(tx, newest, now)
+            self.archival.undo_turn(tx, newest, now)
+            tx.run("UPDATE turns SET state = 'undone' WHERE agent = ? AND turn = ?", self.entry.id, newest)
+        return (str(words[0][0]) if words else ""), left
+
+    def amend(self, first: int, change: Callable[[Message], Message]) -> None:
+        """Put changed messages in the place of those from `first` on; the old ones stay in the log, as undone."""
+        with self.alone() as tx:
+            tail = [m for m in self.window if m.seq >= first]
+            self.log.undo(tx, first, self.clock())
+            self.log.append(tx, [change(message) for message in tail], tail[-1].turn)
+
+    def edit_block(self, label: str, value: str, cause: str = "user") -> list[Edit]:
+        """Replace a block of core memory, for a person."""
+        self.core.reload()
+        with self.database.write() as tx:
+            edits = self.core.rewrite(tx, label, value, cause, self.clock())
+        self.core.seen(edits)
+        return edits
+
+    def undo_edit(self) -> list[Edit]:
+        """Take back the newest edit of core memory that was not taken back yet."""
+        self.core.reload()
+        with self.database.write() as tx:
+            edits = self.core.undo(tx, self.clock())
+        self.core.seen(edits)
+        return edits
+
+    @contextmanager
+    def alone(self) -> Iterator[Transaction]:
+        """One transaction on an agent that no turn is running on; what others see changes with it."""
+        with self.database.write() as tx:
+            if holder := self._take(tx):
+                raise self.busy(holder)
+            tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
+            yield tx
+        self.reload()
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _take(self, tx: Transaction) -> str:
+        rows = tx.rows(f"SELECT holder, lease_until, {NOW}, fence FROM agents WHERE id = ?", self.entry.id)
+        if not rows:
+            raise NotFound(f"The agent {self.entry.name!r} has been deleted.")
+        if holder := held_by_another(rows[0], self._holder):
+            return holder
+        fence = rows[0][3] + 1
+        tx.run(
+            f"UPDATE agents SET fence = ?, holder = ?, lease_until = {NOW} + ? WHERE id = ?",
+            fence, str(self._holder), LEASE_SECONDS, self.entry.id,
+        )  # fmt: skip
+        if rows[0][3] != self._fence:
+            self.window = self.log.window()
+        self.core.reload()
+        self._fence = fence
+        return ""
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Transaction]:
+        """A transaction that only the rightful holder can make; it renews the lease."""
+        with self.database.write() as tx:
+            ours = tx.run(
+                f"UPDATE agents SET lease_until = {NOW} + ? WHERE id = ? AND fence = ?",
+                LEASE_SECONDS, self.entry.id, self._fence,
+            )  # fmt: skip
+            if not ours:
+                raise TakenOver(
+                    f"Another process has taken over the agent {self.entry.name!r}.", hint="Open it again to go on."
+                )
+            yield tx
+
+    def _settle(self, tx: Transaction, turn: int) -> None:
+        """Give every call that was cut a result, and close its turn."""
+        now = self.clock()
+        settled = []
+        for call in open_calls(self.window):
+            state = self.call_state(call)
+            text = NOT_APPROVED if state == "waiting" else CUT
+            settled.append(result(call, False, text, now))
+        self.window += self.log.append(tx, settled, turn)
+        tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
+        tx.run("UPDATE turns SET state = 'interrupted' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+
+    def _newest_turn(self, tx: Transaction | None = None) -> tuple[int, str]:
+        rows = (tx or self.database).rows(
+            "SELECT turn, state FROM turns WHERE agent = ? ORDER BY turn DESC LIMIT 1", self.entry.id
+        )
+        return (rows[0][0], rows[0][1]) if rows else (0, "")
+
+    def _see(self, message: Message) -> None:
+        self.turn_log.append(message)
+        if message.kind == "summary":
+            self.window = self.log.window()
+        else:
+            self.window.append(message)
+
+
+def digest(call: ToolCall) -> str:
+    """A name for exactly this call with exactly these arguments."""
+    return hashlib.sha256(f"{call.name}\0{call.arguments}".encode()).hexdigest()[:16]
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits.rjust(9, "0")

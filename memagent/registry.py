@@ -1,0 +1,30 @@
+"""Names of exchangeable parts, and where their classes are; each is imported only when it is asked for.
+
+To add a kind of model, embedder or storage: write one file, and name it here. Knows nothing of what the parts do.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from memagent.errors import ConfigError
+
+LLMS = {
+    "openai": "memagent.llm.openai:OpenAILLM",
+    "azure": "memagent.llm.azure:AzureLLM",
+    "scripted": "memagent.llm.scripted:ScriptedLLM",
+}
+EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
+STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+
+
+def find(kind: str, table: dict[str, str], name: str) -> Any:
+    """The class that a name stands for."""
+    if name not in table:
+        near = get_close_matches(name, table, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"There is no {kind} {name!r}.", hint=f"{hint}There are: {', '.join(table)}.")
+    module, _, attribute = table[name].partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,99 @@
+"""The agents there are: made, found by name, listed, renamed and deleted.
+
+Knows nothing of what an agent says or does.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from memagent.errors import NotFound, UserError
+from memagent.storage import Database, Row, Transaction
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One agent in the roster. `settings` is what it was made with: preset, functions, model …"""
+
+    id: str
+    owner: str
+    name: str
+    created: datetime
+    settings: Mapping[str, Any]
+    system: str
+    last_login: datetime | None
+    messages: int = 0
+
+
+_COLUMNS = "id, owner, name, created, settings, system, last_login"
+
+
+class Roster:
+    """The agents of one owner."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database = database
+        self._owner = owner
+
+    def all(self) -> list[Entry]:
+        """Every agent, by name, with the count of its messages."""
+        newest = "(SELECT coalesce(max(seq), 0) FROM messages WHERE messages.agent = agents.id)"
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, {newest} FROM agents WHERE owner = ? ORDER BY name", self._owner
+        )
+        return [_entry(row) for row in rows]
+
+    def find(self, name: str) -> Entry:
+        """The agent of that name."""
+        rows = self._database.rows(f"SELECT {_COLUMNS}, 0 FROM agents WHERE owner = ? AND name = ?", self._owner, name)
+        if rows:
+            return _entry(rows[0])
+        names = [entry.name for entry in self.all()]
+        near = get_close_matches(name, names, 1)
+        listed = f"There are: {', '.join(names)}." if names else "There are none yet; make one with: memagent run"
+        raise NotFound(f"There is no agent {name!r}.", hint=f"Did you mean {near[0]!r}? {listed}" if near else listed)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an agent of that name."""
+        return bool(self._database.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name))
+
+    def make(self, tx: Transaction, name: str, settings: Mapping[str, Any], system: str, now: datetime) -> str:
+        """Store a new agent; returns its id."""
+        if tx.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name):
+            raise UserError(f"There is an agent {name!r} already.", hint="Choose another name.")
+        agent = uuid.uuid4().hex
+        tx.run(
+            "INSERT INTO agents (id, owner, name, created, settings, system) VALUES (?, ?, ?, ?, ?, ?)",
+            agent, self._owner, name, now.isoformat(), json.dumps(settings, sort_keys=True), system,
+        )  # fmt: skip
+        return agent
+
+    def change(self, tx: Transaction, agent: str, settings: Mapping[str, Any]) -> None:
+        """Store changed settings of an agent."""
+        text = json.dumps(settings, sort_keys=True)
+        tx.run("UPDATE agents SET settings = ? WHERE id = ? AND owner = ?", text, agent, self._owner)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give an agent another name."""
+        entry = self.find(name)
+        if self.exists(new):
+            raise UserError(f"There is an agent {new!r} already.", hint="Choose another name.")
+        with self._database.write() as tx:
+            tx.run("UPDATE agents SET name = ? WHERE id = ? AND owner = ?", new, entry.id, self._owner)
+
+    def delete(self, name: str) -> None:
+        """Delete an agent with everything it remembers."""
+        entry = self.find(name)
+        with self._database.write() as tx:
+            tx.run("DELETE FROM agents WHERE id = ? AND owner = ?", entry.id, self._owner)
+
+
+def _entry(row: Row) -> Entry:
+    last = datetime.fromisoformat(row[6]) if row[6] else None
+    return Entry(row[0], row[1], row[2], datetime.fromisoformat(row[3]), json.loads(row[4]), row[5], last, row[7])

@@ -1,8 +1,8 @@
 """Asks a web address on a model's behalf without letting the model reach this machine or the network around it.
 
-What counts is the address that a name leads to at the moment of connecting: it is looked up once, checked, and exactly the
-checked address is connected to, again at every redirect. So neither the spelling of a URL, nor a redirect, nor a name that
-changes its mind gets anywhere else. Hosts that a person has allowed are free. Knows nothing of tools, agents or settings.
+What counts is the address that a name leads to at the moment of connecting: it is looked up once, checked, and exactly
+the checked address is connected to, again at every redirect. So neither the spelling of a URL, nor a redirect, nor a
+name that changes its mind gets anywhere else. Hosts that a person has allowed are free. Knows nothing of settings.
 """
 
 from __future__ import annotations
@@ -77,16 +77,20 @@ def request(
     hop = _Hop(_method(method), _parsed(url), dict(headers or {}), body)
     network = _GuardedNetwork(frozenset(host.strip().lower() for host in allowed_hosts), clock)
     with httpcore2.ConnectionPool(network_backend=network, max_keepalive_connections=0) as pool:
+        via = ""
         try:
             for _ in range(REDIRECTS + 1):
                 with pool.stream(hop.method, hop.target, headers=hop.sent(), content=hop.body) as raw:
                     response = httpx2.Response(raw.status, headers=raw.headers, stream=_Body(raw.iter_stream()))
                     if not response.has_redirect_location:
                         return _read(response, hop, clock, size_limit)
+                    via = f"{hop.host} was asked and redirects: "
                     hop = hop.redirected(response.status_code, response.headers["location"])
         except _FAILURES as failure:
-            raise _explained(failure, hop, time_limit) from failure
-    raise ToolError(f"{hop.host} redirects more than {REDIRECTS} times.", hint="Ask the page that you want directly.")
+            raise _explained(failure, hop, via, time_limit) from failure
+        except ToolError as refused:
+            raise ToolError(via + refused.message, hint=refused.hint) from refused
+    raise ToolError(f"{via}more than {REDIRECTS} times.", hint="Ask for the page that you want directly.")
 
 
 def is_public(address: str) -> bool:
@@ -107,7 +111,7 @@ def _method(method: str) -> str:
 def _parsed(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
     """A URL, if it has one plain reading only. The same parsed URL is used for checking and for connecting."""
     if "\\" in text or not text.isprintable() or " " in text:
-        raise ToolError("The URL has a backslash, a blank or a hidden character in it.", hint="Write them as %5C, %20 …")
+        raise ToolError("The URL has a backslash, blank or hidden character in it.", hint="Write it as %5C, %20 …")
     if _USER_PART.match(text):
         raise ToolError("The URL has a user name before its host (user@host).", hint="Leave it out.")
     try:
@@ -138,7 +142,7 @@ def _check_host(host: str) -> None:
 
 @dataclass(frozen=True)
 class _Hop:
-    """One request of the chain that redirects make. `headers` are the caller's, for the host that they were meant for."""
+    """One request of the chain that redirects make. `headers` are the caller's, for the host they were meant for."""
 
     method: str
     url: httpx2.URL
@@ -193,9 +197,9 @@ class _GuardedNetwork(httpcore2.NetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 -- the clock holds the one limit there is, here and below
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> httpcore2.NetworkStream:
         free = self._is_allowed(host, port)
         addresses = [address for address in _look_up(host, port, self.clock.left()) if free or is_public(address)]
@@ -252,10 +256,10 @@ class _TimedStream(httpcore2.NetworkStream):
     real: httpcore2.NetworkStream
     clock: _Clock
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         return self.real.read(max_bytes, self.clock.left())
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         for start in range(0, len(buffer), 65536):
             self.real.write(buffer[start : start + 65536], self.clock.left())
 
@@ -263,7 +267,10 @@ class _TimedStream(httpcore2.NetworkStream):
         self.real.close()
 
     def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore2.NetworkStream:
         return _TimedStream(self.real.start_tls(ssl_context, server_hostname, self.clock.left()), self.clock)
 
@@ -280,7 +287,7 @@ class _Body(httpx2.SyncByteStream):
 
 
 def _read(response: httpx2.Response, hop: _Hop, clock: _Clock, size_limit: int) -> Answer:
-    """The answer's text. What can't be shown is said in the note: the request itself has been made, and must not seem failed."""
+    """The answer as text. Its note says what can't be shown: a request that was made must not seem to have failed."""
     answer = Answer(response.status_code, dict(response.headers), "", str(hop.url))
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith(("image/", "audio/", "video/", "font/")):
@@ -298,7 +305,8 @@ def _read(response: httpx2.Response, hop: _Hop, clock: _Clock, size_limit: int) 
                 note = f"cut after {size_limit} bytes"
                 break
     except _FAILURES as failure:
-        note = "incomplete: " + ("it took too long" if isinstance(failure, httpcore2.TimeoutException) else "broken off")
+        late = isinstance(failure, httpcore2.TimeoutException)
+        note = "incomplete: it took too long" if late else "incomplete: broken off"
     text = _text(bytes(body), kind, response.charset_encoding, whole=not note)
     return replace(answer, note="not shown: it is not text") if text is None else replace(answer, text=text, note=note)
 
@@ -317,12 +325,14 @@ def _text(body: bytes, kind: str, charset: str | None, *, whole: bool) -> str | 
     return sound.removeprefix("\ufeff")
 
 
-def _explained(failure: Exception, hop: _Hop, time_limit: float) -> ToolError:
+def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> ToolError:
     # A connection that was never made has carried nothing; after that, nobody knows what arrived.
     unsent = isinstance(failure, (httpcore2.ConnectError, httpcore2.ConnectTimeout))
-    hint = "" if unsent or hop.method in HARMLESS else "It may have arrived all the same: find out before you repeat it."
+    hint = "" if unsent or hop.method in HARMLESS else "It may have arrived all the same: find out before repeating it."
     if isinstance(failure, httpcore2.TimeoutException):
-        return ToolError(f"{hop.host} did not answer within {time_limit:g} seconds.", hint=hint)
-    if unsent:
-        return ToolError(f"No connection to {hop.host}: {failure}", hint=hint)
-    return ToolError(f"{hop.host} broke off, or does not speak HTTP: {failure}", hint=hint)
+        what = f"{hop.host} did not answer within {time_limit:g} seconds."
+    elif unsent:
+        what = f"No connection to {hop.host}: {failure}."
+    else:
+        what = f"{hop.host} broke off, or does not speak HTTP: {failure}."
+    return ToolError(via + what, hint=hint)

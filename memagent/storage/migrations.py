@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # Owners: a row of `agents` belongs to a user (`owner`); every other row belongs to an agent, and every query names it.
 # Order is by `seq` (per agent, gapless) and never by time. Times are ISO 8601 with offset, for people and for filters.
+# AUTOINCREMENT stands where somebody remembers the last number that he saw: a number must never come back.
 FIRST = """
 CREATE TABLE agents (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, created TEXT NOT NULL,
@@ -54,11 +55,12 @@ CREATE TABLE block_edits (
 CREATE INDEX block_edits_turn ON block_edits (agent, turn);
 
 CREATE TABLE passages (
-    id INTEGER PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
     note INTEGER NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, tags TEXT NOT NULL DEFAULT '[]',
     source TEXT NOT NULL DEFAULT '', turn INTEGER, created TEXT NOT NULL, undone TEXT,
     UNIQUE (agent, note, part));
 CREATE INDEX passages_turn ON passages (agent, turn) WHERE turn IS NOT NULL;
+CREATE INDEX passages_beginnings ON passages (agent, substr(text, 1, 60)) WHERE part = 0;
 CREATE VIRTUAL TABLE passages_words USING fts5 (
     agent, text, content = 'passages', content_rowid = 'id', columnsize = 1,
     tokenize = 'porter unicode61 remove_diacritics 2');
@@ -69,8 +71,8 @@ CREATE TRIGGER passages_undo AFTER UPDATE OF undone ON passages WHEN new.undone 
 CREATE TRIGGER passages_out AFTER DELETE ON passages WHEN old.undone IS NULL BEGIN
     INSERT INTO passages_words (passages_words, rowid, agent, text) VALUES ('delete', old.id, old.agent, old.text); END;
 CREATE TABLE vectors (
-    passage INTEGER PRIMARY KEY REFERENCES passages (id) ON DELETE CASCADE, agent TEXT NOT NULL, model TEXT NOT NULL,
-    vector BLOB NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, passage INTEGER NOT NULL UNIQUE REFERENCES passages (id) ON DELETE CASCADE,
+    agent TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE INDEX vectors_of ON vectors (agent, model);
 """
 

@@ -76,7 +76,7 @@ def request(
     clock = _Clock(time.monotonic() + time_limit)
     hop = _Hop(_method(method), _parsed(url), dict(headers or {}), body)
     network = _GuardedNetwork(frozenset(host.strip().lower() for host in allowed_hosts), clock)
-    with httpcore2.ConnectionPool(network_backend=network, max_keepalive_connections=0) as pool:
+    with httpcore2.ConnectionPool(network_backend=network) as pool:
         via = ""
         try:
             for _ in range(REDIRECTS + 1):

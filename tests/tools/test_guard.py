@@ -235,7 +235,16 @@ def test_a_name_that_changes_its_mind_after_the_check_changes_nothing(web: Web, 
     assert (net.looked_up, net.dialled) == (["rebind.example"], [PUBLIC])
 
     net.names["rebind.example"] = [[PUBLIC], ["127.0.0.1"]]
-    web.pages["/again"] = to("/")
+
+    def again(handler) -> None:
+        """A redirect on a connection that the server would keep open for the next request."""
+        handler.protocol_version, handler.close_connection = "HTTP/1.1", False
+        handler.send_response(302)
+        handler.send_header("location", "/")
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    web.pages["/again"] = again
     with pytest.raises(ToolError, match="not on the public internet"):
         guard.request("GET", "http://rebind.example/again")
     assert net.dialled == [PUBLIC, PUBLIC]

@@ -30,7 +30,7 @@ COUNTED = 1_000_000
 """Characters up to which the size of a result is counted exactly."""
 
 
-def run(tool: Tool, arguments: str, agent: AgentFacade) -> Outcome:
+def run(tool: Tool, arguments: str, agent: AgentFacade | None = None) -> Outcome:
     """Call a function with the model's arguments. Raises only `StorageError`, and what interrupts this thread."""
     try:
         values, heartbeat = read_arguments(tool, arguments)
@@ -101,7 +101,7 @@ class _Worker(threading.Thread):
             return _failure(self._tool, error)
 
 
-def _apart(tool: Tool, call: partial[Any], agent: AgentFacade) -> Outcome:
+def _apart(tool: Tool, call: partial[Any], agent: AgentFacade | None) -> Outcome:
     """Call it in a thread of its own, and wait for it as long as it may take."""
     worker = _Worker(tool, call)
     try:
@@ -128,7 +128,7 @@ def _wait(worker: threading.Thread, seconds: float) -> None:
         worker.join(min(left, 0.25))  # in short pieces: on Windows, Ctrl-C is only heard between two of them
 
 
-def _cut_off(agent: AgentFacade) -> None:
+def _cut_off(agent: AgentFacade | None) -> None:
     """What a function does from now on has no effect on its agent."""
     if close := getattr(agent, "close", None):
         close()

@@ -1,0 +1,275 @@
+"""Where every setting gets its value from, and the directory (home) in which everything of yours is kept.
+
+A value is looked for in this order; the first one found holds: flags of the command, the environment, `.env` in the
+current directory, `.env` in home, what the agent was made with, `config.yaml` in home, the default. This is the only
+file that reads the environment. Knows nothing of what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memagent.config_file import Written, changed, page, write_whole
+from memagent.errors import ConfigError
+from memagent.settings import PREFIX, SETTINGS, Setting, Settings
+
+__all__ = ["SETTINGS", "Setting", "Settings", "ensure_home", "load", "mask", "masked", "save"]
+
+FILE = "config.yaml"
+MOST_BYTES = 1_000_000
+HIDDEN = {"MEMAGENT_HOME", "MEMAGENT_CRASH_AT"}
+ALIASES = {
+    "azure": {
+        "AZURE_OPENAI_API_KEY": "api_key",
+        "AZURE_OPENAI_ENDPOINT": "endpoint",
+        "OPENAI_API_VERSION": "azure_api_version",
+    },
+    "openai": {"OPENAI_API_KEY": "api_key", "OPENAI_BASE_URL": "endpoint", "OPENAI_MODEL": "model"},
+}
+"""Variables that other programs use too, by the provider for which they are read; MEMAGENT_* wins over them."""
+
+SHORTEST_SECRET = 6
+"""A shorter key, such as the `none` that local servers are given, would be found in harmless words."""
+
+_KEYLIKE = re.compile(r"((?:\bBearer\s+|\b(?=sk-)|\bapi[-_]key['\"]?\s*[:=]\s*['\"]?))([\w.+/=-]{16,})", re.IGNORECASE)
+
+
+class Given(NamedTuple):
+    """A value as it was given, by the name it was given under, and where."""
+
+    key: str
+    value: object
+    where: str
+
+
+def load(
+    flags: Mapping[str, Any],
+    agent: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """The settings that hold now. `flags` are those of the command (`None`: not given), `agent` those of its agent."""
+    environ = os.environ if environ is None else environ
+    cwd = cwd or _current()
+    here = list(_dotenv(cwd / ".env"))
+    home = _home(environ, here, cwd)
+    outside = [Given(key, value, "the environment") for key, value in environ.items() if value]
+    variables = [*_dotenv(home / ".env"), *here, *outside]
+    found = dict(_settled(_file(home / FILE)))
+    found.update(_settled(_typed(agent or {}, "the agent's own settings", secrets=False)))
+    ours = dict(_settled(_ours(variables)))
+    chosen = dict(_settled(_typed(flags, "the flag")))
+    provider = ({"provider": ("openai",)} | found | ours | chosen)["provider"][0]
+    names = ALIASES.get(provider, {})
+    found.update(_settled(Given(names[g.key], g.value, f"{g.key} in {g.where}") for g in variables if g.key in names))
+    found |= ours | chosen
+    settings = Settings(
+        **{name: value for name, (value, _) in found.items()},
+        home=home, crash_at=int(environ.get("MEMAGENT_CRASH_AT") or 0),
+        origins={name: where for name, (_, where) in found.items()},
+    )  # fmt: skip
+    _check_together(settings)
+    return settings
+
+
+def _settled(given: Iterable[Given]) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Each value checked, with where it comes from; what comes later wins."""
+    for key, value, where in given:
+        setting = SETTINGS[key]
+        try:
+            right = setting.read(value)
+        except (ValueError, OverflowError):
+            raise _wrong(setting, value, where) from None
+        if key == "endpoint" and right and not re.match(r"https?://[^/\s]", right):
+            raise _wrong(setting, value, where, "an address that begins with http:// or https://")
+        yield key, (right, where)
+
+
+def _wrong(setting: Setting, value: object, where: str, allowed: str = "") -> ConfigError:
+    text = "a secret" if setting.secret else re.sub(r"//[^/@]*@", "//…@", repr(value))
+    shown = text if len(text) <= 60 else f"{text[:60]}…"
+    return ConfigError(
+        f"{setting.name} can't be {shown}, as {where} says.", hint=f"It must be {allowed or setting.allowed}."
+    )
+
+
+def _unknown(key: str, where: str, known: Iterable[str]) -> ConfigError:
+    from difflib import get_close_matches
+
+    known = list(known)
+    near = get_close_matches(key, known, 1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+    return ConfigError(f"There is no setting {key!r}, which is in {where}.", hint=hint)
+
+
+def _typed(values: Mapping[str, Any], where: str, *, secrets: bool = True) -> Iterator[Given]:
+    """Values that are data already; `None` means: not given."""
+    for key, value in values.items():
+        if key not in SETTINGS:
+            raise _unknown(key, where, SETTINGS)
+        if SETTINGS[key].secret and not secrets:
+            raise _misplaced(SETTINGS[key], where)
+        if value is not None:
+            yield Given(key, value, f"{where} {SETTINGS[key].flag}" if where == "the flag" else where)
+
+
+def _ours(variables: Iterable[Given]) -> Iterator[Given]:
+    """The variables that are named after settings."""
+    names = {setting.variable: setting.name for setting in SETTINGS.values()}
+    for key, value, where in variables:
+        if key in names:
+            yield Given(names[key], value, f"{key} in {where}")
+        elif key.startswith(PREFIX) and key not in HIDDEN:
+            raise _unknown(key, where, names)
+
+
+def _misplaced(setting: Setting, where: str) -> ConfigError:
+    return ConfigError(
+        f"{setting.name} is a secret and must not be in {where}.",
+        hint=f"Put it into the environment, or into .env in home: {setting.variable}=…",
+    )
+
+
+def _check_together(settings: Settings) -> None:
+    """What is right alone can be wrong together."""
+    for low, high in (("compact_to", "compact_at"), ("warn_at", "compact_at")):
+        least, most = getattr(settings, low), getattr(settings, high)
+        if least > most or (low == "compact_to" and least == most):
+            raise ConfigError(
+                f"{low} is {least} ({settings.origin(low)}), but {high} is {most} ({settings.origin(high)}).",
+                hint=f"{low} must be the smaller one.",
+            )
+
+
+# Home --------------------------------------------------------------------------------------------------------------
+
+
+def _current() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted while a shell stood in it
+        return Path("/")
+
+
+def _home(environ: Mapping[str, str], dotenv: Iterable[Given], cwd: Path) -> Path:
+    given = [*(str(g.value) for g in dotenv if g.key == "MEMAGENT_HOME"), environ.get("MEMAGENT_HOME", "")]
+    person = environ.get("HOME") or environ.get("USERPROFILE") or ""
+    chosen = next((text for text in reversed(given) if text), "~/.memagent")
+    if re.match(r"~(?=[/\\]|$)", chosen):
+        chosen = person and person + chosen[1:]
+    if not chosen:
+        raise ConfigError(
+            "There is no place to keep anything in: neither MEMAGENT_HOME nor HOME is set.",
+            hint="Set MEMAGENT_HOME to a directory of yours.",
+        )
+    return cwd / chosen
+
+
+def ensure_home(settings: Settings) -> Path:
+    """Home, made if it is not there, so that only you can look into it. Called before anything is written."""
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.home} can't be made: {error.strerror}.", hint="Set MEMAGENT_HOME to a directory of yours."
+        ) from error
+    return settings.home
+
+
+def _read(path: Path) -> str:
+    """A file's text; empty when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ConfigError(f"{path} is too large for a file of settings.")
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}.", hint="Check it, or set MEMAGENT_HOME.") from error
+
+
+def _dotenv(path: Path) -> Iterator[Given]:
+    """The variables in an .env file. What others left unfinished in it is no concern of ours."""
+    if not os.path.isfile(path):  # noqa: PTH113  # unlike Path.is_file, it never fails
+        return
+    from io import StringIO
+
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(StringIO(_read(path))):
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if (binding.error or binding.value is None) and text.strip().removeprefix("export ").startswith(PREFIX):
+            raise ConfigError(f"{path}, line {line} can't be read.", hint="A line must look like NAME=value.")
+        if binding.key and binding.value:
+            yield Given(binding.key, binding.value, f"{path}, line {line}")
+
+
+def _file(path: Path) -> Iterator[Given]:
+    """The settings in config.yaml."""
+    for key, place in page(path, _read(path)).items():
+        where = f"{path}, line {place.line}"
+        if key not in SETTINGS:
+            raise _unknown(key, where, SETTINGS)
+        if SETTINGS[key].secret:
+            raise _misplaced(SETTINGS[key], where)
+        if place.value is not None:
+            yield Given(key, place.value, where)
+
+
+def save(settings: Settings, changes: Mapping[str, Any]) -> Path:
+    """Change settings in config.yaml, and nothing else in it; `None` takes one back. Returns the file."""
+    path = settings.home / FILE
+    where = "the change asked for"
+    right = dict.fromkeys(changes) | {key: value for key, (value, _) in _settled(_typed(changes, where, secrets=False))}
+    text = _read(path)
+    new = changed(path, text, {key: _as_text(value) for key, value in right.items()})
+    known = (
+        Given(key, place.value, where) for key, place in page(path, new).items() if key in SETTINGS and place.value
+    )
+    _check_together(Settings(**{key: value for key, (value, _) in _settled(known)}))
+    if new != text:
+        ensure_home(settings)
+        write_whole(path, new)
+    return path
+
+
+def _as_text(value: Any) -> Written:
+    if value is None or isinstance(value, tuple):
+        return value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Secrets -----------------------------------------------------------------------------------------------------------
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """All settings as they may be shown: of a secret only its end."""
+    return {name: _unsecret(getattr(settings, name), settings) for name in SETTINGS}
+
+
+def _unsecret(value: Any, settings: Settings) -> Any:
+    if isinstance(value, str) and value in settings.secrets:
+        return hidden(value)
+    return mask(value, settings) if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
+
+
+def hidden(secret: str) -> str:
+    """What may be seen of a secret: its last four characters, when that is a small part of it."""
+    return f"…{secret[-4:]}" if len(secret) >= 16 else "…"
+
+
+def mask(text: str, settings: Settings) -> str:
+    """Text for a log, without the secrets of these settings and without whatever else looks like a key."""
+    for secret in settings.secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, hidden(secret))
+    return _KEYLIKE.sub(lambda found: found[1] + hidden(found[2]), text)

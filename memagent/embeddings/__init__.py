@@ -1,0 +1,59 @@
+"""What an embedder is to the rest of memagent: something that turns texts into vectors, so that near means alike.
+
+A new kind of embedder is one file with a class that has `model`, `dimension` and `embed`, and one line in
+`registry.py`. Knows nothing of where vectors are kept or how they are searched.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Protocol
+
+from memagent.errors import EmbeddingError
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. Safe to use from several threads; raises `EmbeddingError` when it can't."""
+
+    @property
+    def model(self) -> str:
+        """A name that changes whenever the same text would get another vector."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
+        """One vector for each text, in their order: of length 1, as little-endian float32 (see `packed`)."""
+        ...
+
+
+def packed(numbers: Sequence[float]) -> bytes:
+    """A vector as it is kept: scaled to length 1, as little-endian float32."""
+    length = math.hypot(*numbers)
+    if not math.isfinite(length):
+        raise EmbeddingError("The embedding model returned NaN or infinite numbers.")
+    return struct.pack(f"<{len(numbers)}f", *(number / length if length else 0.0 for number in numbers))
+
+
+def embedded(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
+    """The vectors of some texts, checked: as many as texts, each of the dimension that the embedder promises."""
+    vectors = list(embedder.embed(texts))
+    if len(vectors) != len(texts):
+        raise EmbeddingError(
+            f"The embedding model {embedder.model!r} was given {len(texts)} texts and returned {len(vectors)} vectors."
+        )
+    for vector in vectors:
+        if len(vector) != 4 * embedder.dimension:
+            raise EmbeddingError(
+                f"The embedding model {embedder.model!r} should give vectors of dimension {embedder.dimension}, "
+                f"but gave one of dimension {len(vector) // 4}.",
+                hint="Check the embedding model and its dimension in the settings.",
+            )
+        if not math.isfinite(sum(struct.unpack(f"<{embedder.dimension}f", vector))):
+            raise EmbeddingError(f"The embedding model {embedder.model!r} returned NaN or infinite numbers.")
+    return vectors

@@ -1,0 +1,110 @@
+"""Recall memory: everything that was ever said between the user and the agent, found by words or by day.
+
+Only what one of them said or read counts, not thoughts, calls and events. What was taken back is not found. Knows
+nothing of what the model can see anyway, unless it is told (`before_seq`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from memagent.errors import ToolError
+from memagent.memory.search import Query, WordSearch, first_of
+from memagent.storage import Database, Found, Page, Row
+
+_SAID = "t.said <> '' AND t.undone IS NULL"
+_COLUMNS = "t.id, t.seq, t.role, t.said, t.created"
+_DAYS_BETWEEN_ZONES = 2
+_LAST = "~"  # sorts after everything that can follow in a time
+
+
+class RecallMemory:
+    """What was said to and by one agent. A result's `id` is the message's `seq`; its `source` is "user" or "you", the
+    agent.
+    """
+
+    def __init__(self, database: Database, agent: str) -> None:
+        self._database = database
+        self._agent = agent
+        self._words = WordSearch(database, agent, "messages", "said", _SAID)
+
+    def search(self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None) -> Page:
+        """What was said with these words, best first; only messages before `before_seq`, if it is given."""
+        where, values = _before(before_seq)
+        start = first_of(page, size)
+        hits = self._words.hits(Query.of(query), size, start, where=where, values=values)
+        marks = ", ".join("?" for _ in hits.scores)
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM messages t WHERE t.id IN ({marks}) AND t.agent = ? AND {_SAID}",
+            *hits.scores, self._agent,
+        )  # fmt: skip
+        found = {row[0]: _found(row) for row in rows}
+        return Page([found[number] for number in hits.scores if number in found], hits.total, page, size)
+
+    def search_dates(
+        self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
+    ) -> Page:
+        """What was said from `start` to `end`, both included, the oldest first.
+
+        A day, or a time without a zone, is meant as the clock on the wall showed it when the message was written. A
+        time with a zone is that instant, whatever zone a message was written in.
+        """
+        _check_order(start, end)
+        where, values = _before(before_seq)
+        for condition, bounds in (_since(start), _until(end)):
+            where, values = f"{where} AND {condition}", [*values, *bounds]
+        ours = f"messages t WHERE t.agent = ? AND {_SAID} AND {where}"
+        first = first_of(page, size)
+        total = self._database.rows(f"SELECT count(*) FROM {ours}", self._agent, *values)[0][0]
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM {ours} ORDER BY t.seq LIMIT ? OFFSET ?", self._agent, *values, size, first
+        )
+        return Page([_found(row) for row in rows], total, page, size)
+
+    def total(self) -> int:
+        """How many messages can be found."""
+        rows = self._database.rows(f"SELECT count(*) FROM messages t WHERE t.agent = ? AND {_SAID}", self._agent)
+        return int(rows[0][0])
+
+
+def _found(row: Row) -> Found:
+    _, seq, role, said, created = row
+    return Found(said, datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
+
+
+def _before(seq: int | None) -> tuple[str, list[Any]]:
+    return ("TRUE", []) if seq is None else ("t.seq < ?", [seq])
+
+
+def _since(start: date | None) -> tuple[str, list[Any]]:
+    if start is None:
+        return "TRUE", []
+    if isinstance(start, datetime) and start.tzinfo:
+        return f"t.created >= ? AND {_SECOND} >= ?", [_day(start, -_DAYS_BETWEEN_ZONES), int(start.timestamp() // 1)]
+    return "t.created >= ?", [start.isoformat()]
+
+
+def _until(end: date | None) -> tuple[str, list[Any]]:
+    if end is None:
+        return "TRUE", []
+    if isinstance(end, datetime) and end.tzinfo:
+        return f"t.created < ? AND {_SECOND} <= ?", [_day(end, _DAYS_BETWEEN_ZONES) + _LAST, int(end.timestamp() // 1)]
+    return "t.created < ?", [end.isoformat() + _LAST]
+
+
+# Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
+# compared in seconds, after the index has left only the days around.
+_SECOND = "CAST(strftime('%s', t.created) AS INTEGER)"
+
+
+def _day(moment: datetime, days: int) -> str:
+    return date.fromordinal(min(max(moment.toordinal() + days, 1), date.max.toordinal())).isoformat()
+
+
+def _check_order(start: date | None, end: date | None) -> None:
+    if start is None or end is None:
+        return
+    zoned = isinstance(start, datetime) and isinstance(end, datetime) and bool(start.tzinfo and end.tzinfo)
+    if start > end if zoned else start.isoformat()[:10] > end.isoformat()[:10]:
+        raise ToolError(f"The start {start.isoformat()} is after the end {end.isoformat()}.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,6 +134,8 @@ def _dumped(value: Written) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file that only its owner can read: all of it, or nothing. A link stays a link."""
+    import tempfile
+
     path = path.resolve()
     try:
         handle, unfinished = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)  # mode 0600

@@ -1,0 +1,73 @@
+"""What an endpoint sends back, taken apart: a stream of events, or one JSON object from a server that does not stream.
+
+Knows what is no answer at all (a web page, nothing, an error in the middle), and nothing of what an answer means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from memagent.llm import refusals, sse
+from memagent.llm.failures import Endpoint
+
+LONGEST_EVENT = 8_000_000
+
+Part = dict[str, Any] | None
+"""A JSON object, or None where the endpoint says that this was all."""
+
+
+def parts(chunks: Iterator[bytes], kind: str, endpoint: Endpoint) -> Iterator[Part]:
+    """The parts of an answer as they arrive. `kind` is its content type; it is not always true."""
+    head = b""
+    for chunk in chunks:
+        head = (head + chunk).lstrip()
+        if head:
+            break
+    if head.startswith(b"{"):
+        yield from _whole(head + b"".join(chunks), endpoint)
+    elif head.startswith(b"<") or "html" in kind:
+        raise endpoint.not_compatible("it sent a web page")
+    elif head or "event-stream" in kind:
+        yield from _streamed(chain([head], chunks), kind, endpoint)
+    else:
+        raise endpoint.silent()
+
+
+def parsed(text: bytes | str) -> Any:
+    """The JSON in it, or None: never an exception, whatever the depth or length."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(body: bytes, endpoint: Endpoint) -> Iterator[Part]:
+    answer = parsed(body)
+    if not isinstance(answer, dict):
+        raise endpoint.not_compatible("it sent something that is not JSON")
+    if answer.get("error"):
+        raise endpoint.refused(refusals.read(0, answer), midway=True)
+    if "choices" not in answer:
+        raise endpoint.not_compatible("its answer has no choices")
+    yield answer
+    yield None
+
+
+def _streamed(chunks: Iterator[bytes], kind: str, endpoint: Endpoint) -> Iterator[Part]:
+    any_event = False
+    for name, data in sse.events(chunks, LONGEST_EVENT):
+        any_event = True
+        if data.startswith("[DONE]"):
+            yield None
+            continue
+        part = parsed(data)
+        if isinstance(part, dict) and (part.get("error") or name == "error"):
+            raise endpoint.refused(refusals.read(0, part), midway=True)
+        if not isinstance(part, dict):
+            raise endpoint.broke("it sent something that is not JSON")
+        yield part
+    if not any_event and "event-stream" not in kind:
+        raise endpoint.not_compatible("it sent neither JSON nor a stream of events")

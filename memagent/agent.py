@@ -10,30 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from memagent import events
 from memagent.context import Gauge, Limits, system_message, tool_tokens
 from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, ToolError
-from memagent.events import (
-    ApprovalAsked,
-    Called,
-    Delta,
-    Discarded,
-    Ending,
-    Event,
-    Failed,
-    Heartbeat,
-    MemoryEdited,
-    Notice,
-    Reply,
-    Returned,
-    Thought,
-    TurnEnded,
-    TurnStarted,
-    Waiting,
-)
-from memagent.listen import FIRST_WORDS, Ear, calls_of, problem_with
+from memagent.events import Ending, Event
+from memagent.listen import UNREADABLE, Ear, calls_of, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
 from memagent.messages import Message, ToolCall, alert, answer, heartbeat, login, user_message
 from memagent.persistence import CUT, PersistenceManager, digest
@@ -43,6 +28,10 @@ from memagent.tools.run import run
 from memagent.verdict import Speech, next_move, open_calls
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Happening = Generator[Event, None, T]
+"""Events, and what has come of them."""
 
 TRIES = 3
 PRESSURE = (
@@ -76,7 +65,7 @@ class Agent:
 
     # Turns -----------------------------------------------------------------------------------------------------------
 
-    def turn(self, message: str | Message, *, arriving: bool = False) -> Iterator[Event]:
+    def turn(self, message: str | Message, *, arriving: bool = False) -> Happening[None]:
         """From a message in until the agent rests. `arriving`: the user has just opened the chat."""
         now = self.state.clock()
         if isinstance(message, str):
@@ -84,35 +73,35 @@ class Agent:
         hello = [login(now, self.state.last_login(), self.location)] if arriving else []
         return self._turn(lambda: self.state.begin([*hello, message]))
 
-    def greet(self) -> Iterator[Event]:
+    def greet(self) -> Happening[None]:
         """The user has opened the chat and says nothing yet: the agent speaks first."""
         now = self.state.clock()
         return self._turn(lambda: self.state.begin([login(now, self.state.last_login(), self.location)]))
 
-    def resume(self) -> Iterator[Event]:
+    def resume(self) -> Happening[None]:
         """Go on with a turn that was cut; what it said already is said again."""
         return self._turn(self.state.take_up, again=True)
 
-    def decide(self, call_id: str, digest: str, approve: bool) -> Iterator[Event]:
+    def decide(self, call_id: str, digest: str, approve: bool) -> Happening[None]:
         """Answer `ApprovalAsked`, and go on with the turn."""
         return self._turn(lambda: self.state.take_up([(call_id, digest, approve)]))
 
-    def summarize(self) -> Iterator[Event]:
+    def summarize(self) -> Happening[None]:
         """Compact the context window now."""
         return self._turn(lambda: self.state.begin([]), work=lambda: relieve(self, force=True))
 
     def _turn(
-        self, take: Callable[[], str], *, again: bool = False, work: Callable[[], Iterator[Event]] | None = None
-    ) -> Iterator[Event]:
+        self, take: Callable[[], str], *, again: bool = False, work: Callable[[], Happening[None]] | None = None
+    ) -> Happening[None]:
         ending: Ending = "interrupted"
         taken = ended = False
         try:
             yield from self._wait_for(take)
             taken = True
             so_far = self.state.turn_log
-            yield TurnStarted(self.state.turn, so_far[-1].seq if so_far else 0)
+            yield events.TurnStarted(self.state.turn, so_far[-1].seq if so_far else 0)
             if again:
-                yield from (Reply(m.said) for m in so_far if m.role != "user" and m.said)
+                yield from (events.Reply(m.said) for m in so_far if m.role != "user" and m.said)
             ending = yield from self._finish_work(work()) if work else self._work()
             self.state.end(ending)
             ended = True
@@ -120,13 +109,13 @@ class Agent:
             ending, ended = "failed", True
             if taken:
                 self._close(ending)
-            yield Failed(error.message, error.hint, type(error).__name__)
+            yield events.Failed(error.message, error.hint, type(error).__name__)
         finally:
             if taken and not ended:
                 self._close(ending)
-        yield TurnEnded(ending, *self.state.spent())
+        yield events.TurnEnded(ending, *self.state.spent())
 
-    def _finish_work(self, work: Iterator[Event]) -> Iterator[Event]:
+    def _finish_work(self, work: Happening[None]) -> Happening[Ending]:
         yield from work
         return "done"
 
@@ -136,16 +125,16 @@ class Agent:
         except BackendError:
             log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
 
-    def _wait_for(self, take: Callable[[], str]) -> Iterator[Event]:
+    def _wait_for(self, take: Callable[[], str]) -> Happening[None]:
         """Take the agent; wait while another turn of it is running."""
         until = time.monotonic() + self.patience
         while holder := take():
             if time.monotonic() > until:
                 raise self.state.busy(holder)
-            yield Waiting(0.25, f"{self.state.entry.name} is busy ({holder})")
+            yield events.Waiting(0.25, f"{self.state.entry.name} is busy ({holder})")
             time.sleep(0.25)
 
-    def _work(self) -> Iterator[Event]:
+    def _work(self) -> Happening[Ending]:
         """Step after step, as the verdict on the turn says."""
         state = self.state
         while True:
@@ -155,36 +144,38 @@ class Agent:
                 continue
             verdict = next_move(state.turn_log, self.tools, self.speech, self.max_steps)
             if verdict.move == "stop":
-                yield Failed(verdict.reason, verdict.hint, "ModelError")
+                yield events.Failed(verdict.reason, verdict.hint, "ModelError")
                 return "failed"
             if self._under_pressure() and (verdict.move == "ask" or self.speech != "plain"):
                 state.note(alert(PRESSURE, state.clock()))
-                yield Notice("The context window is nearly full; the agent is told to keep what matters.")
+                yield events.Notice("The context window is nearly full; the agent is told to keep what matters.")
             elif verdict.move == "rest":
                 return "done"
             elif verdict.reason:
                 state.note(heartbeat(verdict.reason, state.clock()))
-                yield Heartbeat(verdict.reason)
+                yield events.Heartbeat(verdict.reason)
             if (yield from self.step()):
                 return "waiting"
 
     # Steps -----------------------------------------------------------------------------------------------------------
 
-    def step(self) -> Iterator[Event]:
+    def step(self) -> Happening[bool]:
         """One call of the model, and the function calls that it asks for. True when one of them waits for a person."""
         if self.used() > self.limits.compact_at * self.limits.window:
             yield from relieve(self)
         heard = yield from self._ask()
-        calls, dropped = calls_of(heard, self.tools, self.state.next_call_id)
+        calls, dropped = calls_of(heard, self.state.next_call_id)
         said = heard.text if self.speech == "plain" else ""
         message = answer(heard.text, calls, said, self.state.clock())
         self.state.answer(message, heard.usage)
         if heard.thoughts:
-            yield Thought(heard.thoughts)
+            yield events.Thought(heard.thoughts)
         if heard.text:
-            yield Reply(heard.text) if said else Thought(heard.text)
+            yield events.Reply(heard.text) if said else events.Thought(heard.text)
         if dropped:
-            yield Notice(f"The model asked for {dropped} more calls than one answer may have; they were dropped.")
+            yield events.Notice(
+                f"The model asked for {dropped} more calls than one answer may have; they were dropped."
+            )
         return (yield from self._act(calls))
 
     def used(self) -> int:
@@ -202,7 +193,7 @@ class Agent:
             return False
         return self.used() > self.limits.warn_at * self.limits.window
 
-    def _ask(self) -> Iterator[Event]:
+    def _ask(self) -> Happening[Answer]:
         """Ask until there is an answer that can be used; what can't be used is not stored."""
         problem = ""
         for attempt in range(TRIES):
@@ -212,13 +203,13 @@ class Agent:
             problem = problem_with(heard, must_speak, self._forced())
             if not problem:
                 return heard
-            yield Discarded(problem)
+            yield events.Discarded(problem)
         raise LLMError(
             f"{self.llm.model} gave no usable answer, {TRIES} times: {problem}",
             hint="Try /retry, or another model. `memagent doctor` tests what a model can do.",
         )
 
-    def _listen(self, messages: Sequence[Message], *, may_shrink: bool = True) -> Iterator[Event]:
+    def _listen(self, messages: Sequence[Message], *, may_shrink: bool = True) -> Happening[Answer]:
         request = Request(messages, self.schemas, self._forced())
         ear = Ear(self.speech)
         try:
@@ -228,18 +219,18 @@ class Agent:
                         self.gauge.learn(
                             sum(m.tokens for m in messages) + tool_tokens(self.schemas), heard.usage.prompt
                         )
-                    return heard
+                    return with_calls(heard, self.tools)
                 if isinstance(heard, Piece):
                     yield from ear.hear(heard)
                 elif isinstance(heard, Pause):
-                    yield Waiting(heard.seconds, heard.reason)
+                    yield events.Waiting(heard.seconds, heard.reason)
                 elif isinstance(heard, Restarted):
                     ear = Ear(self.speech)
-                    yield Discarded(heard.reason)
+                    yield events.Discarded(heard.reason)
         except ContextOverflow:
             if not may_shrink:
                 raise
-            yield Discarded("The prompt did not fit into the model's context window.")
+            yield events.Discarded("The prompt did not fit into the model's context window.")
             yield from relieve(self, force=True)
             return (yield from self._listen(self.compiled(), may_shrink=False))
         raise LLMError(f"{self.llm.model} ended without an answer.")
@@ -257,7 +248,7 @@ class Agent:
 
     # Calls -----------------------------------------------------------------------------------------------------------
 
-    def _act(self, calls: Sequence[ToolCall]) -> Iterator[Event]:
+    def _act(self, calls: Sequence[ToolCall]) -> Happening[bool]:
         """Carry out calls in order. True when one waits for a person; those after it wait too."""
         for call in calls:
             arguments = json.loads(call.arguments)
@@ -265,19 +256,21 @@ class Agent:
             tool = self.tools.get(call.name)
             if known in ("", "waiting") and tool and tool.rules.approval:
                 self.state.mark(call, "waiting")
-                yield ApprovalAsked(call.id, call.name, arguments, digest(call))
+                yield events.ApprovalAsked(call.id, call.name, arguments, digest(call))
                 return True
-            yield Called(call.id, call.name, arguments)
+            yield events.Called(call.id, call.name, arguments)
             yield from self._carry_out(call, tool, known)
         return False
 
-    def _carry_out(self, call: ToolCall, tool: Tool | None, known: str) -> Iterator[Event]:
+    def _carry_out(self, call: ToolCall, tool: Tool | None, known: str) -> Happening[None]:
         stage = None
         if known == "denied":
             outcome = Outcome(False, DENIED)
         elif known == "started" and tool and tool.rules.after_cut == "ask":
             outcome = Outcome(False, CUT)
-            yield Notice(f"It is not known whether {call.name} happened: the process ended while it ran.")
+            yield events.Notice(f"It is not known whether {call.name} happened: the process ended while it ran.")
+        elif unreadable := json.loads(call.arguments).get(UNREADABLE):
+            outcome = Outcome(False, unreadable)
         elif tool is None:
             outcome = Outcome(False, f"There is no function {call.name!r}. There are: {', '.join(self.tools)}.")
         elif (due := self._forced()) and due != call.name and not tool.rules.first:
@@ -293,11 +286,11 @@ class Agent:
             self.state.core.reload()
             outcome = replace(outcome, ok=False, text=error.message)
             message, edits = self.state.finish(call, False, error.message, None)
-        yield Returned(call.id, call.name, outcome.ok, outcome.text)
+        yield events.Returned(call.id, call.name, outcome.ok, outcome.text)
         for edit in edits:
-            yield MemoryEdited(edit.label, edit.before, edit.after, edit.version, edit.cause)
+            yield events.MemoryEdited(edit.label, edit.before, edit.after, edit.version, edit.cause)
         if message.said:
-            yield Reply(message.said)
+            yield events.Reply(message.said)
 
     def ask_aside(self, text: str) -> str:
         """Ask the model something outside the conversation."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from memagent import registry
@@ -17,15 +16,17 @@ from memagent.config import Settings
 from memagent.context import Limits
 from memagent.embeddings import Embedder
 from memagent.errors import ConfigError, MissingExtra
-from memagent.library import Library, Preset, check_name
+from memagent.library import Library, check_name
 from memagent.llm import LLM
 from memagent.memory.core import Block, CoreMemory
 from memagent.memory.log import MessageLog
 from memagent.messages import boot_messages
 from memagent.persistence import PersistenceManager
+from memagent.preset import Preset, StartBlock
 from memagent.roster import Entry, Roster
 from memagent.storage import Database
-from memagent.tools import Tool
+from memagent.storage.sqlite import crash_at
+from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
 
 Clock = Callable[[], datetime]
@@ -41,15 +42,15 @@ def local_time() -> datetime:
 def open_database(settings: Settings) -> Database:
     """The database that the settings name; made when it is not there."""
     storage = registry.find("storage", registry.STORAGES, settings.storage)
-    database: Database = storage(settings.database_path, watch=settings.watch())
+    watch = {"watch": crash_at(settings.crash_at)} if settings.crash_at else {}
+    database: Database = storage(settings.database_path, **watch)
     return database
 
 
 def open_model(settings: Settings) -> LLM:
     """The model that the settings name; nothing is sent to it yet."""
-    kind = registry.find("provider", registry.LLMS, settings.provider)
-    llm: LLM = kind.from_settings(settings)
-    return llm
+    opened: Callable[[Settings], LLM] = registry.find("provider", registry.LLMS, settings.provider)
+    return opened(settings)
 
 
 def open_embedder(settings: Settings) -> Embedder | None:
@@ -91,10 +92,10 @@ def make_agent(
     link_tools(settings, kept)  # a preset whose functions can't be loaded makes no agent
     now = clock()
     with database.write() as tx:
-        agent = Roster(database, settings.user).make(tx, name, kept, library.text("prompts", preset.system), now)
+        agent = Roster(database, settings.user).make(tx, name, kept, library.system_text(preset), now)
         CoreMemory(database, agent).create(tx, blocks, "preset", now)
-        if preset.speech == "send_message":
-            MessageLog(database, agent).append(tx, boot_messages(now), 0)
+        if preset.boot:
+            MessageLog(database, agent).append(tx, boot_messages(now, preset.boot.message, preset.boot.thought), 0)
     return load_agent(settings, database, name, clock=clock, llm=llm)
 
 
@@ -104,10 +105,7 @@ def load_agent(
     """The agent of that name, just as it was. `settings` must have been loaded with the agent's own among them."""
     entry = Roster(database, settings.user).find(name)
     tools = link_tools(settings, entry.settings)
-    state = PersistenceManager(
-        database, entry, embedder=open_embedder(settings), clock=clock, files=agent_files(settings.home, entry),
-        allowed_hosts=settings.allowed_hosts,
-    )  # fmt: skip
+    state = open_state(settings, database, entry, clock=clock)
     model = llm or open_model(settings)
     return Agent(
         state, model, tools,
@@ -115,7 +113,7 @@ def load_agent(
         summary_prompt=Library(settings.home).text("prompts", "summary"),
         speech=entry.settings["speech"],
         limits=Limits(
-            settings.context_window or model.window, settings.warn_at, settings.compact_at, settings.compact_to,
+            model.window, settings.warn_at, settings.compact_at, settings.compact_to,
             settings.summary_words,
         ),
         max_steps=settings.max_steps,
@@ -124,9 +122,20 @@ def load_agent(
     )  # fmt: skip
 
 
+def open_state(
+    settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time
+) -> PersistenceManager:
+    """What an agent is and remembers, without a model."""
+    return PersistenceManager(
+        database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
+        allowed_hosts=settings.allowed_hosts,
+    )  # fmt: skip
+
+
 def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
     """The tools that an agent was made with, found again by name."""
     tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
+    tools = {name: _limited(tool, settings.tool_time_limit) for name, tool in tools.items()}
     speech = kept["speech"]
     if speech == "send_message" and "send_message" not in tools:
         raise ConfigError(
@@ -134,6 +143,11 @@ def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
             hint="Add the set base to its functions, or set speech: plain.",
         )
     return tools if speech == "send_message" else {name: _plain(tool) for name, tool in tools.items()}
+
+
+def _limited(tool: Tool, seconds: float) -> Tool:
+    """The same tool under the user's time limit, where nobody set one for it."""
+    return tool.ruled({"time_limit": seconds}) if tool.rules.time_limit == Rules().time_limit else tool
 
 
 def _plain(tool: Tool) -> Tool:
@@ -145,26 +159,13 @@ def _plain(tool: Tool) -> Tool:
     return Tool(tool.name, tool.function, schema, tool.rules, tool.where, tool.takes_agent)
 
 
-def agent_files(home: Path, entry: Entry) -> Path:
-    """The directory that the agent's file functions are confined to."""
-    return home / "files" / entry.id
-
-
 def _blocks(library: Library, preset: Preset, persona: str, human: str) -> list[Block]:
     """The blocks of core memory that an agent of this preset begins with."""
     texts = {"persona": library.text("personas", persona), "human": library.text("humans", human)}
     about = {"persona": "who I am, in my own words", "human": "what I know of the user"}
     blocks = []
     for label in dict.fromkeys([*texts, *preset.blocks]):
-        own = preset.blocks.get(label)
-        value = own.value if own and own.value is not None else texts.get(label, "")
-        blocks.append(
-            Block(
-                label,
-                value.strip(),
-                own.limit if own else 2000,
-                (own.description if own else "") or about.get(label, ""),
-                own.read_only if own else False,
-            )
-        )
+        own = preset.blocks.get(label, StartBlock())
+        value = own.value or texts.get(label, "")
+        blocks.append(Block(label, value.strip(), own.limit, own.description or about.get(label, ""), own.read_only))
     return blocks

@@ -6,12 +6,13 @@ Knows nothing of storage or of what the calls do.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 from memagent.errors import JSONParseError
 from memagent.events import Delta
 from memagent.llm import Answer, Piece
-from memagent.llm.repair import extract_calls, mend
+from memagent.llm.repair import mend, split_calls
 from memagent.messages import ToolCall, storable
 from memagent.verdict import Speech
 
@@ -84,9 +85,15 @@ def _whole(arguments: str) -> bool:
     return True
 
 
-def calls_of(
-    answer: Answer, known: Mapping[str, object], new_id: Callable[[int], str]
-) -> tuple[tuple[ToolCall, ...], int]:
+def with_calls(answer: Answer, known: Collection[str]) -> Answer:
+    """The same answer; calls that the model wrote into its text, as some do, are taken for what they are."""
+    if answer.calls or not answer.text:
+        return answer
+    text, calls = split_calls(answer.text, known)
+    return replace(answer, text=text, calls=calls) if calls else answer
+
+
+def calls_of(answer: Answer, new_id: Callable[[int], str]) -> tuple[tuple[ToolCall, ...], int]:
     """The calls of an answer, with ids of ours and arguments that are JSON, and how many were too many."""
     found = answer.calls[:MOST_CALLS]
     calls = tuple(ToolCall(new_id(i), call.name, readable(call.arguments)) for i, call in enumerate(found))

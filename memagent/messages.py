@@ -116,17 +116,11 @@ def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime)
     return Message("assistant", "answer", storable(thoughts), now, said=storable(said), calls=calls)
 
 
-def boot_messages(now: datetime) -> list[Message]:
-    """The beginning of every conversation with an agent that speaks by function: an example of how it speaks."""
-    call = ToolCall("000000000", "send_message", _packed(message="I am awake, and I remember what you tell me."))
+def boot_messages(now: datetime, words: str, thought: str) -> list[Message]:
+    """The beginning of a conversation with an agent that speaks by function: an example of how it speaks."""
+    call = ToolCall("000000000", "send_message", _packed(message=words))
     return [
         Message("user", "boot", _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now)), now),
-        Message(
-            "assistant",
-            "boot",
-            "My first moment. I speak with send_message; nobody sees this thought.",
-            now,
-            calls=(call,),
-        ),
+        Message("assistant", "boot", thought, now, calls=(call,)),
         Message("tool", "boot", _packed(status="OK", message="Sent."), now, call_id=call.id, name=call.name),
     ]

@@ -1,4 +1,4 @@
-"""Names of exchangeable parts, and where their classes are; each is imported only when it is asked for.
+"""Names of exchangeable parts, and where they are made; each is imported only when it is asked for.
 
 To add a kind of model, embedder or storage: write one file, and name it here. Knows nothing of what the parts do.
 """
@@ -12,16 +12,16 @@ from typing import Any
 from memagent.errors import ConfigError
 
 LLMS = {
-    "openai": "memagent.llm.openai:OpenAILLM",
-    "azure": "memagent.llm.azure:AzureLLM",
-    "scripted": "memagent.llm.scripted:ScriptedLLM",
+    "openai": "memagent.llm.opening:openai",
+    "azure": "memagent.llm.opening:azure",
+    "scripted": "memagent.llm.opening:scripted",
 }
 EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:
-    """The class that a name stands for."""
+    """The class or function that a name stands for."""
     if name not in table:
         near = get_close_matches(name, table, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""

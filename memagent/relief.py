@@ -6,7 +6,7 @@ of when room must be made.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from memagent.context import (
@@ -39,7 +39,7 @@ class Crowded(Protocol):
     def used(self) -> int: ...
 
 
-def relieve(agent: Crowded, *, force: bool = False) -> Iterator[Event]:
+def relieve(agent: Crowded, *, force: bool = False) -> Generator[Event, None, None]:
     """Summarise what is oldest in the window, so that it falls to `compact_to`."""
     state, limits, gauge = agent.state, agent.limits, agent.gauge
     before = agent.used()

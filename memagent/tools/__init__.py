@@ -126,14 +126,22 @@ class AgentFacade(Protocol):
     `files` is a directory of the agent's own. `idempotency_key` is the same again when a cut call is run a second time.
     """
 
-    name: str
-    now: datetime
-    files: Path
-    idempotency_key: str
-    allowed_hosts: Sequence[str]
-    core: CoreFacade
-    recall: RecallFacade
-    archival: ArchivalFacade
+    @property
+    def name(self) -> str: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def files(self) -> Path: ...
+    @property
+    def idempotency_key(self) -> str: ...
+    @property
+    def allowed_hosts(self) -> Sequence[str]: ...
+    @property
+    def core(self) -> CoreFacade: ...
+    @property
+    def recall(self) -> RecallFacade: ...
+    @property
+    def archival(self) -> ArchivalFacade: ...
 
     def say(self, text: str) -> None:
         """Speak to the user."""

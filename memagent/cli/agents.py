@@ -1,0 +1,177 @@
+"""`memagent list`, `show`, `delete` and `rename`: the agents there are, and the texts and presets they are made from.
+
+Knows nothing of conversations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from memagent.errors import UserError
+
+if TYPE_CHECKING:
+    from memagent.library import Kind
+    from memagent.roster import Entry
+
+What = Literal["agents", "presets", "personas", "humans", "prompts", "functions"]
+Text = Literal["agent", "preset", "persona", "human", "prompt"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("list")(list_)
+    app.command()(show)
+    app.command()(delete)
+    app.command()(rename)
+
+
+def list_(
+    what: Annotated[What, typer.Argument(help="What to list.")] = "agents",
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List agents, presets, personas, humans, prompts or functions."""
+    rows = _agents() if what == "agents" else _functions() if what == "functions" else _texts(what)
+    if json:
+        from memagent.cli.opened import as_json
+
+        as_json(rows)
+        return
+    if not rows:
+        typer.echo(f"There are no {what} yet." + (" Make one with: memagent run" if what == "agents" else ""))
+    widths = [max(len(str(row[key])) for row in rows) for key in list(rows[0])[:-1]] if rows else []
+    for row in rows:
+        *cells, last = row.values()
+        typer.echo("  ".join([*(str(c).ljust(w) for c, w in zip(cells, widths, strict=True)), str(last)]).rstrip())
+
+
+def _agents() -> list[dict[str, Any]]:
+    from memagent.cli.opened import opened
+
+    with opened() as home:
+        return [
+            {
+                "name": entry.name,
+                "preset": entry.settings.get("preset", ""),
+                "messages": entry.messages,
+                "last talked": entry.last_login.strftime("%Y-%m-%d %H:%M") if entry.last_login else "never",
+            }
+            for entry in home.roster.all()
+        ]
+
+
+def _texts(what: Kind) -> list[dict[str, Any]]:
+    from memagent import config
+    from memagent.library import Library
+
+    return [
+        {"name": item.name, "from": item.origin, "file": str(item.path)}
+        for item in Library(config.load({}).home).names(what)
+    ]
+
+
+def _functions() -> list[dict[str, Any]]:
+    from memagent import config
+    from memagent.tools.loader import available_sets, load_file
+
+    rows = []
+    for name, path in available_sets(config.load({}).home / "functions").items():
+        for tool in load_file(path).values():
+            about = str(tool.schema["description"]).split("\n")[0]
+            rows.append({"name": tool.name, "set": name, "what it does": about})
+    return rows
+
+
+def show(
+    kind: Annotated[str, typer.Argument(help="An agent's name; or: preset, persona, human, prompt.")],
+    name: Annotated[str, typer.Argument(help="The name, after preset, persona, human or prompt.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show an agent with its core memory, or the text of a preset, persona, human or prompt."""
+    if not name:
+        return _show_agent(kind, json)
+    from memagent import config
+    from memagent.library import Library
+
+    plural = f"{kind}s"
+    if plural not in ("presets", "personas", "humans", "prompts"):
+        raise UserError(f"There is nothing called {kind!r} to show.", hint="One of: preset, persona, human, prompt.")
+    typer.echo(Library(config.load({}).home).text(plural, name).rstrip())  # type: ignore[arg-type]
+    return None
+
+
+def _show_agent(name: str, json: bool) -> None:
+    from memagent.cli.opened import as_json, opened
+    from memagent.log import harmless
+    from memagent.memory.core import CoreMemory
+
+    with opened() as home:
+        entry = home.roster.find(name)
+        core = CoreMemory(home.database, entry.id)
+        core.reload()
+        counts = _counts(home.database, entry.id)
+        if json:
+            blocks = [vars(block) for block in core.blocks.values()]
+            as_json({"name": entry.name, "created": entry.created, **entry.settings, **counts, "blocks": blocks})
+            return
+    typer.secho(entry.name, bold=True)
+    typer.echo(f"  {_about(entry)}")
+    typer.echo("  " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+    for block in core.blocks.values():
+        mode = ", read-only" if block.read_only else ""
+        typer.secho(f"\n{block.label}  ({len(block.value)} of {block.limit} characters{mode})", bold=True)
+        typer.echo(harmless(block.value))
+
+
+def _about(entry: Entry) -> str:
+    own = entry.settings
+    model = own.get("settings", {}).get("model", "")
+    made = f"{entry.created:%Y-%m-%d}, preset {own['preset']}, persona {own['persona']}, human {own['human']}"
+    return f"made {made}" + (f", model {model}" if model else "")
+
+
+def _counts(database: Any, agent: str) -> dict[str, int]:
+    queries = {
+        "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0",
+        "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE agent = ? AND undone IS NULL",
+        "edits_of_core_memory": "SELECT count(*) FROM block_edits WHERE agent = ? AND version > 1",
+    }
+    return {what: database.rows(query, agent)[0][0] for what, query in queries.items()}
+
+
+def delete(
+    kind: Annotated[Text, typer.Argument(help="What to delete.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an agent with all it remembers, or a preset, persona, human or prompt of your own."""
+    from memagent.cli.opened import confirmed, opened
+
+    if kind != "agent":
+        from memagent import config
+        from memagent.library import Library
+
+        library = Library(config.load({}).home)
+        if confirmed(f"Delete the {kind} {name!r}?", yes):
+            typer.echo(f"Deleted {library.delete(f'{kind}s', name)}")  # type: ignore[arg-type]
+        return
+    with opened() as home:
+        entry = home.roster.find(name)
+        if confirmed(f"Delete the agent {name!r} and everything it remembers? This can't be undone.", yes):
+            home.roster.delete(entry.name)
+            typer.echo(f"Deleted the agent {name!r}.")
+
+
+def rename(
+    name: Annotated[str, typer.Argument(help="The agent's name now.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+) -> None:
+    """Give an agent another name."""
+    from memagent.cli.opened import opened
+    from memagent.library import check_name
+
+    check_name(new)
+    with opened() as home:
+        home.roster.rename(name, new)
+    typer.echo(f"{name} is now called {new}.")

@@ -1,0 +1,161 @@
+"""A chat in the terminal: reads a line, lets the agent take a turn, shows what happens, until the user leaves.
+
+Errors in a turn are told and the chat goes on. Knows nothing of how an agent is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memagent.agent import Agent, Happening
+from memagent.cli import slash
+from memagent.context import parts
+from memagent.errors import MemagentError
+from memagent.events import ApprovalAsked
+from memagent.messages import Message, heartbeat
+
+if TYPE_CHECKING:
+    from memagent.cli.console import Console
+    from memagent.cli.printer import Printer
+    from memagent.memory.core import Edit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Chat:
+    """One chat with one agent at a time. `reopen` loads an agent, with another model if one is named."""
+
+    agent: Agent
+    printer: Printer
+    console: Console
+    reopen: Callable[[str, str], Agent]
+    heartbeat_minutes: float = 0.0
+    approve_all: bool = False
+    debug: bool = False
+    leaving: bool = False
+    arriving: bool = True
+
+    def run(self) -> None:
+        """Talk until the user leaves."""
+        self._take_up()
+        self._warm_up()
+        while not self.leaving:
+            try:
+                line = self.console.read(wake_after=self.heartbeat_minutes * 60 or None)
+            except EOFError:
+                break
+            except KeyboardInterrupt:
+                continue
+            self._guarded(partial(self._take, line))
+
+    def _take(self, line: str | None) -> None:
+        """What the user typed; `None` when they were silent for so long that the agent may speak up."""
+        if line is None:
+            if not self.agent.state.quiet():
+                self.turn(self.agent.turn(heartbeat("The user has been silent for a while.", self.agent.state.clock())))
+        elif line.strip().lower() in slash.LEAVE:
+            self.leaving = True
+        elif line.startswith("/"):
+            slash.run(self, line.strip())
+        elif line.strip():
+            arriving, self.arriving = self.arriving, False
+            self.turn(self.agent.turn(line, arriving=arriving))
+
+    def turn(self, events: Happening[None]) -> None:
+        """Show a turn; ask for the approvals that it needs; Ctrl-C ends the turn and not the chat."""
+        while True:
+            try:
+                shown = self.printer.show(events)
+            except KeyboardInterrupt:
+                self.tell("Stopped. What was said and done so far is kept; /retry takes it back and asks again.")
+                return
+            finally:
+                events.close()
+            if not shown.pending:
+                return
+            asked = shown.pending[-1]
+            events = self.agent.decide(asked.call_id, asked.digest, self._approves(asked))
+
+    def _approves(self, asked: ApprovalAsked) -> bool:
+        self.printer.show_approval(asked)
+        if self.approve_all:
+            return True
+        return self.console.confirm(f"Let {self.agent.state.entry.name} do this?")
+
+    def _take_up(self) -> None:
+        """Go on with a turn that was cut when the last process ended."""
+        unfinished = self.agent.state.unfinished()
+        if unfinished == "running":
+            self.tell("The last turn was cut off; going on with it.")
+        if unfinished:
+            self._guarded(lambda: self.turn(self.agent.resume()))
+
+    def greet(self) -> None:
+        """Let the agent speak first."""
+        self.arriving = False
+        self._guarded(lambda: self.turn(self.agent.greet()))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except MemagentError as error:
+            if self.debug:
+                raise
+            self.printer.show_error(error)
+        except KeyboardInterrupt:
+            self.tell("Stopped.")
+
+    def _warm_up(self) -> None:
+        """Load what the model needs while the user types."""
+        warm_up = getattr(self.agent.llm, "warm_up", None)
+        if warm_up:
+            threading.Thread(target=_quietly, args=(warm_up,), daemon=True).start()
+
+    def switch(self, name: str, model: str = "") -> None:
+        """Go on with another agent, or the same one with another model."""
+        self.agent = self.reopen(name, model)
+        self.arriving = name != self.agent.state.entry.name or not model
+        self.tell(f"You are talking to {self.agent.state.entry.name} ({self.agent.llm.model}).")
+        self._warm_up()
+        if not model:
+            self._take_up()
+
+    def use_model(self, model: str) -> None:
+        """The same agent with another model, from now on."""
+        self.switch(self.agent.state.entry.name, model)
+
+    def tell(self, text: str) -> None:
+        """Say something that is not the agent's."""
+        self.printer.tell(text)
+
+    def tell_edits(self, edits: Sequence[Edit]) -> None:
+        """Tell what was changed in core memory."""
+        for edit in edits:
+            self.tell(f"{edit.label} is now at version {edit.version}:\n{edit.diff()}")
+        if not edits:
+            self.tell("There is nothing left to take back.")
+
+    def tell_messages(self, messages: Sequence[Message]) -> None:
+        """Tell messages as a person reads them."""
+        from memagent.context import transcript
+
+        self.tell(transcript(messages))
+
+    def show_context(self) -> None:
+        """Show what fills the context window."""
+        agent = self.agent
+        counts = parts(agent.system, agent.state.core.render(), agent.state.window, agent.schemas, agent.gauge)
+        self.printer.show_context(counts, agent.limits.window)
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except MemagentError:
+        log.debug("warming up failed; the first turn will tell why")

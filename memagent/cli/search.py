@@ -1,0 +1,59 @@
+"""`memagent search`: look through what was said to an agent, or what it noted in archival memory.
+
+Knows nothing of how a search ranks.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+import typer
+
+from memagent.errors import UserError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(search)
+
+
+def search(
+    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    query: Annotated[str, typer.Argument(help="Words to look for.")] = "",
+    where: Annotated[Literal["recall", "archival"], typer.Option("--in", help="Conversation, or notes.")] = "recall",
+    since: Annotated[str, typer.Option(help="Only from this day on (recall): 2026-05-01.")] = "",
+    until: Annotated[str, typer.Option(help="Only up to this day (recall).")] = "",
+    page: Annotated[int, typer.Option(min=0, help="Which page, from 0.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Search a conversation by words or by date, or an agent's notes."""
+    from memagent.cli.memory import state_of
+    from memagent.cli.opened import as_json
+    from memagent.log import harmless
+
+    with state_of(agent) as state:
+        if where == "archival":
+            found = state.archival.search(query, page)
+        elif since or until:
+            found = state.recall.search_dates(_day(since), _day(until), page)
+        elif query:
+            found = state.recall.search(query, page)
+        else:
+            raise UserError("What to look for?", hint="Give words, or --since and --until.")
+    if json:
+        as_json({**vars(found), "results": [vars(result) for result in found.results]})
+        return
+    for result in found.results:
+        typer.secho(f"{result.when:%Y-%m-%d %H:%M}  {result.source}", dim=True)
+        typer.echo(f"  {harmless(result.text)}")
+    first = found.page * found.size
+    last = first + len(found.results)
+    typer.echo(f"{first + 1}-{last} of {found.total}" if found.results else f"Nothing here; {found.total} in all.")
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise UserError(f"{text!r} is not a day.", hint="Write it like 2026-05-01.") from error

@@ -1,0 +1,145 @@
+"""Holds the house in shape: who may import whom, how long a file or a function may be, and how light an import is."""
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "memagent"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+LONGEST_LOOP = 300
+
+# Each floor may use the floors above it in this list; rooms on one floor are strangers to each other.
+FLOORS = [
+    {"errors"},
+    {"events", "messages", "registry", "settings", "config_file", "config", "config_file", "settings", "log", "preset", "library"},
+    {"llm", "embeddings", "storage", "sources"},
+    {"memory", "context", "tools"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "transfer"},
+    {"agent"},
+    {"assemble"},
+    {"cli", "server", "bridges", "characters"},
+]
+NEIGHBOURS = [1, 4]  # floors of single files, which may use each other as long as there is no cycle
+
+HEAVY = ("fastapi", "sqlalchemy", "numpy", "openai", "rich", "pydantic", "prompt_toolkit", "typer", "yaml", "sqlite3")
+
+
+def room(path: Path) -> str:
+    part = path.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    """Every module of ours that a file imports, wherever in the file it does so."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are written out in full"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    modules = {module(p) for p in FILES}
+    return {name for name in found if name in modules and name != "memagent"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_imports_go_one_way(path: Path) -> None:
+    own = room(path)
+    if own == "__init__":
+        return
+    assert any(own in rooms for rooms in FLOORS), f"{own} has no floor in the house"
+    for name in imported(path):
+        other = name.split(".")[1]
+        if other == own:
+            continue
+        assert floor(other) <= floor(own), f"{module(path)} imports {name}, which stands above it"
+        if floor(other) == floor(own):
+            assert floor(own) in NEIGHBOURS, f"{module(path)} imports {name}: strangers on one floor"
+
+
+def test_no_import_cycles() -> None:
+    graph = {module(path): {n for n in imported(path) if n != module(path)} for path in FILES}
+    # A package's face may be used by its own files: only what the face itself imports can close a circle.
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text()
+    most = LONGEST_LOOP if path.name == "agent.py" else LONGEST_FILE
+    assert len(text.splitlines()) <= most
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_every_file_says_what_it_is_for(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring and docstring.splitlines()[0].rstrip().endswith((".", ":", ",")) or docstring, path
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    assert not {"utils", "helpers", "base", "common", "misc"} & set(path.with_suffix("").parts) or "sets" in path.parts
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_nothing_runs_data_as_code(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", "") or ""}
+            assert not names & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, f"{path} imports {names}"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system"}, f"{path}: {called}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_only_config_reads_the_environment(path: Path) -> None:
+    if room(path) == "config":
+        return
+    assert "os.environ" not in path.read_text() and "os.getenv" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_only_the_command_line_prints(path: Path) -> None:
+    if room(path) == "cli":
+        return
+    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    assert not any(isinstance(n.func, ast.Name) and n.func.id == "print" for n in calls)
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_memagent_loads_nothing_heavy() -> None:
+    assert not loaded_by("import memagent") & set(HEAVY)
+
+
+def test_the_loop_loads_nothing_heavy() -> None:
+    light = {"sqlite3"}
+    assert not loaded_by("import memagent.agent") & (set(HEAVY) - light)

@@ -71,15 +71,12 @@ def _imported(path: Path) -> ModuleType:
     loader = _Fresh(name, str(path))
     module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
     module.__file__ = str(path)
-    before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and pydantic look types up there
     try:
         with printing_kept():
             loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        sys.modules.pop(name)
-        if before:
-            sys.modules[name] = before
+        sys.modules.pop(name, None)
         raise _file_error(path, error) from error
     return module
 

@@ -130,7 +130,7 @@ def _start(thread: threading.Thread) -> None:
         except SystemExit:
             pass
         except BaseException:  # noqa: BLE001 - a thread of the user's ends as it would by itself: told, and no more
-            traceback.print_exc(file=printed.out)
+            traceback.print_exc()
         finally:
             _leave(printed)
 

@@ -104,7 +104,8 @@ def test_the_public_functions_of_a_file_are_its_tools(write: Write) -> None:
     assert call(tools["wait"]) == "waited"
 
 
-def test_an_edit_is_seen_and_leaves_nothing_beside_the_file(write: Write) -> None:
+def test_an_edit_is_seen_and_leaves_nothing_beside_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = write("greetings", GREET)
     before = load_file(path)["greet"]
     assert load_file(path)["greet"] is before

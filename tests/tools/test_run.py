@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,16 @@ def test_a_huge_result_is_never_built_whole(function: Any, agent: Any) -> None:
     endless = Counting([1])
     assert as_text(endless, 100).endswith("[cut: the first 100 of more than 1,000,000 characters are shown]")
     assert Counting.seen < 1_000_000
+
+
+def test_a_gigabyte_returned_is_not_copied(function: Any, agent: Any) -> None:
+    huge = bytes(1_000_000_000)
+    tracemalloc.start()
+    try:
+        assert len(as_text(huge, 6000)) < 6100
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
     outcome = run(function("return bytes(1_000_000_000)"), "{}", agent)
     assert outcome.ok and len(outcome.text) < 6100
 

@@ -445,6 +445,7 @@ def test_a_function_that_can_not_be_a_tool_is_named_with_parameter_file_and_line
         (str, 42, "42"),
         (list[str], "one", ["one"]),
         (list[str], '["one", "two"]', ["one", "two"]),
+        (list[str], "[draft", ["[draft"]),
         (list[int], ["1", 2.0], [1, 2]),
         (list[Point], {"x": 1}, [Point(1)]),
         (dict[str, int], '{"a": "1"}', {"a": 1}),

@@ -114,10 +114,10 @@ def _ask_all(settings: Settings) -> None:
             )
         now = replace(settings, **changes, api_key=key or settings.api_key or "none")
         found = models_at(now)
-        ask = questionary.autocomplete if found else questionary.text
-        more = {"choices": found} if found else {}
         default = settings.model or (found[0] if found else "")
-        changes["model"] = answer(ask("Which model?", default=default, **more))
+        which = "Which model?"
+        typed = questionary.autocomplete(which, found, default=default) if found else questionary.text(which, default)
+        changes["model"] = answer(typed)
         size = "Its context window, in tokens (0: what is known of it)"
         window = answer(questionary.text(size, default=str(settings.context_window)))
         changes["context_window"] = window

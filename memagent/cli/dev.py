@@ -28,7 +28,7 @@ def model_server(
 ) -> None:
     """Serve a scripted model over HTTP, as an OpenAI-compatible endpoint, to test agents with."""
     from memagent.llm.script_server import serve
-    from memagent.llm.scripted import load_script
+    from memagent.llm.script_file import load_script
 
     server = serve(load_script(script), host=host, port=port)
     typer.echo(f"A scripted model answers at {server.url}  (Ctrl-C ends it)\n")

@@ -37,7 +37,8 @@ def azure(settings: Settings) -> LLM:
 
 def scripted(settings: Settings) -> LLM:
     """The scripted model, in this process."""
-    from memagent.llm.scripted import ScriptedLLM, load_script
+    from memagent.llm.script_file import load_script
+    from memagent.llm.scripted import ScriptedLLM
 
     script = load_script(Path(settings.script) if settings.script else None)
     return ScriptedLLM(script, model=settings.model or "scripted", window=settings.window)

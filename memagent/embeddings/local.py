@@ -1,8 +1,8 @@
 """Embeddings made on this machine, without a network or a download: small, quick, and good enough to find by meaning.
 
 The model is WordLlama's: one vector for each of 32,000 tokens, averaged over a text. Its two files come inside the
-wheel of `wordllama` and are read straight from there: the package's own loader looks for one of them in the wrong
-folder, downloads what it does not find, and sets up logging for the whole process. Knows nothing of where vectors are kept.
+wheel of `wordllama` and are read straight from there: its own loader looks for one of them in the wrong folder,
+downloads what it does not find, and sets up logging for the whole process. Knows nothing of where vectors are kept.
 """
 
 from __future__ import annotations

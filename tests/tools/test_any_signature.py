@@ -10,11 +10,14 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 import pydantic
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memagent.errors import ToolError
 from memagent.tools.schema import make_tool, read_arguments
+
+
+patient = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Color(enum.Enum):
@@ -127,6 +130,7 @@ def jsonable(value: Any) -> Any:
     return value
 
 
+@patient
 @given(st.data(), st.dictionaries(NAMES, KINDS, max_size=4))
 def test_any_valid_arguments_arrive_as_they_were(data: st.DataObject, kinds: dict[str, Any]) -> None:
     tool = with_parameters({name: (annotation, inspect.Parameter.empty) for name, (annotation, _) in kinds.items()})
@@ -149,6 +153,7 @@ JSON = st.recursive(
 )
 
 
+@patient
 @given(KINDS, JSON)
 def test_anything_else_is_refused_with_a_tool_error_and_nothing_else(kind: Any, value: Any) -> None:
     annotation, _ = kind
@@ -171,6 +176,7 @@ def forecast(city: str, days: int = 3) -> str:
     return f"{city} {days}"
 
 
+@patient
 @given(st.text(max_size=40) | JSON.map(json.dumps))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -6,15 +6,34 @@ agents, memory or models: only rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from memagent.errors import StorageError
+
 Row = Sequence[Any]
 Watch = Callable[[str], None]
 """Told of every "statement", "commit" and "committed" just before or after it; may raise, to test what then happens."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """A row is made sense of in the block; one that is not what we store becomes a `StorageError` that names it."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        hint = "Get a copy back with: memagent restore BACKUP"
+        raise StorageError(f"{what} is damaged in the database.", hint=hint) from error
+
+
+def text(value: Any) -> str:
+    """What was read, if it is text: other programs can put bytes where text belongs."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 class Transaction(Protocol):
@@ -42,6 +61,10 @@ class Database(Protocol):
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a write transaction; it is committed when the block ends and rolled back when it raises."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What this thread reads in the block is all from one moment, whatever others write meanwhile."""
         ...
 
     def close(self) -> None:

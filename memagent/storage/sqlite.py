@@ -6,14 +6,16 @@ mean.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from memagent.errors import StorageError
 from memagent.storage import Row, Watch
@@ -21,6 +23,7 @@ from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
 def _unwatched(_: str) -> None:
@@ -47,6 +50,16 @@ class SqliteTransaction:
         return self._connection.execute(sql, values).fetchall()
 
 
+class _Own:
+    """A thread's own connection, closed when the thread ends: functions run in threads, and there are many of them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class SqliteDatabase:
     """One file, many threads: each thread has its own connection. Readers never wait; writers wait for each other."""
 
@@ -55,11 +68,15 @@ class SqliteDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._open: set[sqlite3.Connection] = set()
+        self._open: WeakSet[_Own] = WeakSet()
         self._guard = threading.Lock()
         self._read_only = _check_file(path)
-        with self._explained():
-            self._migrate()
+        try:
+            with self._explained():
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
@@ -68,92 +85,118 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[SqliteTransaction]:
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield SqliteTransaction(connection, self._watch)
+            self._watch("commit")
+            connection.execute("COMMIT")
+            self._watch("committed")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._transaction("BEGIN"):
+            yield
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """A transaction that is rolled back unless it was committed, at whatever instant it is left."""
         with self._explained():
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
+            if connection.in_transaction:
+                raise StorageError(f"{self.path}: a transaction was begun inside another; this is a bug in memagent.")
             try:
-                yield SqliteTransaction(connection, self._watch)
-                self._watch("commit")
-                connection.execute("COMMIT")
-            except BaseException:
+                connection.execute(begin)
+                yield connection
+            finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                raise
-            self._watch("committed")
 
     def close(self) -> None:
         with self._guard:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
+            for own in list(self._open):
+                own.connection.close()
         self._local = threading.local()
 
     def backup(self, target: Path) -> None:
         """Copy the whole database, consistent, while others use it."""
-        part = target.with_name(target.name + ".part")
-        os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+        part = _companion(target, ".part")
         try:
-            with self._explained(), closing(sqlite3.connect(part)) as copy:
-                self._connection().backup(copy, pages=1024)
+            if target.exists() and target.samefile(self.path):
+                raise StorageError(f"{target} is the database itself.", hint="Name another file for the copy.")
+            os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+            # Own connections, since a write may be going on in this thread; and one step, since every write by
+            # others would make a copy in several steps begin again.
+            with closing(self._connect()) as source, closing(sqlite3.connect(part)) as copy:
+                source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
+            for ending in ("-wal", "-shm"):  # of a database that stood there before: they would be mixed into the copy
+                _companion(target, ending).unlink(missing_ok=True)
             part.replace(target)
+        except (sqlite3.Error, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StorageError(f"{self.path} could not be copied to {target}: {reason}.") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def check(self) -> list[str]:
         """What is wrong with the file; empty when it is sound."""
-        with self._explained():
-            problems = [str(row[0]) for row in self._connection().execute("PRAGMA integrity_check(20)")]
+        problems: list[str] = []
+        try:
+            problems += [str(row[0]) for row in self.rows("PRAGMA integrity_check(20)")]
             problems += [f"row without its agent in {row[0]}" for row in self.rows("PRAGMA foreign_key_check")]
-            if not self._read_only:
-                for index in ("messages_words", "passages_words"):
-                    with self.write() as tx:
-                        tx.run(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")
+            for index in () if self._read_only else ("messages_words", "passages_words"):
+                with self.write() as tx:
+                    tx.run(f"INSERT INTO {index} ({index}) VALUES ('integrity-check')")
+        except StorageError as error:
+            problems.append(error.message)
         return [problem for problem in problems if problem != "ok"]
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            mode = "ro" if self._read_only else "rw"
-            uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=self._busy, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            self._local.connection = connection
+        own: _Own | None = getattr(self._local, "own", None)
+        if own is None:
+            own = self._local.own = _Own(self._connect())
             with self._guard:
-                self._open.add(connection)
+                self._open.add(own)
+        return own.connection
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "mode=rw"
+        if self._read_only:  # without a log to be read along, SQLite need not make files of its own beside this one
+            mode = "mode=ro" if _companion(self.path.resolve(), "-wal").exists() else "mode=ro&immutable=1"
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=self._busy, isolation_level=None,
+            check_same_thread=False, cached_statements=256,
+        )  # fmt: skip
+        try:
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")
-            if not self._read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # the first to read the file
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _migrate(self) -> None:
         connection = self._connection()
-        version = self._version(connection)
+        version = self._version(connection)  # refuses what is not ours before anything in the file is changed
+        if self._read_only:
+            if version < VERSION:
+                raise StorageError(f"{self.path} must be brought up to date, but can't be written to.")
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
         if version == VERSION:
             return
-        if self._read_only:
-            raise StorageError(f"{self.path} must be brought up to date, but can't be written to.")
-        if version:
-            self.backup(self.path.with_name(f"{self.path.name}.before-v{VERSION}"))
-        for number in range(version + 1, VERSION + 1):
-            self._apply(number)
-
-    def _apply(self, number: int) -> None:
         with self.write() as tx:
-            if self._version(self._connection()) >= number:
-                return  # another process was first
-            for statement in statements(MIGRATIONS[number - 1]):
-                tx.run(statement)
-            tx.run(f"PRAGMA user_version = {number}")
-            tx.run(f"PRAGMA application_id = {APPLICATION_ID}")
+            version = self._version(connection)  # another process may have been first
+            if 0 < version < VERSION:
+                self.backup(_companion(self.path, f".before-v{VERSION}"))
+            for step in MIGRATIONS[version:]:
+                for statement in statements(step):
+                    tx.run(statement)
+            tx.run(f"PRAGMA user_version = {VERSION}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and application != APPLICATION_ID:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StorageError(f"{self.path} is a database of another program.", hint="Name another file.")
         if version > VERSION:
             raise StorageError(
@@ -172,42 +215,72 @@ class SqliteDatabase:
 
 def _check_file(path: Path) -> bool:
     """Make sure there is a database file, private to the user; True when it can only be read."""
-    if path.is_dir():
-        raise StorageError(f"{path} is a directory, not a database.", hint="Name a file.")
     try:
+        if path.is_dir():
+            raise StorageError(f"{path} is a directory, not a database.", hint="Name a file.")
+        log = _companion(path.resolve(), "-wal")
+        logged = log.exists()  # looked for first: the file itself comes before its log and goes after it
         if not path.exists():
+            if logged:
+                raise StorageError(f"{path} is gone, but not its newest changes, which are in {log}.", hint=RESTORE)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        elif path.stat().st_size == 0 and _companion(path, "-wal").exists():
-            raise StorageError(f"{path} is empty, but was not.", hint="Get it back with: memagent restore BACKUP")
-    except FileExistsError:
-        pass  # another process has just made it
+            with suppress(FileExistsError):  # another process has just made it
+                _make_file(path)
+        if not _filled(path):
+            raise StorageError(f"{path} is empty, and was a database once.", hint=RESTORE)
+        return not (os.access(path, os.W_OK) and os.access(log.parent, os.W_OK))
     except OSError as error:
-        raise StorageError(
-            f"{path} can't be created: {error.strerror}.", hint="Set MEMAGENT_HOME elsewhere."
-        ) from error
-    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        if error.errno == errno.ENOSPC:
+            raise _full(path) from error
+        hint = "Make it yours, or set MEMAGENT_HOME elsewhere."
+        raise StorageError(f"{path} can't be opened: {error.strerror}.", hint=hint) from error
+
+
+def _make_file(path: Path) -> None:
+    """Make a database without tables, but not without bytes: so an empty file is always one that was lost."""
+    with closing(sqlite3.connect(":memory:")) as memory:
+        memory.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        content = memory.serialize()
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with os.fdopen(file, "wb") as out:
+            out.write(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _filled(path: Path) -> bool:
+    """Whether there is something in a file; one that another process is just making is given a moment."""
+    for _ in range(50):
+        if path.stat().st_size:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _companion(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
+def _full(path: Path) -> StorageError:
+    return StorageError(f"The disk is full: {path} can't grow.", hint="Free some space; nothing stored is lost.")
+
+
 def _explain(path: Path, error: sqlite3.Error) -> StorageError:
-    text = str(error)
-    lowered = text.lower()
-    if "full" in lowered:
-        return StorageError(f"The disk is full: {path} can't grow.", hint="Free some space; nothing stored is lost.")
-    if "locked" in lowered or "busy" in lowered:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):
+        return _full(path)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StorageError(f"{path} is in use by another program for too long.", hint="Close it, and try again.")
-    if "malformed" in lowered or "not a database" in lowered or "corrupt" in lowered or "file is encrypted" in lowered:
-        hint = "See what is wrong with: memagent doctor. Get a copy back with: memagent restore BACKUP"
-        return StorageError(f"{path} is damaged, or not a database ({text}).", hint=hint)
-    if "readonly" in lowered or "read-only" in lowered:
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        hint = f"See what is wrong with: memagent doctor. {RESTORE}"
+        return StorageError(f"{path} is damaged, or not a database ({error}).", hint=hint)
+    if name.startswith("SQLITE_READONLY"):
         return StorageError(f"{path} can't be written to.", hint="Make the file and its directory writable.")
-    if "unable to open" in lowered:
+    if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
-    return StorageError(f"{path}: {text}.", hint="See what is wrong with: memagent doctor")
+    return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
 
 
 def crash_at(number: int) -> Watch:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from memagent.errors import ToolError
 from memagent.tools.schema import make_tool, read_arguments
 
-
 patient = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -3,60 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memagent.errors import ToolError
+from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import Block, Draft
-from memagent.storage import Found, Page
+from memagent.memory.log import MessageLog
+from memagent.memory.recall import RecallMemory
+from memagent.messages import user_message
+from memagent.stage import Stage, StagedArchive, StagedRecall
+from memagent.storage.sqlite import SqliteDatabase
 from memagent.tools import Outcome, Tool
 from memagent.tools.loader import link
 from memagent.tools.run import run
 
-ZONE = timezone(timedelta(hours=2))
+NOW = datetime(2026, 5, 31, 18, tzinfo=timezone(timedelta(hours=2)))
 
 
-class Shelf:
-    """A memory of texts, that finds those with the query in them, five on a page."""
-
-    def __init__(self) -> None:
-        self.texts: list[Found] = []
-        self.asked: list[Any] = []
-
-    def insert(self, text: str, tags: Sequence[str] = ()) -> int:
-        when = datetime(2026, 5, 1, 12, tzinfo=UTC) + timedelta(hours=len(self.texts))
-        self.texts.append(Found(text, when, "user", len(self.texts), tuple(tags)))
-        return 1 + len(text) // 1000
-
-    def search(self, query: str, page: int = 0) -> Page:
-        found = [one for one in self.texts if query in one.text]
-        return Page(found[page * 5 : page * 5 + 5], len(found), page, 5)
-
-    def search_dates(self, start: date | None, end: date | None, page: int = 0) -> Page:
-        self.asked.append((start, end))
-        return self.search("", page)
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Stage]:
+    """An agent with two blocks of core memory, and nothing in the others yet."""
+    database = SqliteDatabase(tmp_path / "memory.db")
+    with database.write() as tx:
+        tx.run(
+            "INSERT INTO agents (id, owner, name, created, settings, system) VALUES ('a', 'me', 'Eva', ?, '{}', '')",
+            NOW.isoformat(),
+        )
+    core = Draft({"human": Block("human", "Name: Ada", 60), "persona": Block("persona", "", 60)})
+    recall = StagedRecall(RecallMemory(database, "a"), 1000)
+    archive = StagedArchive(ArchivalMemory(database, "a", None))
+    stage = Stage("Eva", NOW, tmp_path, "key", (), core, recall, archive, str)
+    stage.database = database  # type: ignore[attr-defined]
+    yield stage
+    database.close()
 
 
-class Facade:
-    """An agent with two blocks of core memory."""
+def store(agent: Any) -> None:
+    """What was staged for archival memory is stored, as when a call has returned."""
+    with agent.database.write() as tx:
+        for prepared in agent.archival.prepared:
+            agent.archival._archival.store(tx, prepared, turn=1, now=NOW)
+    agent.archival.prepared.clear()
 
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 31, 18, tzinfo=ZONE)
-        self.core = Draft({"human": Block("human", "Name: Ada", 60), "persona": Block("persona", "", 60)})
-        self.recall = self.archival = Shelf()
-        self.said: list[str] = []
-        self.paused: list[int] = []
 
-    def say(self, text: str) -> None:
-        if not text.strip():
-            raise ToolError("The message is empty.")
-        self.said.append(text)
-
-    def pause_heartbeats(self, minutes: int) -> None:
-        self.paused.append(minutes)
+def hear(agent: Any, *texts: str) -> None:
+    """The user said these things, an hour after each other."""
+    messages = [user_message(text, NOW + timedelta(hours=hour)) for hour, text in enumerate(texts)]
+    with agent.database.write() as tx:
+        MessageLog(agent.database, "a").append(tx, messages, 1)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +64,9 @@ def tools() -> Mapping[str, Tool]:
 
 
 @pytest.fixture
-def agent() -> Facade:
-    return Facade()
-
-
-@pytest.fixture
-def call(tools: Mapping[str, Tool], agent: Facade) -> Any:
+def call(tools: Mapping[str, Tool], agent: Stage) -> Any:
     def calling(name: str, /, **arguments: Any) -> Outcome:
-        return run(tools[name], json.dumps(arguments), agent)  # type: ignore[arg-type]
+        return run(tools[name], json.dumps(arguments), agent)
 
     return calling
 
@@ -99,18 +93,19 @@ def test_only_send_message_ends_the_turn_and_all_are_safe_to_run_again(tools: Ma
         assert ("request_heartbeat" in tool.schema["parameters"]["properties"]) == (name != "send_message")
 
 
-def test_speaking(call: Any, agent: Facade) -> None:
+def test_speaking(call: Any, agent: Stage) -> None:
     assert call("send_message", message="Hello", request_heartbeat=True) == Outcome(True, "Sent.", False)
     assert agent.said == ["Hello"]
-    assert call("send_message", message=" ") == Outcome(False, "The message is empty.")
+    assert not call("send_message", message=" ").ok
 
 
-def test_pausing(call: Any, agent: Facade) -> None:
+def test_pausing(call: Any, agent: Stage) -> None:
     assert call("pause_heartbeats", minutes="90").ok
-    assert agent.paused == [90]
+    assert agent.quiet_until == NOW + timedelta(minutes=90)
+    assert not call("pause_heartbeats", minutes=10**30).ok
 
 
-def test_core_memory_is_appended_and_replaced(call: Any, agent: Facade) -> None:
+def test_core_memory_is_appended_and_replaced(call: Any, agent: Stage) -> None:
     assert call("core_memory_append", name="human", content="Likes tea").text == "Saved. human now has 19 characters."
     assert call("core_memory_replace", name="human", old_content="tea", new_content="coffee").ok
     assert agent.core.read("human") == "Name: Ada\nLikes coffee"
@@ -125,55 +120,66 @@ def test_core_memory_is_appended_and_replaced(call: Any, agent: Facade) -> None:
         ("core_memory_replace", {"name": "human", "old_content": "a", "new_conten": ""}, "did you mean 'new_content'"),
     ],
 )
-def test_an_edit_that_can_not_be_made_is_told(call: Any, agent: Facade, name: str, arguments: Any, said: str) -> None:
+def test_an_edit_that_can_not_be_made_is_told(call: Any, agent: Stage, name: str, arguments: Any, said: str) -> None:
     outcome = call(name, **arguments)
     assert not outcome.ok and said in outcome.text
     assert agent.core.changes() == []
 
 
-def test_archival_memory_keeps_and_finds(call: Any) -> None:
+def test_archival_memory_keeps_and_finds(call: Any, agent: Stage) -> None:
     assert call("archival_memory_insert", content="Ada was born in London.", tags="ada").text == "Kept."
-    assert call("archival_memory_insert", content="long " * 500).text == "Kept, in 3 parts."
+    assert call("archival_memory_insert", content="Some words. " * 200).text == "Kept, in 3 parts."
+    store(agent)
+    assert call("archival_memory_insert", content="Ada was born in London.").text == "This very text was kept already."
     assert call("archival_memory_search", query="born").text == (
-        "Results 1-1 of 1 (page 0):\n[Fri 2026-05-01 14:00] user (ada): Ada was born in London."
+        "Results 1-1 of 1 (page 0):\n[Sun 2026-05-31 18:00] you (ada): Ada was born in London."
     )
 
 
-def test_results_are_paged_with_true_totals(call: Any, agent: Facade) -> None:
-    for number in range(23):
-        agent.archival.insert(f"note\n{number}")
-    first = call("conversation_search", query="note").text.splitlines()
+def test_results_are_paged_with_true_totals(call: Any, agent: Stage) -> None:
+    hear(agent, *(f"note\n{number}" for number in range(23)))
+    first = call("conversation_search_date", start_date="2026-05-31", end_date="2026-06-02").text.splitlines()
     assert first[0] == "Results 1-5 of 23 (page 0):"
-    assert first[1:] == [f"[Fri 2026-05-01 {14 + n}:00] user: note {n}" for n in range(5)]
+    assert first[1:] == [f"[Sun 2026-05-31 {18 + number}:00] user: note {number}" for number in range(5)]
+    assert call("conversation_search", query="note").text.startswith("Results 1-5 of 23 (page 0):")
     assert call("conversation_search", query="note", page="4").text.startswith("Results 21-23 of 23 (page 4):")
-    assert call("conversation_search", query="note", page=5).text == (
-        "There is no page 5. The 23 results are on pages 0 to 4."
-    )
-    assert call("archival_memory_search", query="note", page=10**30).text.startswith("There is no page 1000000.")
-    assert call("archival_memory_search", query="nothing").text == "Nothing was found."
-    assert call("archival_memory_search", query="note", page=-1) == Outcome(False, "Pages count from 0.")
+    for page in (5, 10**30):
+        assert call("conversation_search", query="note", page=page).text == (
+            f"There is no page {page}. The 23 results are on pages 0 to 4."
+        )
+    assert call("conversation_search", query="nothing").text == "Nothing was found."
+    assert not call("conversation_search", query="note", page=-1).ok
 
 
-def test_long_results_share_the_room(call: Any, agent: Facade) -> None:
-    for number in range(5):
-        agent.archival.insert(f"{number} " + "word " * 2000)
-    text = call("archival_memory_search", query="word").text
+def test_long_results_share_the_room(call: Any, agent: Stage) -> None:
+    hear(agent, *(f"{number} " + "word " * 2000 for number in range(5)))
+    text = call("conversation_search", query="word").text
     assert len(text) < 6000
     assert [line.count("more characters") for line in text.splitlines()] == [0, 1, 1, 1, 1, 1]
 
 
+def test_passages_of_archival_memory_are_shown_whole(call: Any, agent: Stage) -> None:
+    call("archival_memory_insert", content="All of these words are wanted. " * 200)
+    store(agent)
+    text = call("archival_memory_search", query="wanted").text
+    assert text.startswith("Results 1-5 of ") and "more characters" not in text and "[cut" not in text
+
+
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("start", "end", "hours"),
     [
-        ("2026-05-31", date(2026, 5, 31)),
-        ("2026-05-31T18:30", datetime(2026, 5, 31, 18, 30, tzinfo=ZONE)),
-        ("2026-05-31 18:30:05Z", datetime(2026, 5, 31, 18, 30, 5, tzinfo=UTC)),
-        ("", None),
+        ("2026-05-31", "2026-05-31", range(6)),
+        ("2026-06-01", "2026-06-01", range(6, 10)),
+        ("2026-05-31T19:00", "2026-05-31 20:30", (1, 2)),
+        ("2026-05-31T17:00:00Z", "2026-05-31T18:00:00+00:00", (1, 2)),
+        ("", "2026-05-31T18:00", (0,)),
     ],
 )
-def test_dates_and_times(call: Any, agent: Facade, given: str, meant: Any) -> None:
-    assert call("conversation_search_date", start_date=given, end_date="2026-06-01").text == "Nothing was found."
-    assert agent.recall.asked == [(meant, date(2026, 6, 1))]
+def test_dates_and_times(call: Any, agent: Stage, start: str, end: str, hours: Sequence[int]) -> None:
+    hear(agent, *(f"note {number}" for number in range(10)))
+    text = call("conversation_search_date", start_date=start, end_date=end).text
+    assert re.findall(r"note (\d)", text) == [str(hour) for hour in hours][:5]
+    assert f"of {len(hours)} " in text
 
 
 @pytest.mark.parametrize("given", ["yesterday", "31.05.2026", "2026-02-30", "x" * 10_000])

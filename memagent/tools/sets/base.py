@@ -68,7 +68,7 @@ def conversation_search(self: AgentFacade, query: str, page: int = 0) -> str:
         query: Words to find.
         page: Page.
     """
-    return _shown(self, self.recall.search(query, _page(page)))
+    return _shown(self.recall.search(query, page))
 
 
 @_INSIDE
@@ -80,8 +80,8 @@ def conversation_search_date(self: AgentFacade, start_date: str, end_date: str, 
         end_date: Included.
         page: Page.
     """
-    start, end = _moment(self, "start_date", start_date), _moment(self, "end_date", end_date)
-    return _shown(self, self.recall.search_dates(start, end, _page(page)))
+    start, end = _moment("start_date", start_date), _moment("end_date", end_date)
+    return _shown(self.recall.search_dates(start, end, page))
 
 
 @_INSIDE
@@ -93,6 +93,8 @@ def archival_memory_insert(self: AgentFacade, content: str, tags: list[str] | No
         tags: Topics.
     """
     parts = self.archival.insert(content, tags or ())
+    if not parts:
+        return "This very text was kept already."
     return "Kept." if parts == 1 else f"Kept, in {parts} parts."
 
 
@@ -104,21 +106,15 @@ def archival_memory_search(self: AgentFacade, query: str, page: int = 0) -> str:
         query: What to find.
         page: Page.
     """
-    return _shown(self, self.archival.search(query, _page(page)))
+    return _shown(self.archival.search(query, page))
 
 
 def _size(name: str, value: str) -> str:
     return f"Saved. {name} now has {len(value)} characters."
 
 
-def _page(page: int) -> int:
-    if page < 0:
-        raise ToolError("Pages count from 0.")
-    return min(page, 1_000_000)  # a database can't count further than some number; nothing is there anyway
-
-
-def _moment(self: AgentFacade, name: str, text: str) -> date | None:
-    """A day, or a time in the agent's zone; an empty text leaves that end open."""
+def _moment(name: str, text: str) -> date | None:
+    """A day or a time; an empty text leaves that end open."""
     text = text.strip()
     if not text:
         return None
@@ -127,13 +123,12 @@ def _moment(self: AgentFacade, name: str, text: str) -> date | None:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         raise ToolError(f"{name} must be a date like 2026-05-31 or 2026-05-31T18:30, not {text[:40]!r}.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
 
 
-def _shown(self: AgentFacade, page: Page) -> str:
+def _shown(page: Page) -> str:
     """A page of results as the model reads it."""
     if not page.total:
         return "Nothing was found."
@@ -143,13 +138,12 @@ def _shown(self: AgentFacade, page: Page) -> str:
     first = page.page * page.size
     head = f"Results {first + 1}-{first + len(page.results)} of {page.total} (page {page.page}):"
     room = _ROOM // len(page.results)
-    return "\n".join([head, *(_line(self, found, room) for found in page.results)])
+    return "\n".join([head, *(_line(found, room) for found in page.results)])
 
 
-def _line(self: AgentFacade, found: Found, room: int) -> str:
-    when = found.when.astimezone(self.now.tzinfo) if found.when.tzinfo else found.when
+def _line(found: Found, room: int) -> str:
     text = " ".join(found.text.split())
     if len(text) > room:
         text = f"{text[:room]}… ({len(text) - room} more characters)"
     tags = f" ({', '.join(found.tags)})" if found.tags else ""
-    return f"[{when:%a %Y-%m-%d %H:%M}] {found.source}{tags}: {text}"
+    return f"[{found.when:%a %Y-%m-%d %H:%M}] {found.source}{tags}: {text}"

@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    "run", "ask", "agents", "texts", "memory", "search", "configure", "transfer", "backup", "doctor", "dev",
+    "run", "agents", "texts", "memory", "search", "configure", "transfer", "backup", "doctor", "dev",
 )  # fmt: skip
 """The files of this room that add commands, in the order of the help page; each has `register(app)`."""
 

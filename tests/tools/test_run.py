@@ -350,7 +350,7 @@ def test_threads_that_can_not_be_started_fail_the_call_only(
     def refuse(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading, "_start_new_thread", refuse)
+    monkeypatch.setattr(threading, "_start_new_thread", refuse, raising=False)
     monkeypatch.setattr(threading, "_start_joinable_thread", refuse, raising=False)
     outcome = run(tool, "{}", agent)
     assert not outcome.ok and "can't start new thread" in outcome.text

@@ -347,7 +347,7 @@ def test_threads_that_can_not_be_started_fail_the_call_only(
 ) -> None:
     tool = function("return 1")
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading, "_start_new_thread", refuse, raising=False)

@@ -1,0 +1,252 @@
+"""Scripts for a model that answers as it is told: which reply fits a request, and what it consists of.
+
+A script is a list of entries; the first that fits answers. How they are written stands in docs/testing-agents.md. What
+fits depends on the request alone (but for `times`), so a turn that is cut and taken up again gets the answer it would
+have got. Knows nothing of how a reply gets to whoever asked: that is for `scripted` and `script_server`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memagent.errors import LLMError
+from memagent.llm import Piece, Schema, Usage
+from memagent.messages import estimate
+
+KINDS = ("user", "login", "result", "heartbeat", "alert", "summary")
+_FACTS = {"kind": "kind", "ok": "ok", "after_calls": "results", "first": "first", "forced": "forced"}
+_PATTERNS = ("system", "result", "said")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What of a request can decide which reply fits."""
+
+    kind: str
+    said: str = ""
+    result: str = ""
+    ok: bool = True
+    answers: int = 0
+    results: int = 0
+    first: bool = True
+    system: str = ""
+    tools: Mapping[str, Schema] = field(default_factory=dict)
+    forced: str | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call, with its arguments as text, broken or not."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a reply fails. `after` pieces of it, an error is sent; or the connection is `cut`."""
+
+    status: int = 500
+    message: str = ""
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    after: int | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the model, made ready: what it says and calls, how fast, and whether it fails."""
+
+    text: str = ""
+    thoughts: str = ""
+    calls: Sequence[Call] = ()
+    finish: str | None = "stop"
+    usage: Usage | None = None
+    delay: float = 0.0
+    pace: float = 0.0
+    done: bool = True
+    close: bool = False
+    fault: Fault | None = None
+
+    def pieces(self) -> Iterator[Piece]:
+        """The answer as a model would write it, a little at a time; many small pieces only where they are paced."""
+        yield from (Piece("thought", part) for part in self._parts(self.thoughts))
+        yield from (Piece("text", part) for part in self._parts(self.text))
+        for index, call in enumerate(self.calls):
+            yield Piece("arguments", "", index, call.name)
+            yield from (Piece("arguments", part, index, call.name) for part in self._parts(call.arguments))
+
+    def _parts(self, text: str) -> Iterator[str]:
+        size = 6 if self.pace else max(16, len(text) // 100)
+        return (text[at : at + size] for at in range(0, len(text), size))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a script: when it fits, how often it may be used, and what it answers, step by step."""
+
+    when: Mapping[str, Any]
+    steps: Sequence[Mapping[str, Any]]
+    by_step: bool
+    times: int | None
+
+    def match(self, seen: Seen) -> Mapping[str, str] | None:
+        """The words that its patterns found, by name and number; None if it does not fit."""
+        if self.by_step and seen.answers >= len(self.steps):
+            return None
+        if any(self.when[key] != getattr(seen, fact) for key, fact in _FACTS.items() if key in self.when):
+            return None
+        if "tool" in self.when and self.when["tool"] not in seen.tools:
+            return None
+        found: dict[str, str] = {}
+        for key in _PATTERNS:
+            if key in self.when:
+                match = re.search(self.when[key], getattr(seen, key), re.IGNORECASE)
+                if not match:
+                    return None
+                groups = {str(number): group or "" for number, group in enumerate(match.groups(), 1)}
+                found |= {**groups, "0": match[0], **match.groupdict("")}
+        return found
+
+    def reply(self, seen: Seen, found: Mapping[str, str]) -> Reply:
+        """What it answers to this request."""
+        return _filled(self.steps[seen.answers if self.by_step else 0], seen, found)
+
+
+class Script:
+    """A list of entries. Only `times` is remembered from request to request."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self._left = [entry.times for entry in entries]
+        self._lock = threading.Lock()
+
+    def reply(self, seen: Seen) -> Reply:
+        """The reply of the first entry that fits and is not used up."""
+        with self._lock:
+            for number, entry in enumerate(self._entries):
+                left = self._left[number]
+                if left == 0 or (found := entry.match(seen)) is None:
+                    continue
+                self._left[number] = None if left is None else left - 1
+                return entry.reply(seen, found)
+        raise LLMError(
+            f"The script has no reply for this: kind {seen.kind}, the user said {seen.said[:60]!r}, "
+            f"{seen.answers} answers and {seen.results} results since.",
+            hint="Add an entry for it, or one with `when: {}` at the end that always fits.",
+        )
+
+
+# --- what a request shows ------------------------------------------------------------------------------------------
+
+
+def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forced: str | None = None) -> Seen:
+    """What a request shows, from the role and content of its messages, whether memagent packaged them or not."""
+    kinds: list[str] = []
+    said, result, ok, answers, results, at = "", "", True, 0, 0, 0
+    for at in range(len(messages) - 1, -1, -1):
+        role, content = messages[at]
+        if role == "assistant":
+            answers += 1
+        elif role == "tool":
+            if not results:
+                fields = _unpacked(content)
+                result, ok = str(fields.get("message", content)), fields.get("status") != "Failed"
+            results += 1
+            kinds += [] if answers else ["result"]
+        elif role == "user":
+            fields = _unpacked(content)
+            kind = _KIND_OF.get(str(fields.get("type")), "user")
+            kinds += [] if answers else [kind]
+            if kind in ("user", "login"):
+                said = "" if kind == "login" else str(fields.get("message", content))
+                break
+    before = any(role == "user" and _unpacked(content).get("type") != "boot" for role, content in messages[:at])
+    return Seen(
+        kind="summary" if not tools else next((kind for kind in KINDS if kind in kinds), "user"),
+        said=said,
+        result=result,
+        ok=ok,
+        answers=answers,
+        results=results,
+        first=not before,
+        system="\n".join(content for role, content in messages if role == "system"),
+        tools={str(tool["name"]): tool for tool in tools},
+        forced=forced,
+        tokens=sum(4 + estimate(content) for _, content in messages) + sum(estimate(str(tool)) for tool in tools),
+    )
+
+
+_KIND_OF = {"user_message": "user", "system_alert": "alert", "boot": "boot"} | {kind: kind for kind in KINDS}
+
+
+def _unpacked(content: str) -> Mapping[str, Any]:
+    """The fields of a message that memagent packaged; none of one that is just text."""
+    try:
+        fields = json.loads(content) if content.startswith("{") else {}
+    except (ValueError, RecursionError):
+        return {}
+    ours = isinstance(fields, dict) and (str(fields.get("type")) in _KIND_OF or "status" in fields)
+    return fields if ours else {}
+
+
+# --- from an entry to a reply ----------------------------------------------------------------------------------------
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def _filled(step: Mapping[str, Any], seen: Seen, found: Mapping[str, str]) -> Reply:
+    words = {"said": seen.said, "result": seen.result, **found}
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return _PLACE.sub(lambda place: words.get(place[1], place[0]), value)
+        if isinstance(value, dict):
+            return {key: fill(item) for key, item in value.items()}
+        return [fill(item) for item in value] if isinstance(value, list) else value
+
+    calls = [_call(call, seen, fill) for call in step.get("calls", [step] if "call" in step else [])]
+    text = fill(step.get("text", ""))
+    if "say" in step and "send_message" in seen.tools:
+        calls.append(Call("send_message", json.dumps({"message": fill(step["say"])}, ensure_ascii=False)))
+    elif "say" in step:
+        text += fill(step["say"])
+    thoughts = fill(step.get("thoughts", ""))
+    written = estimate(text) + estimate(thoughts) + sum(8 + estimate(call.arguments) for call in calls)
+    usage = step.get("usage", {})
+    counted = None if usage is None else Usage(**{"prompt": seen.tokens, "completion": written, **usage})
+    return Reply(
+        text, thoughts, calls,
+        finish=step.get("finish", "tool_calls" if calls else "stop"),
+        usage=counted,
+        fault=_fault(step),
+        **{key: step[key] for key in ("delay", "pace", "done", "close") if key in step},
+    )  # fmt: skip
+
+
+def _call(written: Mapping[str, Any], seen: Seen, fill: Any) -> Call:
+    arguments = fill(written.get("arguments", {}))
+    if isinstance(arguments, dict):
+        if "heartbeat" in written and _takes(seen.tools.get(written["call"], {}), "request_heartbeat"):
+            arguments = {**arguments, "request_heartbeat": written["heartbeat"]}
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return Call(written["call"], arguments)
+
+
+def _takes(schema: Schema, parameter: str) -> bool:
+    return parameter in schema.get("parameters", {}).get("properties", {})
+
+
+def _fault(step: Mapping[str, Any]) -> Fault | None:
+    if "cut" in step:
+        return Fault(after=step["cut"], cut=True)
+    error = step.get("error")
+    return Fault(error) if isinstance(error, int) else Fault(**error) if error else None

@@ -135,15 +135,10 @@ MOST_CALLS = 100
 """Calls in one text."""
 
 
-def extract_calls(text: str, known: Collection[str]) -> tuple[ToolCall, ...]:
-    """The calls of `known` functions that a model wrote into its text; nothing unless it is certain that it calls."""
-    return split_calls(text, known)[1]
-
-
 def split_calls(text: str, known: Collection[str]) -> tuple[str, tuple[ToolCall, ...]]:
-    """What a model says before the calls that it wrote into its text, and these calls.
+    """What a model says before the calls of `known` functions that it wrote into its text, and these calls.
 
-    Certain means: a known name and its arguments in one of the forms that models are trained on, at the beginning of a
+    There are none unless that is certain: a known name and its arguments in one of the forms that models are trained on, at the beginning of a
     line or behind a tag, and nothing but such calls up to the end. The arguments may still be in need of mending, and
     the ids are empty.
     """

@@ -138,9 +138,9 @@ MOST_CALLS = 100
 def split_calls(text: str, known: Collection[str]) -> tuple[str, tuple[ToolCall, ...]]:
     """What a model says before the calls of `known` functions that it wrote into its text, and these calls.
 
-    There are none unless that is certain: a known name and its arguments in one of the forms that models are trained on, at the beginning of a
-    line or behind a tag, and nothing but such calls up to the end. The arguments may still be in need of mending, and
-    the ids are empty.
+    There are none unless that is certain: a known name and its arguments in one of the forms that models are trained
+    on, at the beginning of a line or behind a tag, and nothing but such calls up to the end. The arguments may still
+    be in need of mending, and the ids are empty.
     """
     if len(text) > MENDABLE or not known:
         return text, ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,50 +18,52 @@ from memagent.errors import EmbeddingError, MissingExtra
 
 NEEDED = ("wordllama", "numpy", "safetensors", "tokenizers")
 BATCH = 256
+_AGAIN = "Install it again with: pip install --force-reinstall 'memagent[embeddings]'"
+_guard = threading.Lock()
 
 
 class LocalEmbedder:
-    """WordLlama's vectors of 256 numbers. The files are read when the first text comes."""
+    """WordLlama's vectors of 256 numbers. The files are read when the first text comes, once for all embedders."""
 
     model = "wordllama-l2-supercat-256"
     dimension = 256
 
     def __init__(self) -> None:
-        if any(find_spec(name) is None for name in NEEDED):
+        specs = [find_spec(name) for name in NEEDED]
+        folders = specs[0].submodule_search_locations if specs[0] and all(specs) else None
+        if not folders:
             raise MissingExtra("The local embedding model", "embeddings")
-        self._guard = threading.Lock()
+        self._folder = Path(folders[0])
 
     def embed(self, texts: Sequence[str]) -> list[bytes]:
         """One vector for each text; a text without any known token gets zeros, which are near to nothing."""
-        with self._guard:
-            table, tokenizer = self._loaded
+        with _guard:
+            table, tokenizer = _load(self._folder)
         vectors: list[bytes] = []
         for start in range(0, len(texts), BATCH):
             for tokens in tokenizer.encode_batch(list(texts[start : start + BATCH]), add_special_tokens=False):
                 vectors.append(_average(table, tokens.ids))
         return vectors
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
+
+@cache
+def _load(folder: Path) -> tuple[Any, Any]:
+    weights = folder / "weights" / "l2_supercat_256.safetensors"
+    words = folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
+    for path in (weights, words):
+        if not path.is_file():
+            raise EmbeddingError(f"The local embedding model is not whole: {path} is missing.", hint=_AGAIN)
+    try:
         from safetensors import safe_open
         from tokenizers import Tokenizer
-
-        spec = find_spec("wordllama")
-        folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else Path()
-        weights = folder / "weights" / "l2_supercat_256.safetensors"
-        words = folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
-        for path in (weights, words):
-            if not path.is_file():
-                raise EmbeddingError(
-                    f"The local embedding model is not whole: {path} is missing.",
-                    hint="Install it again with: pip install --force-reinstall 'memagent[embeddings]'",
-                )
-        with safe_open(weights, framework="np") as file:
-            table = file.get_tensor("embedding.weight")
-        tokenizer = Tokenizer.from_file(str(words))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return table, tokenizer
+    except ImportError as error:
+        raise EmbeddingError(f"The local embedding model can't be used here: {error}", hint=_AGAIN) from error
+    with safe_open(weights, framework="np") as file:
+        table = file.get_tensor("embedding.weight")
+    tokenizer = Tokenizer.from_file(str(words))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return table, tokenizer
 
 
 def _average(table: Any, tokens: list[int]) -> bytes:

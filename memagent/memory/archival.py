@@ -94,7 +94,10 @@ class ArchivalMemory:
         return len(prepared.parts)
 
     def search(self, query: str, page: int = 0, size: int = 5) -> Page:
-        """Passages with these words or this meaning, best first; `total` counts all that are found in either way."""
+        """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
+
+        Never from inside a write transaction: what is read there may yet be rolled back.
+        """
         wanted, start = Query.of(query), first_of(page, size)
         vector = self._vector(wanted.text)
         if not self._nearest or not vector:
@@ -187,9 +190,11 @@ class ArchivalMemory:
         return [number for number in rest.scores if number not in known][skip : skip + count]
 
     def _found(self, numbers: Sequence[int]) -> list[Found]:
+        if not numbers:
+            return []
         marks = ", ".join("?" for _ in numbers)
-        rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({marks}) AND t.agent = ? AND t.undone IS NULL",
+        rows = self._database.rows(  # || '' keeps the database from going through all of the agent's rows instead
+            f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({marks}) AND t.agent || '' = ? AND t.undone IS NULL",
             *numbers, self._agent,
         )  # fmt: skip
         found = {
@@ -201,9 +206,9 @@ class ArchivalMemory:
     def _is_there(self, reader: Database | Transaction, parts: Sequence[str]) -> bool:
         """Whether the agent has kept this very text before."""
         notes = reader.rows(
-            "SELECT note FROM passages WHERE agent = ? AND substr(text, 1, 60) = ? AND part = 0 AND text = ? "
-            "AND source = '' AND undone IS NULL",
-            self._agent, parts[0][:60], parts[0],
+            "SELECT note FROM passages WHERE agent = ? AND substr(text, 1, 60) = ? AND part = 0 AND source = '' "
+            "AND undone IS NULL",
+            self._agent, parts[0][:60],
         )  # fmt: skip
         return any([row[0] for row in reader.rows(_PARTS, self._agent, note)] == list(parts) for (note,) in notes)
 

@@ -54,10 +54,12 @@ class Nearest:
         import numpy as np
 
         wanted = list(passages)
-        rows = self._database.rows(
+        if not wanted:
+            return {}
+        rows = self._database.rows(  # || '' keeps the database from going through all of an agent's rows instead
             "SELECT v.passage, v.vector FROM vectors v JOIN passages p ON p.id = v.passage "
-            f"WHERE v.passage IN ({', '.join('?' for _ in wanted)}) AND p.agent = ? AND p.undone IS NULL "
-            "AND v.agent = ? AND v.model = ? AND length(v.vector) = ?",
+            f"WHERE v.passage IN ({', '.join('?' for _ in wanted)}) AND p.agent || '' = ? AND p.undone IS NULL "
+            "AND v.agent || '' = ? AND v.model = ? AND length(v.vector) = ?",
             *wanted, self._agent, self._agent, self._model, 4 * self._dimension,
         )  # fmt: skip
         scores = self._rows_of(row[1] for row in rows) @ np.frombuffer(query, "<f4")

@@ -6,6 +6,7 @@ nothing of what the model can see anyway, unless it is told (`before_seq`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -34,13 +35,7 @@ class RecallMemory:
         where, values = _before(before_seq)
         start = first_of(page, size)
         hits = self._words.hits(Query.of(query), size, start, where=where, values=values)
-        marks = ", ".join("?" for _ in hits.scores)
-        rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM messages t WHERE t.id IN ({marks}) AND t.agent = ? AND {_SAID}",
-            *hits.scores, self._agent,
-        )  # fmt: skip
-        found = {row[0]: _found(row) for row in rows}
-        return Page([found[number] for number in hits.scores if number in found], hits.total, page, size)
+        return Page(self._found(list(hits.scores)), hits.total, page, size)
 
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
@@ -60,15 +55,26 @@ class RecallMemory:
         rows = self._database.rows(
             f"SELECT {_COLUMNS} FROM {ours} ORDER BY t.seq LIMIT ? OFFSET ?", self._agent, *values, size, first
         )
-        return Page([_found(row) for row in rows], total, page, size)
+        return Page([_said(row) for row in rows], total, page, size)
 
     def total(self) -> int:
         """How many messages can be found."""
         rows = self._database.rows(f"SELECT count(*) FROM messages t WHERE t.agent = ? AND {_SAID}", self._agent)
         return int(rows[0][0])
 
+    def _found(self, numbers: Sequence[int]) -> list[Found]:
+        if not numbers:
+            return []
+        marks = ", ".join("?" for _ in numbers)
+        rows = self._database.rows(  # || '' keeps the database from going through all of the agent's rows instead
+            f"SELECT {_COLUMNS} FROM messages t WHERE t.id IN ({marks}) AND t.agent || '' = ? AND {_SAID}",
+            *numbers, self._agent,
+        )  # fmt: skip
+        found = {row[0]: _said(row) for row in rows}
+        return [found[number] for number in numbers if number in found]
 
-def _found(row: Row) -> Found:
+
+def _said(row: Row) -> Found:
     _, seq, role, said, created = row
     return Found(said, datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
 

@@ -34,12 +34,11 @@ def spans(text: str, tokens: int = TOKENS) -> list[tuple[int, int]]:
             cut, overlap = len(window), 0
         else:
             cut, overlap = _cut(window)
-        end = start + cut
-        inner = window[:cut].strip()
-        if inner:
-            first = start + window.index(inner[0])
-            found.append((first, first + len(inner)))
-        start = end - overlap
+        piece = window[:cut]
+        first, last = start + cut - len(piece.lstrip()), start + len(piece.rstrip())
+        if last > max(first, found[-1][1] if found else 0):  # not only white space, or what is repeated
+            found.append((first, last))
+        start += cut - overlap
     return found
 
 

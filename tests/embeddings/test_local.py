@@ -81,7 +81,7 @@ def test_a_missing_file_is_named(monkeypatch, tmp_path):
     class Spec:
         submodule_search_locations = (str(tmp_path),)
 
-    embedder = LocalEmbedder()
     monkeypatch.setattr(local, "find_spec", lambda name: Spec)
+    embedder = LocalEmbedder()
     with pytest.raises(EmbeddingError, match=r"l2_supercat_256.safetensors is missing"):
         embedder.embed(["hello"])

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from memagent.agent import Agent, Happening
-from memagent.cli import slash
 from memagent.context import parts
 from memagent.errors import MemagentError
 from memagent.events import ApprovalAsked
@@ -29,12 +28,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Chat:
-    """One chat with one agent at a time. `reopen` loads an agent, with another model if one is named."""
+    """One chat with one agent at a time. `reopen` loads an agent, with another model if one is named;
+    `command` carries out a line that begins with a slash, and a word of `leave` ends the chat.
+    """
 
     agent: Agent
     printer: Printer
     console: Console
     reopen: Callable[[str, str], Agent]
+    command: Callable[[Chat, str], None]
+    leave: Collection[str] = ()
     heartbeat_minutes: float = 0.0
     approve_all: bool = False
     debug: bool = False
@@ -59,10 +62,10 @@ class Chat:
         if line is None:
             if not self.agent.state.quiet():
                 self.turn(self.agent.turn(heartbeat("The user has been silent for a while.", self.agent.state.clock())))
-        elif line.strip().lower() in slash.LEAVE:
+        elif line.strip().lower() in self.leave:
             self.leaving = True
         elif line.startswith("/"):
-            slash.run(self, line.strip())
+            self.command(self, line.strip())
         elif line.strip():
             arriving, self.arriving = self.arriving, False
             self.turn(self.agent.turn(line, arriving=arriving))

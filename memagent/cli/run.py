@@ -58,6 +58,7 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Chat with an agent. Everything is stored as it happens; leave with /exit or Ctrl-D."""
+    from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.configure import explained
     from memagent.cli.console import Console
@@ -76,7 +77,17 @@ def run(
         def reopen(name: str, other_model: str) -> Agent:
             return _opened_agent(home, name, {**flags, "model": other_model or None}, must_exist=True)[0]
 
-        chat = Chat(talking, printer, console, reopen, home.settings.heartbeat_minutes, approve_all=yes, debug=debug)
+        chat = Chat(
+            talking,
+            printer,
+            console,
+            reopen,
+            slash.run,
+            slash.LEAVE,
+            home.settings.heartbeat_minutes,
+            approve_all=yes,
+            debug=debug,
+        )
         name = talking.state.entry.name
         chat.tell(
             f"{name} · {talking.llm.model} · /help lists commands"

@@ -58,6 +58,10 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Chat with an agent. Everything is stored as it happens; leave with /exit or Ctrl-D."""
+    _chat(agent, _flags(locals()), greeting=not first, yes=yes, debug=debug)
+
+
+def _chat(agent: str, flags: dict[str, Any], *, greeting: bool, yes: bool, debug: bool) -> None:
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.configure import explained
@@ -66,21 +70,18 @@ def run(
     from memagent.cli.printer import Printer
     from memagent.log import start_log
 
-    flags = _flags(locals())
     explained(flags, yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags)
-        printer = Printer(thoughts=home.settings.thoughts, debug=debug)
-        console = Console(home.settings.home / "history")
 
-        def reopen(name: str, other_model: str) -> Agent:
-            return _opened_agent(home, name, {**flags, "model": other_model or None}, must_exist=True)[0]
+        def reopen(name: str, model: str) -> Agent:
+            return _opened_agent(home, name, {**flags, "model": model or None}, must_exist=True)[0]
 
         chat = Chat(
             talking,
-            printer,
-            console,
+            Printer(thoughts=home.settings.thoughts, debug=debug),
+            Console(home.settings.home / "history"),
             reopen,
             slash.run,
             slash.LEAVE,
@@ -89,15 +90,11 @@ def run(
             debug=debug,
         )
         name = talking.state.entry.name
-        chat.tell(
-            f"{name} · {talking.llm.model} · /help lists commands"
-            if not new
-            else f"{name} is new. /help lists commands."
-        )
-        if new and not first:
+        chat.tell(f"{name}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
+        if new and greeting:
             chat.greet()
         chat.run()
-        chat.tell(f"Everything is kept. Come back with: memagent run --agent {name}")
+        chat.tell(f"Everything is kept. Come back with: memagent run --agent {chat.agent.state.entry.name}")
 
 
 def ask(

@@ -198,7 +198,7 @@ def then_silence(reply: Reply, gone: threading.Event | None = None) -> Reply:
     def send(connection: socket.socket) -> bool:
         try:
             reply(connection)
-            left = bool(select.select([connection], [], [], 20)[0]) and connection.recv(1) == b""
+            left = bool(select.select([connection], [], [], 90)[0]) and connection.recv(1) == b""
         except ConnectionError:
             left = True
         if left and gone is not None:

@@ -1,14 +1,15 @@
 """An answer put together from whatever an endpoint sends."""
 
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.llm import Piece
 from memagent.llm.draft import Draft
-from memagent.llm.sse import events
+from memagent.llm.sse import TooLong, events
 from memagent.llm.thinking import Thinking
 
 json_values = st.recursive(
@@ -103,6 +104,12 @@ def test_events_are_the_same_however_the_bytes_are_cut(sent: list[str], cuts: li
     places = sorted({min(cut, len(body)) for cut in cuts} | {0, len(body)})
     pieces = [body[start:stop] for start, stop in pairwise(places)]
     assert [data for _, data in events(pieces, 1000)] == sent
+
+
+@pytest.mark.parametrize("piece", [b"x", b"data: x\n", b"x\ndata: xyz"])
+def test_an_event_without_end_is_not_collected(piece: bytes) -> None:
+    with pytest.raises(TooLong):
+        list(events(repeat(piece), 1000))
 
 
 def test_an_event_of_several_lines_and_one_that_is_cut_off() -> None:

@@ -164,6 +164,7 @@ def test_a_prompt_that_is_too_long_on_the_wire() -> None:
     [
         (429, "Too many tokens, please wait before trying again."),
         (429, "Rate limit reached: Limit 30000 tokens per min, Used 29000."),
+        (429, "This request exceeds the maximum number of tokens per minute."),
         (400, "max_tokens is too large: 99999. This model supports at most 16384 completion tokens."),
         (400, "The context of this conversation is not valid."),
         (500, "The server had an error processing your request."),

@@ -370,7 +370,7 @@ def test_a_server_that_does_not_hang_up_after_the_last_word(monkeypatch: pytest.
     monkeypatch.setattr("memagent.llm.openai.GRACE", 0.05)
     lingering = then_silence(pieces(*events(*speak("Whole"), DONE), end=False))
     with chat_server(lingering, stream(*speak("Next"))) as server:
-        model = OpenAILLM("m", 8000, api_key="k", base_url=server.url, timeout=30)
+        model = OpenAILLM("m", 8000, api_key="k", base_url=server.url)
         assert [list(model.ask(Request([hello()])))[-1] for _ in range(2)] == [
             Answer(text, raw={"id": "c1", "model": "real-name"}) for text in ("Whole", "Next")
         ]
@@ -444,6 +444,18 @@ def test_closing_the_iterator_hangs_up_at_once() -> None:
         assert next(heard) == Piece("text", "H")
         heard.close()  # type: ignore[attr-defined]
         assert gone.wait(5)
+        model.close()
+
+
+def test_giving_up_hangs_up_too_even_while_the_error_is_kept() -> None:
+    gone = threading.Event()
+    ticks = iter(range(0, 10_000, 100))
+    with chat_server(then_silence(pieces(*HALF, end=False), gone)) as server:
+        model = OpenAILLM("m", 8, api_key="k", base_url=server.url, time_limit=50, clock=lambda: float(next(ticks)))
+        with pytest.raises(LLMConnectionError, match="still not done") as kept:
+            list(model.ask(Request([hello()])))
+        assert gone.wait(5)
+        assert kept.value.__context__ is None
         model.close()
 
 

@@ -138,15 +138,10 @@ class OpenAILLM:
 
                 try:
                     self._client = self._open()
-                except (
-                    httpx2.InvalidURL,
-                    OSError,
-                    ValueError,
-                ) as failure:  # a proxy's address, a file of certificates …
-                    why = self.endpoint.masked(str(failure))
-                    raise ConfigError(
-                        f"{self.endpoint.where} can't be asked: {why}", hint="Check its address."
-                    ) from None
+                except (httpx2.InvalidURL, OSError, ValueError) as failure:
+                    why = f"{self.endpoint.where} can't be asked: {self.endpoint.masked(str(failure))}"
+                    hint = "Check its address, that of the proxy, and SSL_CERT_FILE."
+                    raise ConfigError(why, hint=hint) from None
             return self._client
 
     def _open(self) -> openai.OpenAI:

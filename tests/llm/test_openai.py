@@ -526,6 +526,13 @@ def test_a_refusal_that_stays_is_told() -> None:
         heard_from(*[refusal(400, "stream_options are evil")] * 3)
 
 
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://host")
+    model = OpenAILLM("m", 8000, api_key="k", base_url="https://host.invalid/v1")
+    with pytest.raises(ConfigError, match=r"host.invalid can't be asked: .*nonsense"):
+        model.warm_up()
+
+
 # --- settings ------------------------------------------------------------------------------------------------------
 
 

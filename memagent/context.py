@@ -17,6 +17,9 @@ from memagent.messages import Message, estimate
 
 REPLY_ROOM = 512
 """Tokens kept free for the answer, at the least."""
+WORD_TOKENS = 3
+"""Tokens that a word may have, at the most; so words are counted in scripts that put no spaces between them."""
+_BEGINNINGS = ("user", "login", "heartbeat", "alert")
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,13 @@ def cut(window: Sequence[Message], budget: int, gauge: Gauge) -> int:
             "The context window is too small: it is full, and nothing in it can be summarised.",
             hint="Use a larger context window (context_window), or shorten core memory or the system prompt.",
         )
-    turn_start = next((i for i in reversed(places) if window[i].kind in ("user", "login")), places[-1])
+    newest = next((i for i in reversed(places) if window[i].kind in ("user", "login")), first)
     for i in places:
-        if i > turn_start:
-            break
-        if window[i].kind in ("user", "login", "heartbeat", "alert") and gauge.of(window[i:]) <= budget:
+        if i <= newest and window[i].kind in _BEGINNINGS and gauge.of(window[i:]) <= budget:
             return i
-    if gauge.of(window[turn_start:]) <= 2 * budget:
-        return turn_start
-    return next((i for i in places if i >= turn_start and gauge.of(window[i:]) <= 2 * budget), places[-1])
+    if newest > first and gauge.of(window[newest:]) <= 2 * budget:
+        return newest
+    return next((i for i in places if i > newest and gauge.of(window[i:]) <= 2 * budget), places[-1])
 
 
 def pending_question(window: Sequence[Message], kept_from: int) -> str:
@@ -107,8 +108,8 @@ def pending_question(window: Sequence[Message], kept_from: int) -> str:
 
 
 def transcript(messages: Sequence[Message], most: int = 1500) -> str:
-    """Messages as lines for a reader; each no longer than `most` characters."""
-    return "\n".join(_clip(line, most) for message in messages for line in _lines(message))
+    """Messages as lines for a reader; each message no longer than `most` characters."""
+    return "\n".join(_clip("\n".join(_lines(message)), most) for message in messages)
 
 
 def _lines(message: Message) -> Iterator[str]:
@@ -130,15 +131,20 @@ def _lines(message: Message) -> Iterator[str]:
 
 
 def _clip(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 3 :]}"
+    if len(text) <= most:
+        return text
+    head = (most - 3) * 2 // 3
+    return f"{text[:head]} … {text[len(text) - (most - 3 - head) :]}"
 
 
 def portions(messages: Sequence[Message], budget: int) -> Iterator[list[Message]]:
-    """The messages in portions that each fit into `budget` tokens, to be summarised one after the other."""
+    """The messages in portions whose transcripts each fit into `budget` tokens, to be summarised one after the other;
+    a message that does not fit is a portion of its own.
+    """
     portion: list[Message] = []
     size = 0
     for message in messages:
-        tokens = min(message.tokens, 500)
+        tokens = estimate(transcript([message])) + 1
         if portion and size + tokens > budget:
             yield portion
             portion, size = [], 0
@@ -149,11 +155,12 @@ def portions(messages: Sequence[Message], budget: int) -> Iterator[list[Message]
 
 
 def within_words(text: str, words: int) -> str:
-    """The text, cut after so many words (and, for scripts without spaces, six times as many characters)."""
+    """The text, cut after so many words, and after three times as many tokens."""
     kept = text.split()
     shortened = " ".join(kept[:words]) if len(kept) > words else text.strip()
-    most = words * 12
-    return shortened if len(kept) <= words and len(shortened) <= most else shortened[:most].rstrip() + " …"
+    while (tokens := estimate(shortened)) > words * WORD_TOKENS:
+        shortened = shortened[: len(shortened) * words * WORD_TOKENS // tokens].rstrip()
+    return shortened if len(kept) <= words and shortened == text.strip() else f"{shortened} …"
 
 
 def plain_summary(messages: Sequence[Message], words: int) -> str:
@@ -167,8 +174,10 @@ def plain_summary(messages: Sequence[Message], words: int) -> str:
         for line in _lines(message)
     ]
     kept: list[str] = []
+    room = words
     for line in reversed(lines):
-        if sum(len(text.split()) for text in kept) + len(line.split()) > words and kept:
+        room -= max(len(line.split()), estimate(line) // WORD_TOKENS + 1)
+        if room < 0 and kept:
             break
         kept.insert(0, line)
     return within_words("\n".join(kept), words)

@@ -53,9 +53,14 @@ def held_by_another(row: Row, ours: Holder) -> str:
     text, until, now = row[:3]
     if text is None or text == str(ours):
         return ""
-    holder = Holder.parse(text)
     # A lease that ends later than one taken now could was taken before the clock was set back.
-    if not holder.alive() or not now <= until <= now + LEASE_SECONDS:
+    if not isinstance(until, int) or not now <= until <= now + LEASE_SECONDS:
+        return ""
+    try:
+        holder = Holder.parse(text)
+    except (ValueError, TypeError):
+        return "a process that can't be told"  # until its lease is over
+    if not holder.alive():
         return ""
     return f"process {holder.process} on {holder.host}" if holder.host != _host() else f"process {holder.process}"
 
@@ -70,7 +75,7 @@ def _runs(process: int) -> bool:
         return _runs_on_windows(process)
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         pass
@@ -90,6 +95,7 @@ def _runs_on_windows(process: int) -> bool:
 def _born(process: int) -> str:
     """When a process began, where the system tells, so that a reused number is not taken for it."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        return "dead" if state in "ZX" else fields[18]  # a dead one stays listed until its parent looks
+    except (OSError, ValueError, IndexError):
         return "0"

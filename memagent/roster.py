@@ -6,6 +6,7 @@ Knows nothing of what an agent says or does.
 from __future__ import annotations
 
 import json
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from memagent.errors import NotFound, UserError
-from memagent.storage import Database, Row, Transaction
+from memagent.library import check_name
+from memagent.messages import storable
+from memagent.storage import Database, Row, Transaction, reading, text
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,38 @@ class Roster:
 
     def find(self, name: str) -> Entry:
         """The agent of that name."""
+        name = _spelled(name)
         rows = self._database.rows(f"SELECT {_COLUMNS}, 0 FROM agents WHERE owner = ? AND name = ?", self._owner, name)
         if rows:
             return _entry(rows[0])
         names = [entry.name for entry in self.all()]
         near = get_close_matches(name, names, 1)
         listed = f"There are: {', '.join(names)}." if names else "There are none yet; make one with: memagent run"
-        raise NotFound(f"There is no agent {name!r}.", hint=f"Did you mean {near[0]!r}? {listed}" if near else listed)
+        raise NotFound(
+            f"There is no agent {name[:80]!r}.", hint=f"Did you mean {near[0]!r}? {listed}" if near else listed
+        )
 
     def exists(self, name: str) -> bool:
         """Whether there is an agent of that name."""
-        return bool(self._database.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name))
+        query = "SELECT 1 FROM agents WHERE owner = ? AND name = ?"
+        return bool(self._database.rows(query, self._owner, _spelled(name)))
 
     def make(self, tx: Transaction, name: str, settings: Mapping[str, Any], system: str, now: datetime) -> str:
         """Store a new agent; returns its id."""
-        if tx.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name):
-            raise UserError(f"There is an agent {name!r} already.", hint="Choose another name.")
+        name = self.free(tx, name)
         agent = uuid.uuid4().hex
         tx.run(
             "INSERT INTO agents (id, owner, name, created, settings, system) VALUES (?, ?, ?, ?, ?, ?)",
-            agent, self._owner, name, now.isoformat(), json.dumps(settings, sort_keys=True), system,
+            agent, self._owner, name, now.isoformat(), json.dumps(settings, sort_keys=True), storable(system),
         )  # fmt: skip
         return agent
+
+    def free(self, tx: Transaction, name: str) -> str:
+        """A name in its one spelling, if it is fit for an agent and no agent has it."""
+        name = check_name(name)
+        if tx.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name):
+            raise UserError(f"There is an agent {name!r} already.", hint="Choose another name.")
+        return name
 
     def change(self, tx: Transaction, agent: str, settings: Mapping[str, Any]) -> None:
         """Store changed settings of an agent."""
@@ -81,19 +94,24 @@ class Roster:
 
     def rename(self, name: str, new: str) -> None:
         """Give an agent another name."""
-        entry = self.find(name)
-        if self.exists(new):
-            raise UserError(f"There is an agent {new!r} already.", hint="Choose another name.")
         with self._database.write() as tx:
-            tx.run("UPDATE agents SET name = ? WHERE id = ? AND owner = ?", new, entry.id, self._owner)
+            query = "UPDATE agents SET name = ? WHERE owner = ? AND name = ?"
+            if not tx.run(query, self.free(tx, new), self._owner, _spelled(name)):
+                self.find(name)
 
     def delete(self, name: str) -> None:
         """Delete an agent with everything it remembers."""
-        entry = self.find(name)
         with self._database.write() as tx:
-            tx.run("DELETE FROM agents WHERE id = ? AND owner = ?", entry.id, self._owner)
+            if not tx.run("DELETE FROM agents WHERE owner = ? AND name = ?", self._owner, _spelled(name)):
+                self.find(name)
+
+
+def _spelled(name: str) -> str:
+    return unicodedata.normalize("NFKC", storable(name))
 
 
 def _entry(row: Row) -> Entry:
-    last = datetime.fromisoformat(row[6]) if row[6] else None
-    return Entry(row[0], row[1], row[2], datetime.fromisoformat(row[3]), json.loads(row[4]), row[5], last, row[7])
+    with reading(f"The agent {row[2]!r}"):
+        created, last = datetime.fromisoformat(row[3]), datetime.fromisoformat(row[6]) if row[6] else None
+        settings = {**json.loads(text(row[4]))}
+        return Entry(row[0], row[1], text(row[2]), created, settings, text(row[5]), last, row[7])

@@ -8,78 +8,177 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from memagent.errors import UserError
+from memagent.errors import StorageError, UserError
+from memagent.memory.core import UNDO
+from memagent.memory.log import COLUMNS, first_visible, message_of
+from memagent.messages import storable
 from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
 VERSION = 1
 
-# What is kept of each table, in the order in which it is written and read back; `agent` and row numbers are left out.
-TABLES: dict[str, tuple[tuple[str, ...], str]] = {
-    "turns": (("turn", "state", "steps", "prompt_tokens", "completion_tokens", "started", "ended"), "turn"),
-    "messages": (
-        ("seq", "turn", "role", "kind", "content", "calls", "call_id", "name", "said", "created", "undone"),
-        "seq",
-    ),
-    "blocks": (("label", "position", "value", "size_limit", "description", "read_only", "version"), "position"),
-    "block_edits": (("label", "version", "before", "after", "cause", "turn", "call_id", "created"), "id"),
-    "passages": (("note", "part", "text", "tags", "source", "turn", "created", "undone"), "note, part"),
+# What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
+# id and the numbers of rows are left out.
+_SCHEMA = {
+    "turns": "turn:number state:text steps:number prompt_tokens:number completion_tokens:number started:time"
+    " ended:time? | turn",
+    "messages": "seq:number turn:number role:role kind:kind content:text calls:text? call_id:text? name:text?"
+    " said:text created:time undone:time? | seq",
+    "calls": "call_id:text state:text idempotency_key:text digest:text created:time | call_id",
+    "blocks": "label:text position:number value:text size_limit:number description:text read_only:number version:number"
+    " | label",
+    "block_edits": "label:text version:number before:text after:text cause:cause turn:number? call_id:text?"
+    " created:time | label version",
+    "passages": "note:number part:number text:text tags:list source:text turn:number? created:time undone:time?"
+    " | note part",
 }
-AGENT = ("name", "created", "settings", "system", "last_login", "quiet_until")
+_AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
+_ORDERS = {"block_edits": "id", "blocks": "position, label"}
+"""The order of rows, where it is not that of their key."""
+
+
+def _columns(text: str) -> dict[str, str]:
+    return dict(column.split(":") for column in text.split("|")[0].split())
+
+
+TABLES = {table: _columns(text) for table, text in _SCHEMA.items()}
+KEYS = {table: text.split("|")[1].split() for table, text in _SCHEMA.items()}
+AGENT = _columns(_AGENT)
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
     """The whole agent as text."""
-    agent = roster.find(name).id
-    row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", agent)[0]
-    document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
-    for table, (columns, order) in TABLES.items():
-        rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE agent = ? ORDER BY {order}", agent)
-        document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+    with database.snapshot():
+        agent = roster.find(name).id
+        row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", agent)[0]
+        document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
+        for table, columns in TABLES.items():
+            order = _ORDERS.get(table) or ", ".join(KEYS[table])
+            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE agent = ? ORDER BY {order}", agent)
+            document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
     """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing."""
     document = _document(text)
-    agent = {**document["agent"]}
-    agent["name"] = name or agent["name"]
-    if Roster(database, owner).exists(agent["name"]):
-        raise UserError(f"There is an agent {agent['name']!r} already.", hint="Give another name with --as NAME.")
     number = uuid.uuid4().hex
     with database.write() as tx:
-        _add(tx, "agents", {"id": number, "owner": owner, **{column: agent.get(column) for column in AGENT}})
-        for table, (columns, _) in TABLES.items():
+        free = Roster(database, owner).free(tx, name or document["agent"]["name"])
+        _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
+        for table, columns in TABLES.items():
             for row in document[table]:
-                _add(tx, table, {"agent": number, **{column: row[column] for column in columns}})
-        if not tx.rows("SELECT 1 FROM blocks WHERE agent = ?", number):
-            raise UserError("The document holds an agent without core memory; it was not made by memagent export.")
-    return str(agent["name"])
+                _add(tx, table, columns, row, {"agent": number})
+    return free
+
+
+def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
+    values = {**own, **{column: row[column] for column in columns}}
+    marks = ", ".join("?" for _ in values)
+    tx.add(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
+
+
+# What can be read in --------------------------------------------------------------------------------------------------
 
 
 def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"This is not an exported agent: it is not JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
     if document.get("version") != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
-    for part, columns in [("agent", AGENT), *((table, columns) for table, (columns, _) in TABLES.items())]:
-        rows = document.get(part)
-        rows = [rows] if part == "agent" else rows
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and set(columns) <= row.keys() for row in rows):
-            raise UserError(f"The exported agent is damaged: the part {part!r} is not whole.")
+    _check_row("agent", AGENT, document.get("agent"))
+    for table, columns in TABLES.items():
+        rows = document.get(table)
+        if not isinstance(rows, list):
+            raise _damaged(table)
+        for row in rows:
+            _check_row(table, columns, row)
+        if len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
+            raise _damaged(f"{table}: a row stands there twice")
+    _check_history(document["blocks"], document["block_edits"])
+    for number, row in enumerate(document["messages"], start=1):
+        _check_message(number, row)
     return document
 
 
-def _add(tx: Transaction, table: str, row: dict[str, Any]) -> None:
-    marks = ", ".join("?" for _ in row)
-    for column, value in row.items():
-        if not isinstance(value, str | int | None):
-            raise UserError(f"The exported agent is damaged: {table}.{column} holds {type(value).__name__}.")
-    tx.add(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
+def _check_row(table: str, columns: Mapping[str, str], row: Any) -> None:
+    if not isinstance(row, dict):
+        raise _damaged(table)
+    for column, kind in columns.items():
+        value = row.get(column)
+        if column not in row or not (_KINDS[kind.rstrip("?")](value) if value is not None else kind.endswith("?")):
+            raise _damaged(f"{table}.{column}")
+
+
+def _check_history(blocks: list[dict[str, Any]], edits: list[dict[str, Any]]) -> None:
+    """Every version of every block must have its edit, or undo would come to a gap."""
+    versions: dict[str, list[int]] = {block["label"]: [] for block in blocks}
+    for edit in edits:
+        versions.setdefault(edit["label"], []).append(edit["version"])
+    whole = {block["label"]: block["version"] for block in blocks}
+    for label, found in versions.items():
+        if sorted(found) != list(range(1, len(found) + 1)) or whole.get(label) != len(found):
+            raise _damaged(f"the history of the block {label[:40]!r}")
+    if not blocks:
+        raise _damaged("blocks: there are none")
+
+
+def _check_message(number: int, row: Mapping[str, Any]) -> None:
+    """A message must be such that everything that reads the log can read it."""
+    try:
+        message = message_of([row[column] for column in COLUMNS.split(", ")])
+        if message.kind == "summary":
+            first_visible(message)
+        if message.kind in ("summary", "result"):
+            _wanted(_KINDS["text"](json.loads(message.content)["message"]))
+        _wanted(message.seq == number and all(_KINDS["object"](call.arguments) for call in message.calls))
+    except (StorageError, TypeError, ValueError, LookupError, RecursionError) as error:
+        raise _damaged(f"message {number}") from error
+
+
+def _wanted(right: bool) -> None:
+    if not right:
+        raise ValueError
+
+
+def _damaged(where: str) -> UserError:
+    return UserError(f"The exported agent is damaged ({where}).", hint="Nothing was stored. Export it again.")
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_json(value: Any, kind: type) -> bool:
+    try:
+        return isinstance(value, str) and isinstance(json.loads(value), kind)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and storable(value) == value
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "text": _is_text,
+    "number": lambda value: type(value) is int and 0 <= value < 2**40,
+    "time": _is_time,
+    "object": lambda value: _is_text(value) and _is_json(value, dict),
+    "list": lambda value: _is_text(value) and _is_json(value, list),
+    "cause": lambda value: _is_text(value) and (not value.startswith(UNDO) or value[len(UNDO) :].isdecimal()),
+    "role": lambda value: value in ("system", "user", "assistant", "tool"),
+    "kind": lambda value: value in ("boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"),
+}

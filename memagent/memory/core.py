@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
 from memagent.messages import storable
-from memagent.storage import Database, Row, Transaction
+from memagent.storage import Database, Row, Transaction, reading, text
 
 UNDO = "undo of version "
 
@@ -67,7 +67,7 @@ class Draft:
     """A copy of the blocks to edit; nothing is stored. Errors are written for the model to read."""
 
     def __init__(self, blocks: Mapping[str, Block]) -> None:
-        self._blocks = blocks
+        self._blocks = dict(blocks)  # the versions drafted on, whatever is stored meanwhile
         self._values: dict[str, str] = {}
 
     def labels(self) -> Sequence[str]:
@@ -148,7 +148,11 @@ class CoreMemory:
             "ORDER BY position",
             self._agent,
         )
-        self.blocks = {row[0]: Block(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows}
+        with reading("Core memory"):
+            self.blocks = {
+                row[0]: Block(row[0], text(row[1]), int(row[2]), text(row[3]), bool(row[4]), int(row[5]))
+                for row in rows
+            }
 
     def render(self) -> str:
         """The blocks as the model sees them."""
@@ -176,7 +180,8 @@ class CoreMemory:
             tx.run(
                 "INSERT INTO blocks (agent, label, position, value, size_limit, description, read_only, version) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
-                self._agent, block.label, position, value, block.limit, block.description, int(block.read_only),
+                self._agent, block.label, position, value, block.limit, storable(block.description),
+                int(block.read_only),
             )  # fmt: skip
             self._record(tx, Change(block.label, 0, "", value), cause, now, None, None)
 
@@ -223,9 +228,7 @@ class CoreMemory:
 
     def rewrite(self, tx: Transaction, label: str, value: str, cause: str, now: datetime) -> list[Edit]:
         """Replace a whole block for the user, who may also change read-only ones."""
-        block = self.blocks.get(label)
-        if block is None:
-            raise NotFound(f"There is no block {label!r}.", hint=f"There are: {', '.join(self.blocks)}.")
+        block = find(self.blocks, label)
         draft = Draft({label: replace(block, read_only=False)})
         try:
             draft.rewrite(label, value)
@@ -235,31 +238,42 @@ class CoreMemory:
 
     def undo(self, tx: Transaction, now: datetime) -> list[Edit]:
         """Take back the last edit that was not taken back yet; again and again, down to the beginning."""
-        taken_back = set()
-        for edit in self.history():
-            if edit.cause.startswith(UNDO):
-                taken_back.add((edit.label, int(edit.cause.removeprefix(UNDO))))
-            elif edit.version > 1 and (edit.label, edit.version) not in taken_back:
-                return self.rewrite(tx, edit.label, edit.before, f"{UNDO}{edit.version}", now)
-        return []
+        standing = self._standing(tx)
+        return [self._take_back(tx, *next(reversed(standing)), now)] if standing else []
 
     def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> tuple[list[Edit], list[str]]:
         """Take back a turn's edits; returns what was done, and the blocks that were edited again since and are left."""
-        rows = self._database.rows(f"{_EDITS} WHERE agent = ? AND turn = ? ORDER BY id DESC", self._agent, turn)
+        standing = self._standing(tx)
         done: list[Edit] = []
         left: list[str] = []
-        current = {block.label: block.version for block in self.blocks.values()}
-        for edit in map(_edit, rows):
-            if edit.label in left:
-                continue
-            if current[edit.label] != edit.version:
-                left.append(edit.label)
-                continue
-            stored = tx.rows("SELECT version FROM blocks WHERE agent = ? AND label = ?", self._agent, edit.label)
-            change = Change(edit.label, stored[0][0], edit.after, edit.before)
-            done += self.store(tx, [change], f"{UNDO}{edit.version}", now)
-            current[edit.label] = edit.version - 1
+        for label, version in [key for key, made_in in reversed(standing.items()) if made_in == turn]:
+            newest = next(key for key in reversed(standing) if key[0] == label)
+            if newest == (label, version):
+                done.append(self._take_back(tx, label, version, now))
+                del standing[label, version]
+            elif label not in left:
+                left.append(label)
         return done, left
+
+    def _standing(self, tx: Transaction) -> dict[tuple[str, int], int | None]:
+        """The edits that were not taken back, oldest first: label and version, with the turn that made them."""
+        standing: dict[tuple[str, int], int | None] = {}
+        rows = tx.rows(
+            "SELECT label, version, turn, cause FROM block_edits WHERE agent = ? AND version > 1 ORDER BY id",
+            self._agent,
+        )
+        for label, version, turn, cause in rows:
+            if cause.startswith(UNDO):
+                standing.pop((label, int(cause.removeprefix(UNDO))), None)
+            else:
+                standing[label, version] = turn
+        return standing
+
+    def _take_back(self, tx: Transaction, label: str, version: int, now: datetime) -> Edit:
+        """Set a block to what it was before an edit, whatever its limit is now: it was there before."""
+        before = self.version(label, version).before
+        row = tx.rows("SELECT version, value FROM blocks WHERE agent = ? AND label = ?", self._agent, label)[0]
+        return self.store(tx, [Change(label, row[0], row[1], before)], f"{UNDO}{version}", now)[0]
 
     def _record(
         self, tx: Transaction, change: Change, cause: str, now: datetime, turn: int | None, call_id: str | None
@@ -273,11 +287,20 @@ class CoreMemory:
         return edit
 
 
+def find(blocks: Mapping[str, Block], label: str) -> Block:
+    """The block of that name, for a person."""
+    if label not in blocks:
+        raise NotFound(f"There is no block {label!r}.", hint=f"There are: {', '.join(blocks)}.")
+    return blocks[label]
+
+
 _EDITS = "SELECT label, version, before, after, cause, created, turn, call_id FROM block_edits"
 
 
 def _edit(row: Row) -> Edit:
-    return Edit(row[0], row[1], row[2], row[3], row[4], datetime.fromisoformat(row[5]), row[6], row[7])
+    with reading(f"Version {row[1]} of the block {row[0]!r}"):
+        created = datetime.fromisoformat(row[5])
+        return Edit(row[0], row[1], text(row[2]), text(row[3]), text(row[4]), created, row[6], row[7])
 
 
 def _short(text: str, most: int = 120) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from memagent.messages import Message, ToolCall
-from memagent.storage import Database, Row, Transaction
+from memagent.messages import Message, ToolCall, storable
+from memagent.storage import Database, Row, Transaction, reading, text
 
 COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created"
 
@@ -28,7 +28,7 @@ class MessageLog:
         """Store messages as the newest; returns them with their numbers."""
         last = tx.rows("SELECT max(seq) FROM messages WHERE agent = ?", self._agent)[0][0] or 0
         stored = []
-        for seq, message in enumerate(messages, start=last + 1):
+        for seq, message in enumerate(map(_storable, messages), start=last + 1):
             calls = json.dumps([[c.id, c.name, c.arguments] for c in message.calls]) if message.calls else None
             tx.add(
                 "INSERT INTO messages (agent, seq, turn, role, kind, content, calls, call_id, name, said, created) "
@@ -94,13 +94,26 @@ class MessageLog:
 
 def first_visible(summary: Message) -> int:
     """The number of the first message that a summary leaves in the window."""
-    return int(json.loads(summary.content)["first_visible"])
+    with reading(f"Message {summary.seq} of the log"):
+        return int(json.loads(summary.content)["first_visible"])
+
+
+def _storable(message: Message) -> Message:
+    """The same message; this is where every text passes on its way to the log, wherever it came from."""
+    return replace(
+        message,
+        content=storable(message.content),
+        said=storable(message.said),
+        name=message.name and storable(message.name),
+        calls=tuple(ToolCall(c.id, storable(c.name), storable(c.arguments)) for c in message.calls),
+    )
 
 
 def message_of(row: Row) -> Message:
     """A row of the log as a message; the row has `COLUMNS`."""
     seq, turn, role, kind, content, calls, call_id, name, said, created = row
-    return Message(
-        role, kind, content, datetime.fromisoformat(created), said,
-        tuple(ToolCall(*call) for call in json.loads(calls)) if calls else (), call_id, name, seq, turn,
-    )  # fmt: skip
+    with reading(f"Message {seq} of the log"):
+        return Message(
+            role, kind, text(content), datetime.fromisoformat(created), text(said),
+            tuple(ToolCall(*map(text, call)) for call in json.loads(calls)) if calls else (), call_id, name, seq, turn,
+        )  # fmt: skip

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def history_fits(database: SqliteDatabase, agent: str) -> None:
         )
         assert [edit[0] for edit in edits] == list(range(1, version + 1))
         assert edits[-1][2] == value
-        assert all(later[1] == earlier[2] for earlier, later in zip(edits, edits[1:], strict=False))
+        assert all(later[1] == earlier[2] for earlier, later in pairwise(edits))
 
 
 def replies(database: SqliteDatabase) -> list[str]:

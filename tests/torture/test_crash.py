@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -23,8 +22,8 @@ from driver import (
     new_agent,
     old_agent,
     replies,
-    to_the_end,
 )
+
 from memagent.events import Notice, Reply, Returned
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -121,4 +120,71 @@ def test_the_command_line_dies_where_it_is_told_to_and_the_chat_goes_on(tmp_path
         done = subprocess.run(command, env=environment(home), capture_output=True, text=True, timeout=50)
         assert done.returncode == 0, done.stderr
         assert "Indeed." in done.stdout
+        consistent(database)
+
+
+BELL = """
+import os, signal
+from pathlib import Path
+from memagent.tools import tool
+
+@tool(after_cut="{policy}")
+def ring(self) -> str:
+    \"\"\"Ring the bell outside.\"\"\"
+    heard = Path({file!r})
+    first = not heard.exists()
+    with heard.open("a") as out:
+        out.write(self.idempotency_key + "\\n")
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "Rung."
+"""
+
+
+@posix
+@pytest.mark.parametrize("policy", ["retry", "ask"])
+def test_a_function_that_acts_outside_and_dies_is_run_again_or_asked_about(policy: str, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    script = [
+        {"when": {"result": "not known whether"}, "say": "Did it ring?"},
+        {"when": {"result": "Rung"}, "say": "It rang."},
+        {"when": "ring", **call("ring")},
+    ]
+    home = make_home(tmp_path / "home", script, functions=BELL.format(policy=policy, file=str(heard)))
+    with closing(database_of(home)) as database:
+        new_agent(home, database)
+        command = [sys.executable, str(DRIVER), "turn", str(home), "Please ring."]
+        killed = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        assert killed.returncode == -9, killed.stderr
+        assert "Called" in killed.stdout and "Returned" not in killed.stdout
+        agent = old_agent(home, database)
+        assert agent.state.unfinished() == "running"
+        happened = list(agent.resume())
+        said = [event.text for event in happened if isinstance(event, Reply)]
+        keys = heard.read_text().split()
+        if policy == "retry":
+            assert len(keys) == 2 and len(set(keys)) == 1
+            assert said == ["It rang."]
+        else:
+            assert len(keys) == 1
+            assert said == ["Did it ring?"]
+            assert any("not known whether ring happened" in e.text for e in happened if isinstance(e, Notice))
+            assert not next(e.ok for e in happened if isinstance(e, Returned))
+        consistent(database)
+
+
+@posix
+def test_a_new_message_instead_of_going_on_runs_nothing_again(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    script = [{"when": "ring", **call("ring")}, {"when": {}, "say": "Well."}]
+    home = make_home(tmp_path / "home", script, functions=BELL.format(policy="retry", file=str(heard)))
+    with closing(database_of(home)) as database:
+        new_agent(home, database)
+        command = [sys.executable, str(DRIVER), "turn", str(home), "Please ring."]
+        assert subprocess.run(command, capture_output=True, timeout=50).returncode == -9
+        agent = old_agent(home, database)
+        assert [e.text for e in agent.turn("Never mind.") if isinstance(e, Reply)] == ["Well."]
+        (result,) = [m for m in agent.state.window if m.kind == "result" and m.name == "ring"]
+        assert "not known whether" in result.content
+        assert len(heard.read_text().split()) == 1
         consistent(database)

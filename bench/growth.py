@@ -79,10 +79,14 @@ def measure(quick: bool = False) -> Sequence[Row]:
     memory: dict[int, float] = {}
     with timed_writes() as watch, tempfile.TemporaryDirectory() as home:
         ancient = Talk(Path(home), "ancient", watch)
+        ancient.database.rows(
+            "PRAGMA synchronous = OFF"
+        )  # nobody times these turns, so they need not wait for the disk
         for number in range(1, last - ROUNDS * 2 * AROUND + 1):
             ancient.turn()
             if number == settled:
                 memory[settled] = megabytes()
+        ancient.database.rows("PRAGMA synchronous = FULL")
         for attempt in range(ROUNDS):
             fresh = Talk(Path(home), f"fresh {attempt}", watch)
             for _ in range(50 - AROUND):
@@ -120,9 +124,11 @@ class Talk:
         self.number = self.compactions = 0
         self._watch = watch
         self._agent = make_agent(settings, self.database, name, llm=llm)
+        self.database.rows("PRAGMA synchronous = OFF")
         for _ in range(1200):  # SQLite's log grows to its full length first, which costs more than writing in it
             with self.database.write() as tx:
                 tx.run("UPDATE agents SET quiet_until = NULL")
+        self.database.rows("PRAGMA synchronous = FULL")
 
     def turn(self) -> Spent:
         """One turn, and what its commits took."""

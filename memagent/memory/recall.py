@@ -100,8 +100,8 @@ def _until(end: date | None) -> tuple[str, list[Any]]:
 
 
 # Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
-# compared in seconds, after the index has left only the days around.
-_SECOND = "CAST(strftime('%s', t.created) AS INTEGER)"
+# compared in seconds, after the index has left only the days around. The fraction goes first: SQLite would round it up.
+_SECOND = "CAST(strftime('%s', substr(t.created, 1, 19) || substr(t.created, -6)) AS INTEGER)"
 
 
 def _day(moment: datetime, days: int) -> str:

@@ -12,7 +12,7 @@ from memory_rows import NOW, new_agent, new_database
 from memagent.embeddings import packed
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory import archival as archival_module
-from memagent.memory.archival import BY_WORDS, ArchivalMemory
+from memagent.memory.archival import BY_MEANING, BY_WORDS, ArchivalMemory
 from memagent.messages import estimate
 from memagent.sources.chunk import TOKENS
 from memagent.storage.sqlite import SqliteDatabase
@@ -247,9 +247,23 @@ def test_a_turn_can_be_taken_back(archive, db):
     with db.write() as tx:
         assert archive.undo_turn(tx, 2, NOW) == 2
         assert archive.undo_turn(tx, 2, NOW) == 0
-    assert texts(archive.search("pet")) == texts(archive.search("kitten cat dog")) == ["a dog"]
+    for query in ("pet", "kitten cat dog"):
+        assert texts(archive.search(query)) == ["a dog"]
+        assert archive.search(query).total == 1
     assert archive.total() == archive.all().total == 1
     assert keep(archive, "a cat", turn=3) == [1]
+
+
+def test_what_is_gone_does_not_hide_what_is_there(archive, db):
+    keep(archive, "a puppy and our dinner", turn=1)
+    prepared = [archive.prepare(f"kitten {n}") for n in range(BY_MEANING + 20)]
+    with db.write() as tx:
+        for each in prepared:
+            archive.store(tx, each, turn=2, now=NOW)
+    assert "a puppy and our dinner" not in texts(archive.search("pet", size=500))
+    with db.write() as tx:
+        archive.undo_turn(tx, 2, NOW)
+    assert texts(archive.search("pet")) == ["a puppy and our dinner"]
 
 
 def test_a_rolled_back_note_was_never_there(archive, db):

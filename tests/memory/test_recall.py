@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_rows import NOW, new_agent, new_database, say
 
@@ -107,7 +107,11 @@ OFFSETS = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(m
 MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 5), timezones=OFFSETS)
 
 
+LATE = datetime(2026, 1, 1, 0, 0, 0, 999_500, tzinfo=UTC)  # SQLite's own clock would call this the next second
+
+
 @settings(deadline=None, max_examples=60)
+@example(written=[LATE], start=LATE, end=LATE)
 @given(written=st.lists(MOMENTS, max_size=8), start=MOMENTS, end=MOMENTS)
 def test_a_time_with_a_zone_is_that_instant_in_every_zone(shared, written, start, end):
     start, end = sorted((start, end))

@@ -189,9 +189,10 @@ class Agent:
 
     def _under_pressure(self) -> bool:
         """Whether the agent must be warned that the window fills up: once between two compactions."""
-        if any(m.kind == "alert" and PRESSURE in m.content for m in self.state.window):
+        since = max((m.seq for m in self.state.window if m.kind == "summary"), default=0)
+        if any(m.seq > since and m.kind == "alert" for m in self.state.window):
             return False
-        return self.used() > self.limits.warn_at * self.limits.window
+        return self.limits.warn_at < self.used() / self.limits.window <= self.limits.compact_at
 
     def _ask(self) -> Happening[Answer]:
         """Ask until there is an answer that can be used; what can't be used is not stored."""
@@ -254,7 +255,7 @@ class Agent:
             arguments = json.loads(call.arguments)
             known = self.state.call_state(call)
             tool = self.tools.get(call.name)
-            if known in ("", "waiting") and tool and tool.rules.approval:
+            if known in ("", "waiting") and tool and tool.rules.approval and UNREADABLE not in arguments:
                 self.state.mark(call, "waiting")
                 yield events.ApprovalAsked(call.id, call.name, arguments, digest(call))
                 return True
@@ -269,8 +270,8 @@ class Agent:
         elif known == "started" and tool and tool.rules.after_cut == "ask":
             outcome = Outcome(False, CUT)
             yield events.Notice(f"It is not known whether {call.name} happened: the process ended while it ran.")
-        elif unreadable := json.loads(call.arguments).get(UNREADABLE):
-            outcome = Outcome(False, unreadable)
+        elif UNREADABLE in (given := json.loads(call.arguments)):
+            outcome = Outcome(False, str(given[UNREADABLE]))
         elif tool is None:
             outcome = Outcome(False, f"There is no function {call.name!r}. There are: {', '.join(self.tools)}.")
         elif (due := self._forced()) and due != call.name and not tool.rules.first:

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
-from memagent.errors import ContextOverflow
 from memagent.messages import Message, estimate
 
 REPLY_ROOM = 512
@@ -77,34 +77,38 @@ def parts(
     return [(name, int(gauge.factor * count)) for name, count in counts.items()]
 
 
-def cut(window: Sequence[Message], budget: int, gauge: Gauge) -> int:
-    """Where to cut: the index of the first message to keep, so that what is kept fits into `budget` tokens.
+def cut(window: Sequence[Message], budget: int, most: int, gauge: Gauge) -> int:
+    """Where to cut: the index of the first message to keep, so that what is kept fits into `budget` tokens; 0 when
+    there is nothing to cut.
 
-    A call is never parted from its result. The newest exchange stays; when it alone is too large, its older steps go,
-    but the message that began it is told in the summary (see `pending_question`). Raises when nothing can be cut.
+    A call is never parted from its result. What the user said last stays if it fits into `most` tokens, and with it
+    what came after, if that is not too much; else its older steps go, and the summary tells what the user asked (see
+    `pending_question`).
     """
     first = 1 if window and window[0].kind == "summary" else 0
     places = [i for i in range(first + 1, len(window)) if window[i].role != "tool"]
     if not places:
-        raise ContextOverflow(
-            "The context window is too small: it is full, and nothing in it can be summarised.",
-            hint="Use a larger context window (context_window), or shorten core memory or the system prompt.",
-        )
+        return 0
+    sizes = [int(gauge.factor * tokens) for tokens in accumulate(m.tokens for m in reversed(window))][::-1]
     newest = next((i for i in reversed(places) if window[i].kind in ("user", "login")), first)
     for i in places:
-        if i <= newest and window[i].kind in _BEGINNINGS and gauge.of(window[i:]) <= budget:
+        if i <= newest and window[i].kind in _BEGINNINGS and sizes[i] <= budget:
             return i
-    if newest > first and gauge.of(window[newest:]) <= 2 * budget:
+    begun = any(m.role == "assistant" for m in window[newest:])
+    if newest > first and sizes[newest] <= (min(most, 2 * budget) if begun else most):
         return newest
-    return next((i for i in places if i > newest and gauge.of(window[i:]) <= 2 * budget), places[-1])
+    later = [i for i in places if i > newest]
+    return next((i for i in later if sizes[i] <= budget), later[-1] if later else places[-1])
 
 
-def pending_question(window: Sequence[Message], kept_from: int) -> str:
-    """What the user is waiting for an answer to, if that message leaves the window at this cut."""
-    newest = next((i for i in range(len(window) - 1, -1, -1) if window[i].kind == "user"), None)
-    if newest is None or newest >= kept_from:
+def pending_question(turn: Sequence[Message], first_kept: int) -> str:
+    """What the user is waiting for an answer to in this turn, if that message is not in the window from `first_kept`
+    on.
+    """
+    asked = next((m for m in reversed(turn) if m.kind == "user"), None)
+    if asked is None or asked.seq >= first_kept or any(m.said for m in turn if m.role != "user"):
         return ""
-    return window[newest].said
+    return asked.said
 
 
 def transcript(messages: Sequence[Message], most: int = 1500) -> str:
@@ -116,7 +120,7 @@ def _lines(message: Message) -> Iterator[str]:
     if message.kind == "user":
         yield f"User: {message.said}"
     elif message.kind == "summary":
-        yield f"Earlier summary: {json.loads(message.content)['message']}"
+        yield f"Earlier summary: {_told(message)}"
     elif message.kind == "result":
         yield f"[{message.name} returned: {message.content}]"
     elif message.role == "assistant":
@@ -164,20 +168,25 @@ def within_words(text: str, words: int) -> str:
 
 
 def plain_summary(messages: Sequence[Message], words: int) -> str:
-    """A summary made without a model, for when the model fails at it: the beginning of what was said, newest kept
-    longest.
+    """A summary made without a model, for when the model fails at it: half of it for the summary before, then the
+    beginning of each thing that was said, the newest kept longest.
     """
-    lines = [
-        _clip(line, 160)
-        for message in messages
-        if message.kind in ("user", "answer", "summary")
-        for line in _lines(message)
-    ]
+    earlier = [_told(message) for message in messages if message.kind == "summary"]
+    start = [within_words(earlier[-1], words // 2)] if earlier else []
+    lines = [_clip(line, 160) for message in messages if message.kind in ("user", "answer") for line in _lines(message)]
     kept: list[str] = []
-    room = words
+    room = words - sum(map(_words, start))
     for line in reversed(lines):
-        room -= max(len(line.split()), estimate(line) // WORD_TOKENS + 1)
-        if room < 0 and kept:
+        room -= _words(line)
+        if room < 0 and (kept or start):
             break
         kept.insert(0, line)
-    return within_words("\n".join(kept), words)
+    return within_words("\n".join(start + kept), words)
+
+
+def _words(text: str) -> int:
+    return max(len(text.split()), estimate(text) // WORD_TOKENS + 1)
+
+
+def _told(summary: Message) -> str:
+    return str(json.loads(summary.content)["message"])

@@ -6,12 +6,14 @@ Knows nothing of storage or of what the calls do.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 from memagent.errors import JSONParseError
 from memagent.events import Delta
 from memagent.llm import Answer, Piece
+from memagent.llm.patient_json import unescaped
 from memagent.llm.repair import mend, split_calls
 from memagent.messages import ToolCall, storable
 from memagent.verdict import Speech
@@ -30,9 +32,8 @@ class Ear:
 
     def __init__(self, speech: Speech) -> None:
         self._speech = speech
-        self._arguments: dict[int, str] = {}
+        self._words: dict[int, Words] = {}
         self._names: dict[int, str] = {}
-        self._shown: dict[int, int] = {}
 
     def hear(self, piece: Piece) -> Iterator[Delta]:
         """What this piece adds to what can be shown."""
@@ -44,26 +45,51 @@ class Ear:
             index = piece.index
             self._names[index] = self._names.get(index) or piece.name
             if self._names[index] == SPEAK:
-                self._arguments[index] = self._arguments.get(index, "") + piece.text
-                words = _words_so_far(self._arguments[index])
-                shown = self._shown.get(index, 0)
-                if len(words) > shown:
-                    self._shown[index] = len(words)
-                    yield Delta("reply", words[shown:])
+                words = self._words.setdefault(index, Words())
+                if more := words.hear(piece.text):
+                    yield Delta("reply", more)
 
 
-def _words_so_far(arguments: str) -> str:
-    """The `message` of unfinished arguments, as far as it is written."""
-    import jiter
+_BEFORE = re.compile(
+    r'\s*\{\s*(?:"(?!message")\w+"\s*:\s*(?:[\w.+-]+|"(?:[^"\\]|\\.)*+")\s*,\s*)*+"message"\s*:\s*"', re.DOTALL
+)
+_READY = re.compile(
+    r'(?:[^"\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*+', re.DOTALL | re.IGNORECASE
+)
+_LONGEST_ESCAPE = len(r"\ud83d\ude00")
 
-    if len(arguments) > 100_000:
-        return ""  # nobody reads that as it is written; the whole is shown at the end
-    try:
-        found = jiter.from_json(storable(arguments).encode(), partial_mode="trailing-strings")
-    except ValueError:
-        return ""
-    words = found.get("message") if isinstance(found, dict) else None
-    return words if isinstance(words, str) else ""
+
+class Words:
+    """The `message` of arguments that are still being written, word for word: each character is looked at once.
+
+    A preview: where the arguments are not as expected, there is none, and the whole is shown at the end.
+    """
+
+    LONGEST_BEGINNING = 1000
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._inside = False
+        self._over = False
+
+    def hear(self, text: str) -> str:
+        """The words that this piece of the arguments adds."""
+        if self._over:
+            return ""
+        if self._inside and not self._rest and '"' not in text and "\\" not in text:
+            return storable(text)
+        self._rest += text
+        if not self._inside:
+            found = _BEFORE.match(self._rest)
+            self._over = not found and len(self._rest) > self.LONGEST_BEGINNING
+            if not found:
+                return ""
+            self._inside, self._rest = True, self._rest[found.end() :]
+        ready = _READY.match(self._rest)
+        end = ready.end() if ready else 0
+        written, self._rest = self._rest[:end], self._rest[end:]
+        self._over = self._rest.startswith('"') or len(self._rest) >= _LONGEST_ESCAPE
+        return storable(unescaped(written))
 
 
 def problem_with(answer: Answer, must_speak: bool, forced: str | None) -> str:
@@ -80,7 +106,7 @@ def problem_with(answer: Answer, must_speak: bool, forced: str | None) -> str:
 def _whole(arguments: str) -> bool:
     try:
         json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -105,5 +131,5 @@ def readable(arguments: str) -> str:
     try:
         mended = mend(arguments)
     except JSONParseError as error:
-        mended = {UNREADABLE: error.message}
+        mended = {UNREADABLE: str(error)}
     return storable(json.dumps(mended, ensure_ascii=False))

@@ -40,7 +40,9 @@ class Crowded(Protocol):
 
 
 def relieve(agent: Crowded, *, force: bool = False) -> Generator[Event, None, None]:
-    """Summarise what is oldest in the window, so that it falls to `compact_to`."""
+    """Summarise what is oldest in the window, so that it falls to `compact_to`; where prompt and functions alone fill
+    more than that, to this part of what they leave. Without `force`, what fits stays as it is if nothing can go.
+    """
     state, limits, gauge = agent.state, agent.limits, agent.gauge
     before = agent.used()
     fixed = before - gauge.of(state.window)
@@ -49,18 +51,47 @@ def relieve(agent: Crowded, *, force: bool = False) -> Generator[Event, None, No
             f"The system prompt, core memory and functions alone fill {fixed} tokens; the window has {limits.window}.",
             hint="Use a model with a larger context window, or set context_window; or shorten core memory.",
         )
-    target = int(limits.compact_to * limits.window)
-    if force:
-        target = min(target, before // 2)
-    room = limits.summary_words * 2 + 60
-    keep_from = cut(state.window, max(0, target - fixed - room), gauge)
-    leaving, question = state.window[:keep_from], pending_question(state.window, keep_from)
+    keep_from = _cut(agent, before, fixed, force)
+    if not keep_from:
+        if before > limits.window:
+            raise _too_long(before, limits)
+        if force:
+            raise ContextOverflow("There is nothing in the context window that could be summarised.", hint=_HINT)
+        return
+    first = state.window[keep_from]
+    kept = fixed + gauge.of(state.window[keep_from:])
+    if kept > limits.window:
+        raise _too_long(kept, limits)
+    leaving, question = state.window[:keep_from], pending_question(state.turn_log, first.seq)
     text = yield from _summarise(agent, leaving)
     if question:
         text += f"\nThe user is still waiting for my answer to this: {within_words(question, limits.summary_words)}"
-    first = state.window[keep_from]
     state.note(summary(text, first.seq - 1, first.seq, state.clock()))
     yield Compacted(len(leaving), before, agent.used(), text)
+
+
+_HINT = "Use a model with a larger context window, or set context_window; or send it in parts."
+
+
+def _too_long(tokens: int, limits: Limits) -> ContextOverflow:
+    return ContextOverflow(
+        f"What came last is too long: with it there are about {tokens} tokens, and the context window has "
+        f"{limits.window}.",
+        hint=_HINT,
+    )
+
+
+def _cut(agent: Crowded, before: int, fixed: int, force: bool) -> int:
+    """The index of the first message that stays; 0 when nothing can go."""
+    limits, gauge = agent.limits, agent.gauge
+    target = limits.compact_to * limits.window
+    free = limits.compact_at * limits.window - fixed
+    if force:
+        target = min(target, before / 2)
+        free = min(free, (before - fixed) * limits.compact_at)
+    room = gauge.factor * (limits.summary_words * 2 + 60)
+    budget = max(target - fixed - room, (free - room) * limits.compact_to, 0)
+    return cut(agent.state.window, int(budget), int(free - room), gauge)
 
 
 def _summarise(agent: Crowded, leaving: Sequence[Message]) -> Generator[Event, None, str]:

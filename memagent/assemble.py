@@ -25,9 +25,11 @@ from memagent.persistence import PersistenceManager
 from memagent.preset import Preset, StartBlock
 from memagent.roster import Entry, Roster
 from memagent.storage import Database
-from memagent.storage.sqlite import crash_at
+from memagent.storage.opening import opened as open_database
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
+
+__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state"]
 
 Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
@@ -37,14 +39,6 @@ KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", 
 def local_time() -> datetime:
     """Now, with the local time zone."""
     return datetime.now().astimezone()
-
-
-def open_database(settings: Settings) -> Database:
-    """The database that the settings name; made when it is not there."""
-    storage = registry.find("storage", registry.STORAGES, settings.storage)
-    watch = {"watch": crash_at(settings.crash_at)} if settings.crash_at else {}
-    database: Database = storage(settings.database_path, **watch)
-    return database
 
 
 def open_model(settings: Settings) -> LLM:

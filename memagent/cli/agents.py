@@ -9,30 +9,57 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from memagent.cli.light import Commands
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memagent.library import Kind
     from memagent.roster import Entry
 
-What = Literal["agents", "presets", "personas", "humans", "prompts", "functions"]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Text = Literal["agent", "preset", "persona", "human", "prompt"]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command("list")(list_)
+    group = Commands(help="List agents, and what they are made from.", invoke_without_command=True)
+    group.callback()(_nothing_named)
+    group.command("agents")(_list_agents)
+    for what in ("presets", "personas", "humans", "prompts"):
+        group.command(what, help=f"List {what}, yours and the shipped ones.")(_lister(what))
+    group.command("functions")(_list_functions)
+    app.add_typer(group, name="list")
     app.command()(show)
     app.command()(delete)
     app.command()(rename)
 
 
-def list_(
-    what: Annotated[What, typer.Argument(help="What to list.")] = "agents",
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """List agents, presets, personas, humans, prompts or functions."""
-    rows = _agents() if what == "agents" else _functions() if what == "functions" else _texts(what)
+def _nothing_named(context: typer.Context) -> None:
+    """List agents, and what they are made from."""
+    if context.invoked_subcommand is None:
+        _list_agents()
+
+
+def _list_agents(json: Json = False) -> None:
+    """List the agents there are."""
+    _print_rows("agents", _agents(), json)
+
+
+def _list_functions(json: Json = False) -> None:
+    """List the functions that presets can name, yours and the shipped ones."""
+    _print_rows("functions", _functions(), json)
+
+
+def _lister(what: Kind) -> Callable[[bool], None]:
+    def command(json: Json = False) -> None:
+        _print_rows(what, _texts(what), json)
+
+    return command
+
+
+def _print_rows(what: str, rows: list[dict[str, Any]], json: bool) -> None:
     if json:
         from memagent.cli.opened import as_json
 

@@ -10,23 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.completion import completion_init
 
 from memagent import __version__
+from memagent.cli.light import Commands
 from memagent.errors import MemagentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer(
+app = Commands(
     name="memagent",
     help="Agents that remember: they edit their own memory, on any model, in one file on disk.",
     no_args_is_help=True,
+    add_completion=False,  # a command of ours does it: as an option, typer loads pydantic for it at every start
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    "run", "agents", "texts", "memory", "search", "configure", "transfer", "backup", "doctor", "dev",
+    "run", "agents", "texts", "memory", "search", "configure", "transfer", "backup", "doctor",
+    "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands, in the order of the help page; each has `register(app)`."""
 
@@ -46,6 +50,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line, as `memagent` does."""
+    completion_init()
     for name in COMMANDS:
         register: Callable[[typer.Typer], None] = import_module(f"memagent.cli.{name}").register
         register(app)

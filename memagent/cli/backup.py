@@ -6,11 +6,6 @@ Keys (`.env`) and logs stay out. A restore keeps what was there before beside it
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import zipfile
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +31,11 @@ def backup(
     file: Annotated[Path | None, typer.Argument(help="Where to; memagent-<time>.zip here without it.")] = None,
 ) -> None:
     """Copy everything into one archive, while agents may be in use."""
+    import os
+    import tempfile
+    import zipfile
+    from datetime import datetime
+
     from memagent.cli.opened import opened
     from memagent.storage.sqlite import SqliteDatabase
 
@@ -79,6 +79,9 @@ def restore(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Put everything back to how an archive has it; what is there now is kept beside it."""
+    import tempfile
+    from datetime import datetime
+
     from memagent import config
     from memagent.cli.opened import confirmed
 
@@ -100,6 +103,8 @@ def restore(
 
 def _keep(path: Path, kept: Path) -> None:
     """Move a file, and the companions of a database, out of the way."""
+    import shutil
+
     for ending in ("", "-wal", "-shm"):
         old = path.with_name(path.name + ending)
         if old.exists():
@@ -109,6 +114,8 @@ def _keep(path: Path, kept: Path) -> None:
 
 def _unpack(file: Path, work: Path) -> list[str]:
     """The files of an archive, unpacked; nothing is taken that does not belong into a home."""
+    import zipfile
+
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memagent.cli.light import Commands
 from memagent.errors import MemagentError, UserError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WELCOME = """memagent needs a model to talk to: any endpoint that speaks OpenAI'
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(configure)
-    group = typer.Typer(help="Show the settings, and where each comes from.", no_args_is_help=True)
+    group = Commands(help="Show the settings, and where each comes from.", no_args_is_help=True)
     group.command("show")(show)
     group.command("path")(path)
     app.add_typer(group, name="config")

@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
+from memagent.cli.light import Commands
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = typer.Typer(help="For those who write function sets, presets and tests.", no_args_is_help=True)
+    group = Commands(help="For those who write function sets, presets and tests.", no_args_is_help=True)
     group.command("model-server")(model_server)
     group.command()(schema)
     app.add_typer(group, name="dev")
@@ -27,8 +29,8 @@ def model_server(
     port: Annotated[int, typer.Option(help="0 for any free one.")] = 8021,
 ) -> None:
     """Serve a scripted model over HTTP, as an OpenAI-compatible endpoint, to test agents with."""
-    from memagent.llm.script_server import serve
     from memagent.llm.script_file import load_script
+    from memagent.llm.script_server import serve
 
     server = serve(load_script(script), host=host, port=port)
     typer.echo(f"A scripted model answers at {server.url}  (Ctrl-C ends it)\n")

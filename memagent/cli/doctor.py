@@ -5,7 +5,6 @@ Knows nothing of how to mend it.
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,6 +55,8 @@ def doctor(
 
 
 def _findings(offline: bool) -> Iterator[Finding]:
+    import sqlite3
+
     from memagent import config
 
     yield Finding("memagent", "ok", f"{__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
@@ -83,15 +84,15 @@ def _findings(offline: bool) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> str:
     from memagent import config
-    from memagent.assemble import open_database
     from memagent.errors import StorageError
     from memagent.roster import Roster
+    from memagent.storage.opening import opened
     from memagent.storage.sqlite import SqliteDatabase
 
     if not settings.database_path.exists():
         return f"none yet; the first chat makes {settings.database_path}"
     config.ensure_home(settings)
-    database = open_database(settings)
+    database = opened(settings)
     try:
         problems = database.check() if isinstance(database, SqliteDatabase) else []
         if problems:

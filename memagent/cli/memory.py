@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memagent.cli.light import Commands
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = typer.Typer(help="Read and edit an agent's core memory, with its history.", no_args_is_help=True)
+    group = Commands(help="Read and edit an agent's core memory, with its history.", no_args_is_help=True)
     group.command()(show)
     group.command()(edit)
     group.command()(history)

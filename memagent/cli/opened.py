@@ -47,7 +47,7 @@ class Opened:
 @contextmanager
 def opened(flags: Mapping[str, Any] | None = None, agent: Mapping[str, Any] | None = None) -> Iterator[Opened]:
     """Open the database that flags, environment and configuration name."""
-    from memagent.assemble import open_database
+    from memagent.storage.opening import opened as open_database
 
     settings = config.load(flags or {}, agent)
     config.ensure_home(settings)

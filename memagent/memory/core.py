@@ -7,10 +7,10 @@ drafted on. Knows nothing of who asks for an edit beyond the `cause` it is told.
 from __future__ import annotations
 
 import difflib
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from xml.sax.saxutils import quoteattr
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
 from memagent.messages import storable
@@ -158,7 +158,7 @@ class CoreMemory:
         """The blocks as the model sees them."""
         parts = ["<core_memory>"]
         for block in self.blocks.values():
-            about = f" about={quoteattr(block.description)}" if block.description else ""
+            about = f' about="{html.escape(block.description)}"' if block.description else ""
             mode = ' read_only="true"' if block.read_only else ""
             size = f'used="{len(block.value)}" limit="{block.limit}"'
             parts.append(f"<{block.label}{about} {size}{mode}>\n{block.value}\n</{block.label}>")

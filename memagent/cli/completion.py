@@ -22,8 +22,8 @@ def completion(
     install: Annotated[bool, typer.Option("--install", help="Put it into the shell's start-up file.")] = False,
 ) -> None:
     """Print what makes a shell complete memagent's commands, or install it."""
-    from typer.completion import get_completion_script
-    from typer.completion import install as put_in
+    from typer._completion_shared import get_completion_script
+    from typer._completion_shared import install as put_in
 
     if shell not in ("bash", "zsh", "fish", "powershell"):
         raise UserError(f"There is no completion for {shell!r}.", hint="One of: bash, zsh, fish, powershell.")

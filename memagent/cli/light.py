@@ -23,11 +23,11 @@ class _LightHelp:
         return option
 
 
-class LightCommand(_LightHelp, TyperCommand):
+class LightCommand(_LightHelp, TyperCommand):  # type: ignore[misc]
     """A command."""
 
 
-class LightGroup(_LightHelp, TyperGroup):
+class LightGroup(_LightHelp, TyperGroup):  # type: ignore[misc]
     """A command with commands below it."""
 
 

@@ -147,7 +147,7 @@ class ArchivalMemory:
         if not self._embedder:
             return 0
         model, length = self._embedder.model, 4 * self._embedder.dimension
-        newest = self._database.rows("SELECT max(id) FROM passages WHERE agent = ?", self._agent)[0][0] or 0
+        newest = self._database.rows("SELECT max(id) FROM passages")[0][0] or 0
         rows = self._database.rows(
             "SELECT p.id, p.text FROM passages p LEFT JOIN vectors v "
             "ON v.passage = p.id AND v.model = ? AND length(v.vector) = ? "

@@ -1,0 +1,75 @@
+"""Holds the documentation to the code: commands that exist, links that lead somewhere, every setting, every dependency."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from memagent.cli.slash import COMMANDS
+from memagent.settings import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+BLOCK = re.compile(r"```(?:bash|text|console)\n(.*?)```", re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if not link.startswith(("http://", "https://")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def commands() -> set[str]:
+    code = "import sys; sys.argv = ['memagent', '--help']; from memagent.cli.app import main; main()"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"^  ([a-z]+)  ", shown, re.M))
+
+
+def test_every_command_that_is_named_exists() -> None:
+    known = commands()
+    assert {"run", "ask", "list"} <= known
+    for page in PAGES:
+        text = page.read_text()
+        named = re.findall(r"(?<![\w/.-])memagent ([a-z]+)", "\n".join(BLOCK.findall(text)))
+        named += re.findall(r"`memagent ([a-z]+)[^`]*`", text)
+        assert set(named) <= known, f"{page.name}: {set(named) - known}"
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", (ROOT / "docs" / "settings.md").read_text(), re.M))
+    assert rows.keys() == SETTINGS.keys()
+    for name, setting in SETTINGS.items():
+        assert rows[name].endswith(f"| {setting.help}"), name
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "docs" / "dependencies.md").read_text()
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["embeddings"]]
+    for requirement in wanted:
+        name = re.match(r"[\w-]+", requirement)
+        assert name and re.search(rf"^\|.*\b{name[0]}\b", text, re.M), requirement
+
+
+def test_the_readme_has_its_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    for mark, words in (("<!-- chat -->", "memagent run"), ("<!-- test -->", "pytest")):
+        command = text.split(mark)[1].split("```bash\n")[1].split("```")[0]
+        assert len(command.strip().splitlines()) == 1 and words in command
+
+
+def test_the_map_of_the_house_names_what_is_there() -> None:
+    table = (ROOT / "README.md").read_text().split("## The map of the house")[1]
+    for name in re.findall(r"`([\w]+(?:\.py|/))`", table):
+        assert (ROOT / "memagent" / name).exists() or (ROOT / name).exists(), name
+
+
+def test_slash_commands_of_the_readme_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"`/([a-z]+)[^`/]*`", page.read_text()):
+            assert name in COMMANDS, f"{page.name}: /{name}"

@@ -24,11 +24,14 @@ from memagent.memory.log import MessageLog
 from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, ToolCall, result
 from memagent.roster import Entry
-from memagent.stage import Stage, StagedArchive, StagedRecall
+from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
 from memagent.storage import Database, Transaction
 from memagent.verdict import open_calls
 
+MOST_STEPS = 1024
+"""More than a turn can have, by its setting."""
 CUT = "Interrupted: it is not known whether this happened. Check, or ask the user, before you do it again."
+NOT_DONE = "Interrupted before it was carried out: this did not happen."
 NOT_APPROVED = "The user did not approve this call, and wrote something else instead."
 
 
@@ -53,6 +56,7 @@ class PersistenceManager:
         self._hosts = allowed_hosts
         self._holder = Holder.new()
         self._fence = -1
+        self._seen_whole = False
         self.reload()
 
     # What there is ---------------------------------------------------------------------------------------------------
@@ -81,7 +85,7 @@ class PersistenceManager:
         twice.
         """
         steps = sum(m.kind == "answer" for m in self.turn_log)
-        return _base36(self.turn * 3600 + steps * 36 + index)
+        return _base36((self.turn * MOST_STEPS + steps) * 36 + index)
 
     def busy(self, holder: str) -> AgentBusy:
         """The error that says who has the agent."""
@@ -119,8 +123,7 @@ class PersistenceManager:
             if holder := self._take(tx):
                 return holder
             turn, state = self._newest_turn(tx)
-            if turn and state in ("running", "waiting"):
-                self._settle(tx, turn)
+            settled = self._settle(tx, turn) if state in ("running", "waiting") else []
             started = self.clock().isoformat()
             tx.run(
                 "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
@@ -130,7 +133,7 @@ class PersistenceManager:
             if any(m.kind == "login" for m in messages):
                 tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
         self.turn, self.turn_log = turn + 1, list(stored)
-        self.window += stored
+        self.window += [*settled, *stored]
         return ""
 
     def take_up(self, decisions: Sequence[tuple[str, str, bool]] = ()) -> str:
@@ -183,14 +186,18 @@ class PersistenceManager:
     def stage(self, call: ToolCall, ask: Callable[[str], str]) -> Stage:
         """A fresh facade for one call."""
         first = self.turn_log[0].seq if self.turn_log else 1
+        door = Door()
+        core = StagedCore(self.core.draft(), door)
         return Stage(
-            self.entry.name, self.clock(), self._files, self.key(call), self._hosts, self.core.draft(),
-            StagedRecall(self.recall, first), StagedArchive(self.archival), ask,
+            self.entry.name, self.clock(), self._files, self.key(call), self._hosts, core,
+            StagedRecall(self.recall, first), StagedArchive(self.archival, door), ask, door,
         )  # fmt: skip
 
     def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:
         """Store a result together with all that the call did to memory."""
         now = self.clock()
+        if stage:
+            stage.close()  # a thread that the function left behind must not change what is being stored
         said = "\n\n".join(stage.said) if stage else ""
         message = result(call, ok, text, now, said=said)
         edits: list[Edit] = []
@@ -211,12 +218,18 @@ class PersistenceManager:
 
     def end(self, ending: Ending) -> None:
         """The turn is over, or waits; the agent is free for others."""
+        whole = ending in ("done", "waiting")
         with self._fenced() as tx:
+            if not whole:
+                self._settle(tx, self.turn)
             tx.run(
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
             )  # fmt: skip
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
+        if not whole:
+            self.reload()
+        self._seen_whole = True
 
     def key(self, call: ToolCall) -> str:
         """The idempotency key of a call: the same whenever it is run again."""
@@ -293,10 +306,10 @@ class PersistenceManager:
             f"UPDATE agents SET fence = ?, holder = ?, lease_until = {NOW} + ? WHERE id = ?",
             fence, str(self._holder), LEASE_SECONDS, self.entry.id,
         )  # fmt: skip
-        if rows[0][3] != self._fence:
+        if rows[0][3] != self._fence or not self._seen_whole:
             self.window = self.log.window()
         self.core.reload()
-        self._fence = fence
+        self._fence, self._seen_whole = fence, False  # until the turn ends well: it can be cut between store and view
         return ""
 
     @contextmanager
@@ -313,17 +326,15 @@ class PersistenceManager:
                 )
             yield tx
 
-    def _settle(self, tx: Transaction, turn: int) -> None:
-        """Give every call that was cut a result, and close its turn."""
+    def _settle(self, tx: Transaction, turn: int) -> list[Message]:
+        """Give every call that was cut a result, and close its turn. What is stored counts, not the view of it."""
         now = self.clock()
-        settled = []
-        for call in open_calls(self.window):
-            state = self.call_state(call)
-            text = NOT_APPROVED if state == "waiting" else CUT
-            settled.append(result(call, False, text, now))
-        self.window += self.log.append(tx, settled, turn)
+        texts = {"waiting": NOT_APPROVED, "started": CUT}
+        cut = open_calls(self.log.window())
+        settled = [result(call, False, texts.get(self.call_state(call), NOT_DONE), now) for call in cut]
         tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
         tx.run("UPDATE turns SET state = 'interrupted' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+        return self.log.append(tx, settled, turn)
 
     def _newest_turn(self, tx: Transaction | None = None) -> tuple[int, str]:
         rows = (tx or self.database).rows(

@@ -6,19 +6,65 @@ what is staged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 
 from memagent.errors import ToolError
 from memagent.memory.archival import ArchivalMemory, Prepared
-from memagent.memory.core import Draft
+from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
 from memagent.messages import storable
 from memagent.storage import Page
 
 LONGEST_PAUSE = 7 * 24 * 60
+
+
+class Door:
+    """Open while a call runs. A thread that a function left behind finds it shut, and is not halfway through then."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._shut = False
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        with self._lock:
+            if self._shut:
+                raise ToolError("The time for this call is over.")
+            yield
+
+    def shut(self) -> None:
+        with self._lock:
+            self._shut = True
+
+
+class StagedCore:
+    """Core memory, with what this call changes in it kept aside."""
+
+    def __init__(self, draft: Draft, door: Door) -> None:
+        self._draft = draft
+        self._door = door
+
+    def labels(self) -> Sequence[str]:
+        return self._draft.labels()
+
+    def read(self, label: str) -> str:
+        return self._draft.read(label)
+
+    def append(self, label: str, text: str) -> str:
+        with self._door.passed():
+            return self._draft.append(label, text)
+
+    def replace(self, label: str, old: str, new: str) -> str:
+        with self._door.passed():
+            return self._draft.replace(label, old, new)
+
+    def changes(self) -> list[Change]:
+        return self._draft.changes()
 
 
 class StagedRecall:
@@ -38,13 +84,15 @@ class StagedRecall:
 class StagedArchive:
     """Archival memory, with what this call adds to it kept aside."""
 
-    def __init__(self, archival: ArchivalMemory) -> None:
+    def __init__(self, archival: ArchivalMemory, door: Door) -> None:
         self._archival = archival
+        self._door = door
         self.prepared: list[Prepared] = []
 
     def insert(self, text: str, tags: Sequence[str] = ()) -> int:
         prepared = self._archival.prepare(text, tags)
-        self.prepared.append(prepared)
+        with self._door.passed():
+            self.prepared.append(prepared)
         return len(prepared.parts)
 
     def search(self, query: str, page: int = 0) -> Page:
@@ -60,32 +108,34 @@ class Stage:
     files: Path
     idempotency_key: str
     allowed_hosts: Sequence[str]
-    core: Draft
+    core: StagedCore
     recall: StagedRecall
     archival: StagedArchive
     ask: Callable[[str], str]
+    door: Door
     said: list[str] = field(default_factory=list)
     quiet_until: datetime | None = None
-    closed: bool = False
 
     def say(self, text: str) -> None:
         """Speak to the user; shown once the call is stored."""
         if not text.strip():
             raise ToolError("The message is empty. Write what you want to say to the user.")
-        self.said.append(storable(text))
+        with self.door.passed():
+            self.said.append(storable(text))
 
     def pause_heartbeats(self, minutes: int) -> None:
         """Send no timed heartbeats for a while."""
         if not 0 <= minutes <= LONGEST_PAUSE:
             raise ToolError(f"minutes must be between 0 and {LONGEST_PAUSE}.")
-        self.quiet_until = self.now + timedelta(minutes=minutes)
+        with self.door.passed():
+            self.quiet_until = self.now + timedelta(minutes=minutes)
 
     def ask_model(self, text: str) -> str:
         """Ask the agent's model something aside, without memory or tools."""
-        if self.closed:
-            raise ToolError("The time for this call is over.")
-        return self.ask(text)
+        with self.door.passed():
+            ask = self.ask
+        return ask(text)
 
     def close(self) -> None:
-        """The call is over: what comes later from it has no effect."""
-        self.closed = True
+        """The call is over: what comes later from it is refused."""
+        self.door.shut()

@@ -16,7 +16,7 @@ from memagent.memory.core import Block, Draft
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import RecallMemory
 from memagent.messages import user_message
-from memagent.stage import Stage, StagedArchive, StagedRecall
+from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
 from memagent.storage.sqlite import SqliteDatabase
 from memagent.tools import Outcome, Tool
 from memagent.tools.loader import link
@@ -34,10 +34,11 @@ def agent(tmp_path: Path) -> Iterator[Stage]:
             "INSERT INTO agents (id, owner, name, created, settings, system) VALUES ('a', 'me', 'Eva', ?, '{}', '')",
             NOW.isoformat(),
         )
-    core = Draft({"human": Block("human", "Name: Ada", 60), "persona": Block("persona", "", 60)})
+    door = Door()
+    core = StagedCore(Draft({"human": Block("human", "Name: Ada", 60), "persona": Block("persona", "", 60)}), door)
     recall = StagedRecall(RecallMemory(database, "a"), 1000)
-    archive = StagedArchive(ArchivalMemory(database, "a", None))
-    stage = Stage("Eva", NOW, tmp_path, "key", (), core, recall, archive, str)
+    archive = StagedArchive(ArchivalMemory(database, "a", None), door)
+    stage = Stage("Eva", NOW, tmp_path, "key", (), core, recall, archive, str, door)
     stage.database = database  # type: ignore[attr-defined]
     yield stage
     database.close()

@@ -2,7 +2,8 @@
 way.
 
 Run as a script, it is such a process: `driver.py loop SCENARIO FOLDER` kills a turn at every commit boundary, one
-after the other; `driver.py turn HOME MESSAGE` has one turn, and prints what happens.
+after the other; `driver.py turn HOME MESSAGE` has one turn and prints what happens, `driver.py chat HOME AGENT COUNT`
+has many.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from memagent import config
 from memagent.agent import Agent
 from memagent.assemble import load_agent, local_time, make_agent, open_database
-from memagent.events import ApprovalAsked, Event
+from memagent.events import ApprovalAsked, Event, Failed, Reply
 from memagent.llm import LLM
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -264,8 +265,21 @@ def turn(home: Path, message: str) -> None:
         database.close()
 
 
+def chat(home: Path, name: str, count: int) -> None:
+    """A chat of so many turns; tells each reply or error on a line."""
+    database = database_of(home)
+    agent = old_agent(home, database, name)
+    for number in range(count):
+        for event in agent.turn(f"{name} says {number}"):
+            if isinstance(event, Reply | Failed):
+                print(vars(event).get("text") or vars(event)["message"], flush=True)
+    database.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "loop":
         print(loop(sys.argv[2], Path(sys.argv[3])))
+    elif sys.argv[1] == "chat":
+        chat(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
     else:
         turn(Path(sys.argv[2]), sys.argv[3])

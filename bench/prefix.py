@@ -41,7 +41,7 @@ def _shares(turns: int) -> tuple[list[float], int]:
         agent = make_agent(settings, database, "chatty", llm=llm)
         for number in range(turns):
             events = list(agent.turn(message(number)))
-            assert events[-1].ending == "done", events  # type: ignore[union-attr]
+            assert events[-1].ending == "done", events  # type: ignore[attr-defined]
         llm.close()  # type: ignore[attr-defined]
         database.close()
         bodies = list(server.requests)

@@ -176,6 +176,19 @@ def test_a_damaged_file_is_named_and_left_as_it_is(kept: Path, damage: str) -> N
     assert contents(kept.parent) == before
 
 
+def test_a_file_that_lost_its_bytes_keeps_its_log(kept: Path) -> None:
+    db = SqliteDatabase(kept)
+    add_agent(db, "Zoe")
+    log = beside(kept, "-wal").read_bytes()
+    db.close()
+    beside(kept, "-wal").write_bytes(log)
+    os.truncate(kept, 0)
+    with pytest.raises(StorageError, match="is empty, and was a database once") as caught:
+        SqliteDatabase(kept)
+    assert_explained(caught.value, kept)
+    assert contents(kept.parent) == {kept.name: b"", f"{kept.name}-wal": log}
+
+
 def test_damage_further_in_is_found_by_the_check(kept: Path) -> None:
     overwrite(kept, kept.stat().st_size - 3 * 4096, 3 * 4096)
     before = kept.read_bytes()

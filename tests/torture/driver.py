@@ -140,6 +140,11 @@ def replies(database: SqliteDatabase) -> list[str]:
     return [row[0] for row in rows]
 
 
+def said(happened: Iterable[Event]) -> list[str]:
+    """What the user hears of it."""
+    return [event.text for event in happened if isinstance(event, Reply)]
+
+
 # A turn killed everywhere ---------------------------------------------------------------------------------------------
 
 

@@ -26,11 +26,12 @@ from driver import (
     make_home,
     new_agent,
     old_agent,
+    said,
 )
 
 from memagent.agent import Agent
 from memagent.errors import StorageError
-from memagent.events import Event, Failed, Reply, Returned
+from memagent.events import Event, Failed, Returned
 from memagent.llm import Heard, Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.log import MessageLog
@@ -43,10 +44,6 @@ SCRIPT = [
     {"when": {"result": "^Saved"}, **KEEP},
     {"when": {}, **NOTE},
 ]
-
-
-def said(happened: list[Event]) -> list[str]:
-    return [event.text for event in happened if isinstance(event, Reply)]
 
 
 # The database fails ---------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ from memagent.storage import Database, Row, Transaction, reading, text
 
 @dataclass(frozen=True)
 class Entry:
-    """One agent in the roster. `settings` is what it was made with: preset, functions, model …"""
+    """One agent in the roster. `settings` is what it was made with: preset, functions, model … How many messages were
+    said, and when the last one, is counted for a list only.
+    """
 
     id: str
     owner: str
@@ -32,6 +34,7 @@ class Entry:
     system: str
     last_login: datetime | None
     messages: int = 0
+    last_talked: datetime | None = None
 
 
 _COLUMNS = "id, owner, name, created, settings, system, last_login"
@@ -45,17 +48,21 @@ class Roster:
         self._owner = owner
 
     def all(self) -> list[Entry]:
-        """Every agent, by name, with the count of its messages."""
-        newest = "(SELECT coalesce(max(seq), 0) FROM messages WHERE messages.agent = agents.id)"
+        """Every agent, by name, with how much was said and when last."""
+        said = "FROM messages WHERE messages.agent = agents.id AND said <> '' AND undone IS NULL"  # has an index
         rows = self._database.rows(
-            f"SELECT {_COLUMNS}, {newest} FROM agents WHERE owner = ? ORDER BY name", self._owner
+            f"SELECT {_COLUMNS}, (SELECT count(*) {said}), (SELECT max(messages.created) {said}) "
+            "FROM agents WHERE owner = ? ORDER BY name",
+            self._owner,
         )
         return [_entry(row) for row in rows]
 
     def find(self, name: str) -> Entry:
         """The agent of that name."""
         name = _spelled(name)
-        rows = self._database.rows(f"SELECT {_COLUMNS}, 0 FROM agents WHERE owner = ? AND name = ?", self._owner, name)
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, 0, NULL FROM agents WHERE owner = ? AND name = ?", self._owner, name
+        )
         if rows:
             return _entry(rows[0])
         names = [entry.name for entry in self.all()]
@@ -111,7 +118,13 @@ def _spelled(name: str) -> str:
 
 
 def _entry(row: Row) -> Entry:
-    with reading(f"The agent {row[2]!r}"):
-        created, last = datetime.fromisoformat(row[3]), datetime.fromisoformat(row[6]) if row[6] else None
-        settings = {**json.loads(text(row[4]))}
-        return Entry(row[0], row[1], text(row[2]), created, settings, text(row[5]), last, row[7])
+    agent, owner, name, created, settings, system, login, messages, talked = row
+    with reading(f"The agent {name!r}"):
+        return Entry(
+            agent, owner, text(name), datetime.fromisoformat(created), {**json.loads(text(settings))}, text(system),
+            _moment(login), messages, _moment(talked),
+        )  # fmt: skip
+
+
+def _moment(stored: str | None) -> datetime | None:
+    return datetime.fromisoformat(stored) if stored else None

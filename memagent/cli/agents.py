@@ -5,6 +5,7 @@ Knows nothing of conversations.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -67,10 +68,16 @@ def _print_rows(what: str, rows: list[dict[str, Any]], json: bool) -> None:
         return
     if not rows:
         typer.echo(f"There are no {what} yet." + (" Make one with: memagent run" if what == "agents" else ""))
-    widths = [max(len(str(row[key])) for row in rows) for key in list(rows[0])[:-1]] if rows else []
-    for row in rows:
-        *cells, last = row.values()
-        typer.echo("  ".join([*(str(c).ljust(w) for c, w in zip(cells, widths, strict=True)), str(last)]).rstrip())
+        return
+    lines = [[key.replace("_", " ") for key in rows[0]], *([_cell(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        typer.secho(text, bold=number == 0)
+
+
+def _cell(value: Any) -> str:
+    return "never" if value is None else f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
 
 
 def _agents() -> list[dict[str, Any]]:
@@ -82,7 +89,7 @@ def _agents() -> list[dict[str, Any]]:
                 "name": entry.name,
                 "preset": entry.settings.get("preset", ""),
                 "messages": entry.messages,
-                "last talked": entry.last_login.strftime("%Y-%m-%d %H:%M") if entry.last_login else "never",
+                "last_talked": entry.last_talked,
             }
             for entry in home.roster.all()
         ]
@@ -160,7 +167,7 @@ def _about(entry: Entry) -> str:
 
 def _counts(database: Any, agent: str) -> dict[str, int]:
     queries = {
-        "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0",
+        "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND said <> ''",
         "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE agent = ? AND undone IS NULL",
         "edits_of_core_memory": "SELECT count(*) FROM block_edits WHERE agent = ? AND version > 1",
     }

@@ -5,22 +5,41 @@ Knows nothing of what the subcommands do.
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer._completion_classes import completion_init
 
 from memagent import __version__
-from memagent.cli.light import Commands
-from memagent.errors import MemagentError
+from memagent.cli.light import Commands, LightGroup, debugging
+from memagent.errors import MemagentError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
+
+COMMANDS = (
+    "run", "agents", "memory", "search", "texts", "configure", "transfer", "backup", "doctor",
+    "completion", "dev",
+)  # fmt: skip
+"""The files of this room that add commands; each has `register(app)`."""
+ORDER = "run ask list show memory search rename delete add configure config export import backup restore doctor"
+
+
+class _Ordered(LightGroup):
+    """The help page begins with what is used most."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        first = ORDER.split()
+        return sorted(self.commands, key=lambda name: first.index(name) if name in first else len(first))
+
 
 app = Commands(
     name="memagent",
+    cls=_Ordered,
     help="Agents that remember: they edit their own memory, on any model, in one file on disk.",
     no_args_is_help=True,
     add_completion=False,  # a command of ours does it: as an option, typer loads pydantic for it at every start
@@ -28,16 +47,20 @@ app = Commands(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (
-    "run", "agents", "texts", "memory", "search", "configure", "transfer", "backup", "doctor",
-    "completion", "dev",
-)  # fmt: skip
-"""The files of this room that add commands, in the order of the help page; each has `register(app)`."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
 
 
 @app.callback()
 def memagent(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log everything.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     """Agents that remember: they edit their own memory, on any model, in one file on disk."""
 
@@ -51,25 +74,29 @@ def version() -> None:
 def main() -> None:
     """Run the command line, as `memagent` does."""
     completion_init()
+    signal.signal(signal.SIGTERM, _end)
     for name in COMMANDS:
         register: Callable[[typer.Typer], None] = import_module(f"memagent.cli.{name}").register
         register(app)
     try:
-        app()
+        code = app(standalone_mode=False)
     except MemagentError as error:
         _stop(error)
-    except KeyboardInterrupt:
-        typer.echo("", err=True)
+    except typer.Abort:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
     except Exception as error:  # noqa: BLE001  # the outermost door: logged whole, told in a line
         _stop_unforeseen(error)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """Told to end: what is going on is closed on the way out, a turn as well as the terminal."""
+    sys.exit(143)
 
 
 def _stop(error: MemagentError) -> None:
-    if "--debug" in sys.argv:
+    if debugging():
         raise error
     typer.secho(error.message, fg="red", err=True)
     if error.hint:
@@ -78,11 +105,32 @@ def _stop(error: MemagentError) -> None:
 
 
 def _stop_unforeseen(error: Exception) -> None:
-    if "--debug" in sys.argv:
-        raise error
-    import logging
+    from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
-    logging.getLogger("memagent").exception("unforeseen")
+    if isinstance(error, NoArgsIsHelpError):
+        error.show()
+        sys.exit(error.exit_code)
+    if isinstance(error, ClickException):
+        context = error.ctx if isinstance(error, UsageError) else None
+        hint = f"See: {context.command_path} --help" if context else ""
+        said = error.format_message().replace("Value error, ", "").split(", unable to parse")[0]
+        _stop(UserError(said, hint=hint))
+    if debugging():
+        raise error
+    _log(error)
     typer.secho(f"Something went wrong that should not: {type(error).__name__}: {error}", fg="red", err=True)
     typer.secho("The log has the details (memagent config path); --debug shows them here.", err=True)
     sys.exit(1)
+
+
+def _log(error: Exception) -> None:
+    import logging
+
+    from memagent import config
+    from memagent.log import start_log
+
+    try:
+        start_log(config.load({}))
+    except MemagentError:
+        return
+    logging.getLogger("memagent").error("unforeseen", exc_info=error)

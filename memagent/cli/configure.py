@@ -15,6 +15,8 @@ from memagent.cli.light import Commands
 from memagent.errors import MemagentError, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memagent.config import Settings
 
 WELCOME = """memagent needs a model to talk to: any endpoint that speaks OpenAI's protocol will do.
@@ -56,35 +58,44 @@ def configure(
     _ask_all(settings)
 
 
-def explained(flags: dict[str, Any], yes: bool) -> None:
-    """Before a first chat: when no model is chosen, say what to do; ask, where somebody can answer."""
-    from memagent import config
-
-    settings = config.load(flags)
+def explained(settings: Settings, flags: dict[str, Any], *, asking: bool) -> None:
+    """Before a first chat: when no model is chosen, say what to do; ask, where somebody can answer. A model that is
+    the only one at its endpoint is taken without a word.
+    """
     if settings.provider == "scripted" or settings.model:
         return
+    found: list[str] = []
+    problem = None
     if settings.api_key or settings.endpoint:
-        found = models_at(settings)
-        if len(found) == 1 or (found and yes):
-            flags["model"] = found[0]
-            return
-    typer.echo(WELCOME, err=True)
-    if yes or not sys.stdin.isatty():
-        raise UserError("No model is chosen.", hint="Give --model and --endpoint, or run: memagent configure")
+        try:
+            found = models_at(settings)
+        except MemagentError as error:
+            problem = error
+    if len(found) == 1:
+        flags["model"] = found[0]
+        return
+    if not asking:
+        if problem:
+            raise problem
+        how = "Give --model NAME, and --endpoint URL or the key in OPENAI_API_KEY; or run: memagent configure"
+        if found:
+            how = f"Give --model NAME. There are: {', '.join(found[:10])}{' …' if len(found) > 10 else ''}."
+        raise UserError("No model is chosen.", hint=how)
+    typer.echo(WELCOME)
+    if problem:
+        typer.secho(str(problem), fg="red", err=True)
     _ask_all(settings)
 
 
 def models_at(settings: Settings) -> list[str]:
-    """The models that an endpoint offers; none when it does not tell."""
+    """The models that an endpoint offers."""
     from dataclasses import replace
 
     from memagent.assemble import open_model
 
-    try:
-        llm: Any = open_model(replace(settings, model="?", retries=0, timeout=5.0))
-        return sorted(llm.list_models())
-    except (MemagentError, AttributeError):
-        return []
+    llm = open_model(replace(settings, model=settings.model or "?", retries=0, timeout=5.0))
+    offered: Callable[[], list[str]] = getattr(llm, "list_models", list)
+    return sorted(offered())
 
 
 def _ask_all(settings: Settings) -> None:

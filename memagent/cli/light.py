@@ -1,16 +1,32 @@
 """A typer that starts in half the time: pydantic is loaded only for a command whose options need it.
 
 typer hands the value of an option to pydantic when it is no boolean yet; the help option that every command has is one
-of those unless it has a default. Knows nothing of our commands.
+of those unless it has a default. `--debug` may stand anywhere on the line, and a reader that has gone away
+(`memagent list | head -1`) ends a command without a word. Knows nothing of our commands.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+DEBUG = "--debug"
+NOBODY_READS = 141
+"""The exit code of a program whose output nobody reads any more, as shells count it."""
+
+
+def debugging() -> bool:
+    """Whether the command line asks for tracebacks, wherever on it."""
+    return DEBUG in _options(sys.argv[1:])
+
+
+def _options(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 class _LightHelp:
@@ -21,6 +37,22 @@ class _LightHelp:
         if option is not None:
             option.default = False
         return option
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        options = _options(args)
+        if not any(DEBUG in param.opts for param in self.params):  # type: ignore[attr-defined]
+            args = [word for word in options if word != DEBUG] + args[len(options) :]
+        rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        return rest
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            done = super().invoke(ctx)  # type: ignore[misc]
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python flushes to as it ends
+            raise typer.Exit(NOBODY_READS) from None
+        return done
 
 
 class LightCommand(_LightHelp, TyperCommand):  # type: ignore[misc]
@@ -35,7 +67,7 @@ class Commands(typer.Typer):
     """What commands are added to, as to any `typer.Typer`."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(cls=LightGroup, **settings)
+        super().__init__(**{"cls": LightGroup, **settings})
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         return super().command(name, cls=LightCommand, **settings)

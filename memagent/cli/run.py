@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memagent.errors import UserError
+from memagent.cli.light import debugging
+from memagent.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from memagent.agent import Agent
@@ -58,25 +59,24 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Chat with an agent. Everything is stored as it happens; leave with /exit or Ctrl-D."""
-    _chat(agent, _flags(locals()), greeting=not first, yes=yes, debug=debug)
+    _chat(agent, _flags(locals()), greeting=not first, yes=yes, debug=debug or debugging())
 
 
-def _chat(agent: str, flags: dict[str, Any], *, greeting: bool, yes: bool, debug: bool) -> None:
+def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug: bool) -> None:
     from memagent.cli import slash
     from memagent.cli.chat import Chat
-    from memagent.cli.configure import explained
     from memagent.cli.console import Console
     from memagent.cli.opened import opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
 
-    explained(flags, yes)
+    flags = _with_model(agent, given, asking=not yes and sys.stdin.isatty())
     with opened(flags) as home:
         start_log(home.settings)
-        talking, new = _opened_agent(home, agent, flags)
+        talking, new = _opened_agent(home, agent, flags, given, yes=yes)
 
         def reopen(name: str, model: str) -> Agent:
-            return _opened_agent(home, name, {**flags, "model": model or None}, must_exist=True)[0]
+            return _loaded(home, name, {**given, "model": model or None})
 
         chat = Chat(
             talking,
@@ -119,11 +119,12 @@ def ask(
     from memagent.cli.printer import print_answer
     from memagent.log import start_log
 
-    flags = _flags(locals())
+    given = _flags(locals())
     text = _words(message)
+    flags = _with_model(agent, given, asking=False)
     with opened(flags) as home:
         start_log(home.settings)
-        talking, _ = _opened_agent(home, agent, flags)
+        talking, _ = _opened_agent(home, agent, flags, given, yes=yes)
         code = print_answer(talking, text, json=json, approve=yes)
     raise typer.Exit(code)
 
@@ -143,34 +144,76 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     flags = {name: given[name] for name in names if name in given}
     if given.get("no_verify"):
         flags["verify_first"] = False
-    if given.get("debug"):
+    if given.get("debug") or debugging():
         flags["log_level"] = "debug"
     return flags
 
 
-def _opened_agent(home: Opened, name: str, flags: dict[str, Any], *, must_exist: bool = False) -> tuple[Agent, bool]:
-    """The agent that is meant, and whether it was made just now."""
+def _with_model(agent: str, given: dict[str, Any], *, asking: bool) -> dict[str, Any]:
+    """The flags, and with them a model when none is chosen and there is but one."""
     from memagent import config
-    from memagent.assemble import load_agent, make_agent
+    from memagent.cli.configure import explained
+    from memagent.cli.opened import opened
 
-    name = name or home.settings.agent or _only(home)
-    if must_exist or home.roster.exists(name):
-        entry = home.roster.find(name)
-        settings = config.load(flags, entry.settings["settings"])
-        for what in ("preset", "persona", "human"):
-            if flags.get(what) and flags[what] != entry.settings[what]:
-                raise UserError(
-                    f"{name!r} was made with the {what} {entry.settings[what]!r}.",
-                    hint=f"Make another agent: memagent run --agent NAME --{what} {flags[what]}",
-                )
-        return load_agent(settings, home.database, name), False
-    return make_agent(home.settings, home.database, name, given=flags), True
+    settings, flags = config.load(given), dict(given)
+    if settings.database_path.exists():
+        with opened(given) as home:
+            name = _meant(home, agent)
+            if home.roster.exists(name):
+                settings = config.load(given, home.roster.find(name).settings["settings"])
+    explained(settings, flags, asking=asking)
+    return flags
 
 
-def _only(home: Opened) -> str:
-    """The agent that is there, when there is just one; a new one's name, when there is none."""
+def _opened_agent(
+    home: Opened, name: str, flags: dict[str, Any], given: dict[str, Any], *, yes: bool
+) -> tuple[Agent, bool]:
+    """The agent that is meant, and whether it was made just now. `given` is kept with a new one."""
+    from memagent.assemble import make_agent, open_model
+
+    name = _meant(home, name)
+    new = not home.roster.exists(name)
+    if new:
+        _really_new(home, name, yes)
+        model = open_model(home.settings)  # where there is no model, no agent is made
+        make_agent(home.settings, home.database, name, given=given, llm=model)
+    return _loaded(home, name, flags), new
+
+
+def _loaded(home: Opened, name: str, flags: dict[str, Any]) -> Agent:
+    from memagent import config
+    from memagent.assemble import load_agent
+
+    entry = home.roster.find(name)
+    for what in ("preset", "persona", "human"):
+        if flags.get(what) and flags[what] != entry.settings[what]:
+            raise UserError(
+                f"{name!r} was made with the {what} {entry.settings[what]!r}.",
+                hint=f"Make another agent: memagent run --agent NAME --{what} {flags[what]}",
+            )
+    return load_agent(config.load(flags, entry.settings["settings"]), home.database, name)
+
+
+def _really_new(home: Opened, name: str, yes: bool) -> None:
+    """A name that is nearly that of an agent is more likely a slip than a new agent."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [entry.name for entry in home.roster.all()], 1, 0.75)
+    if not near or yes:
+        return
+    if sys.stdin.isatty():
+        import questionary
+
+        if questionary.confirm(f"There is no agent {name!r}, but {near[0]!r}. Make a new one?", default=False).ask():
+            return
+    raise NotFound(
+        f"There is no agent {name!r}.", hint=f"Did you mean {near[0]!r}? To make a new one all the same, add --yes."
+    )
+
+
+def _meant(home: Opened, name: str) -> str:
+    """The agent that is meant: the one named, or the one used last, or a new one when there is none."""
+    if name or home.settings.agent:
+        return name or home.settings.agent
     entries = home.roster.all()
-    if len(entries) > 1:
-        latest = max(entries, key=lambda entry: str(entry.last_login or entry.created))
-        return latest.name
-    return entries[0].name if entries else DEFAULT_NAME
+    return max(entries, key=lambda entry: entry.last_talked or entry.created).name if entries else DEFAULT_NAME

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def sound(agent: Agent, model: Strict) -> None:
     assert seqs == sorted(set(seqs))
 
 
-# --- a long chat ----------------------------------------------------------------------------------------------------
+# --- a long chat -------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -188,7 +189,7 @@ def test_a_window_mostly_filled_by_the_prompt_still_keeps_the_newest_exchange(tm
         assert len(model.told) < 8  # not at every message
 
 
-# --- the pending question --------------------------------------------------------------------------------------------
+# --- the pending question -------------------------------------------------------------------------------------------
 
 
 def test_a_question_that_leaves_the_window_while_it_is_worked_on_is_still_asked(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_a_question_that_was_answered_is_not_said_to_be_open(tmp_path: Path) -> 
         assert "still waiting" not in agent.state.window[0].content
 
 
-# --- too much at once ------------------------------------------------------------------------------------------------
+# --- too much at once -------------------------------------------------------------------------------------------
 
 
 def test_a_message_larger_than_the_window_is_a_clear_error_and_the_chat_goes_on(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_asking_for_a_summary_of_nothing_is_a_clear_error(tmp_path: Path) -> Non
         assert "nothing" in failed.message
 
 
-# --- the server says that it is too long ------------------------------------------------------------------------------
+# --- the server says that it is too long -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_an_overflow_that_stays_ends_the_turn_and_not_the_chat(tmp_path: Path) -
         assert replies(list(agent.turn("small one"))) == ["I heard small."]
 
 
-# --- a summariser that fails -------------------------------------------------------------------------------------------
+# --- a summariser that fails -----------------------------------------------------------------------------------------
 
 _LONGER = "And then, and then, and then. " * 2000
 
@@ -376,7 +377,7 @@ def test_what_is_to_be_summarised_is_given_in_portions_that_fit(tmp_path: Path) 
         assert all(f"Earlier summary: Summary {n}." in told for n, told in enumerate(model.told[1:], start=1))
 
 
-# --- pressure ----------------------------------------------------------------------------------------------------------
+# --- pressure -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("usage", [None, {"prompt": 0, "completion": 0}], ids=["no usage", "zeros"])
@@ -426,7 +427,7 @@ def test_absurd_counts_make_no_agent_forget_or_overflow(tmp_path: Path, prompt: 
         assert any(m.said.startswith("topic6 ") for m in agent.state.window)
 
 
-# --- what goes over the wire --------------------------------------------------------------------------------------------
+# --- what goes over the wire -----------------------------------------------------------------------------------------
 
 
 def test_requests_begin_with_the_bytes_of_the_one_before(tmp_path: Path) -> None:
@@ -443,7 +444,7 @@ def test_requests_begin_with_the_bytes_of_the_one_before(tmp_path: Path) -> None
             list(agent.turn(text))
         bodies = [body.removesuffix(b"]}") for body in server.requests]
         assert len(bodies) >= 5
-        for before, after in zip(bodies, bodies[1:], strict=False):
+        for before, after in pairwise(bodies):
             assert after.startswith(before)
         list(agent.turn("remember that"))
         list(agent.turn("four"))

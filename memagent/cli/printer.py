@@ -1,4 +1,4 @@
-"""Shows in the terminal what happens in a turn: words as they come, edits of memory, failures; or prints it for scripts.
+"""Shows what happens in a turn: words as they come, edits of memory, failures; in a terminal, or printed for scripts.
 
 Whatever a model, a function or a file has written is made harmless first, and is never taken for markup. Knows nothing
 of how a turn works, nor of what is asked next.
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from memagent.errors import MemagentError
 from memagent.events import (
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from memagent.cli.screen import Surface
 
 LONGEST_ASIDE = 400
+STOPPED = "it was stopped before it was finished"
+OTHERWISE = "it is not what was said in the end"
 REPLIED, UNANSWERED, WAITING = 0, 3, 6
 """Exit codes of a turn: with an answer, without one, and when a person must say yes first."""
 
@@ -76,7 +78,7 @@ class Shown:
 
 def open_console(file: IO[str] | None = None) -> Console:
     """A console on standard output or another file. Characters that it can't write become question marks."""
-    from colorama import just_fix_windows_console
+    from colorama import just_fix_windows_console  # type: ignore[import-untyped]
     from rich.console import Console
 
     just_fix_windows_console()
@@ -119,7 +121,7 @@ class Printer:
                     shown.note(event)
                     self._show(event)
             finally:
-                self._take_back("stopped before it was finished")
+                self._take_back(STOPPED if shown.ending == "interrupted" else OTHERWISE)
         return shown
 
     @singledispatchmethod
@@ -131,7 +133,7 @@ class Printer:
     @_show.register
     def _(self, event: Delta) -> None:
         if self._acted:  # another step has begun
-            self._take_back("not what it said in the end")
+            self._take_back(OTHERWISE)
         if self._surface.streams and (event.kind == "reply" or self._thinks_aloud):
             self._streamed[event.kind] += event.text
             self._surface.write(event.kind, event.text)
@@ -155,7 +157,7 @@ class Printer:
 
     @_show.register
     def _(self, event: Waiting) -> None:
-        self._surface.busy(f"{event.reason}; trying again in" if event.seconds >= 1 else event.reason, event.seconds)
+        self._surface.busy(event.reason, event.seconds)
 
     @_show.register
     def _(self, event: Called) -> None:
@@ -187,7 +189,7 @@ class Printer:
 
     @_show.register
     def _(self, event: Failed) -> None:
-        self._take_back("not kept")
+        self._take_back(STOPPED)
         for line in _problem(event.message, event.hint):
             self._put(line)
 
@@ -211,10 +213,12 @@ class Printer:
             self._streamed[kind] = before[len(text) :]
         else:
             if not text.startswith(before.rstrip()):
-                self._take_back("not what it said in the end")
+                if kind == "reply":
+                    self._take_back(OTHERWISE)
                 before = ""
             self._streamed[kind] = ""
-            self._surface.write(kind, text[len(before.rstrip()) :])
+            rest = text[len(before) :] if text.startswith(before) else text[len(before.rstrip()) :].lstrip()
+            self._surface.write(kind, rest)
         self._surface.settle()
 
     def _take_back(self, reason: str) -> None:
@@ -279,20 +283,19 @@ def _problem(message: str, hint: str) -> Iterator[RenderableType]:
 
 
 def change(before: str, after: str) -> str:
-    """What an edit changed, in words: `+ what came`, `- what went`, or both."""
+    """What an edit changed, in words: `- what went`, `+ what came`."""
+    from difflib import SequenceMatcher
+
     old, new = before.split(), after.split()
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    went, came = (" ".join(words[start : len(words) - end]) for words in (old, new))
-    return " ".join([*([f"- {went}"] if went else []), *([f"+ {came}"] if came else [])]) or "spaces"
+    parts = []
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind != "equal":
+            parts += [f"{sign} {' '.join(words)}" for sign, words in (("-", old[a:b]), ("+", new[c:d])) if words]
+    return " ".join(parts) or "blanks only"
 
 
 def approval_text(asked: ApprovalAsked) -> str:
-    """What the agent wants to do, whole, as exactly the text that will be passed on: nothing in it hides or turns round.
+    """What the agent wants to do, whole, as exactly the text that will be passed on: nothing in it hides or turns.
 
     Line breaks, characters without ink and long runs of blanks inside of the arguments are written as escapes.
     """

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
@@ -22,6 +21,10 @@ from memagent.log import harmless
 TICK = 0.1
 PATIENCE = 0.2
 """Seconds in which nothing comes before the screen says what it waits for."""
+
+
+LONGEST_BLOCK = 30_000
+"""Characters of one paragraph, list or piece of code that are still worth the work of making them look good."""
 
 
 class Surface(Protocol):
@@ -65,7 +68,7 @@ class Screen:
         self._console = console
         self._kind: DeltaKind = "reply"
         self._tail = ""
-        self._gap = False
+        self._above: Literal["", "reply", "thought", "aside"] = ""
         self._changed = False
         self._label, self._until, self._since = "Thinking…", 0.0, time.monotonic()
         self._spinner = Spinner("line" if console.options.ascii_only else "dots", style="cyan")
@@ -75,6 +78,7 @@ class Screen:
         self._drawing = threading.Thread(target=self._draw, daemon=True)
 
     def __enter__(self) -> Screen:
+        self._console.print()
         self._live.start()
         self._drawing.start()
         return self
@@ -88,6 +92,8 @@ class Screen:
                 self.settle()
                 self._since = time.monotonic() + PATIENCE
                 self._live.stop()
+                if self._above:
+                    self._console.print()
 
     def busy(self, label: str, seconds: float = 0) -> None:
         with self._lock:
@@ -106,39 +112,52 @@ class Screen:
     def settle(self, *, valid: bool = True) -> None:
         with self._lock:
             tail, self._tail = self._tail, ""
-            if tail.strip():
-                self._print(self._rendered(tail) if valid else Text(harmless(tail).strip(), "dim strike"))
+            for block in self._blocks(f"{tail}\n") if valid else []:
+                self._print(self._rendered(block), self._kind)
+            if tail.strip() and not valid:
+                self._print(Text(harmless(tail).strip(), "dim strike"), self._kind)
             self._changed = True
 
     def put(self, line: RenderableType) -> None:
         with self._lock:
-            self._gap = False
-            self._console.print(line)
+            self._print(line, "aside")
 
-    def _print(self, block: RenderableType) -> None:
-        if self._gap:
+    def _print(self, block: RenderableType, kind: Literal["reply", "thought", "aside"]) -> None:
+        if self._apart(kind):
             self._console.print()
-        self._gap = True
+        self._above = kind
         self._console.print(block)
 
-    def _rendered(self, text: str) -> RenderableType:
+    def _apart(self, kind: str) -> bool:
+        """Whether a blank line belongs between this and what is above it."""
+        return bool(self._above) and "reply" in (self._above, kind)
+
+    def _blocks(self, text: str) -> list[str]:
+        """The text in parts of which only the last can still change, as it grows."""
         if self._kind == "thought":
-            return Text(harmless(text).strip("\n"), "dim italic")
+            return [text]
+        from memagent.cli.markdown import blocks
+
+        return [block for block in blocks(text) if block.strip()]
+
+    def _rendered(self, text: str) -> RenderableType:
+        if self._kind == "thought" or len(text) > LONGEST_BLOCK:
+            return Text(harmless(text).strip("\n"), "dim italic" if self._kind == "thought" else "")
         from memagent.cli.markdown import SafeMarkdown
 
         return SafeMarkdown(text)
 
     def _draw(self) -> None:
-        from memagent.cli.markdown import finished  # its import takes long, and there is time now
+        import memagent.cli.markdown  # noqa: F401  # this takes long, and there is time now
 
-        cuts: dict[DeltaKind, Callable[[str], int]] = {"reply": finished, "thought": lambda text: text.rfind("\n") + 1}
         pause = TICK
         while not self._ended.wait(pause):
             began = time.monotonic()
             with self._lock:
-                if self._changed and (cut := cuts[self._kind](self._tail)):
-                    done, self._tail = self._tail[:cut], self._tail[cut:]
-                    self._print(self._rendered(done))
+                if self._changed and self._tail.strip():
+                    *done, self._tail = self._blocks(self._tail)
+                    for block in done:
+                        self._print(self._rendered(block), self._kind)
                 if self._changed or not self._tail:
                     self._changed = False
                     self._live.refresh()
@@ -149,11 +168,14 @@ class Screen:
         if not self._tail.strip():
             if time.monotonic() - self._since > PATIENCE:
                 left = self._until - time.monotonic()
-                self._spinner.text = Text(harmless(self._label) + (f" {left:.0f} s" if left > 0.5 else ""), "dim")
+                again = f"; again in {left:.0f} s" if left > 0.5 else ""
+                self._spinner.text = Text(harmless(self._label) + again, "dim")
                 yield self._spinner
             return
-        lines = console.render_lines(self._rendered(self._tail), options, pad=False)
-        if self._gap:
+        room = options.max_width * options.size.height
+        end = Text(harmless(self._tail[-room:])) if len(self._tail) > 4 * room else self._rendered(self._tail)
+        lines = console.render_lines(end, options, pad=False)
+        if self._apart(self._kind):
             yield Segment.line()
         for line in lines[-max(1, options.size.height - 2) :]:
             yield from line
@@ -167,7 +189,8 @@ class Paper:
         self._console = console
         self.streams = console.is_terminal
         self._kind: DeltaKind = "reply"
-        self._open = False
+        self._written = ""
+        """The last character of what was written and is not settled."""
 
     def __enter__(self) -> Paper:
         return self
@@ -177,19 +200,21 @@ class Paper:
 
     def busy(self, label: str, seconds: float = 0) -> None:
         if seconds >= 1:
-            self.put(Text(f"{harmless(label)} {seconds:.0f} s"))
+            self.put(Text(f"{harmless(label)}; again in {seconds:.0f} s"))
 
     def write(self, kind: DeltaKind, words: str) -> None:
         if kind != self._kind:
             self.settle()
             self._kind = kind
-        self._open = True
-        self._console.print(Text(harmless(words)), end="", soft_wrap=True)
+        words = words if self._written else words.lstrip()
+        if words:
+            self._written = words[-1]
+            self._console.print(Text(harmless(words)), end="", soft_wrap=True)
 
     def settle(self, *, valid: bool = True) -> None:
-        if self._open:
-            self._open = False
-            self._console.print("" if valid else " […]", markup=False)
+        last, self._written = self._written, ""
+        if last and (last != "\n" or not valid):
+            self._console.print(Text("" if valid else " […]"))
 
     def put(self, line: RenderableType) -> None:
         self.settle()

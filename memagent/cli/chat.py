@@ -146,9 +146,13 @@ class Chat:
 
     def tell_messages(self, messages: Sequence[Message]) -> None:
         """Tell messages as a person reads them."""
-        from memagent.context import transcript
+        from rich.text import Text
 
-        self.tell(transcript(messages))
+        from memagent.cli.dump import lines
+        from memagent.log import harmless
+
+        for line in lines(messages, self.agent.state.entry.name):
+            self.printer.console.print(Text(harmless(line.text), "dim" if line.aside else ""))
 
     def show_context(self) -> None:
         """Show what fills the context window."""

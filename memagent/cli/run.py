@@ -81,7 +81,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         chat = Chat(
             talking,
             Printer(thoughts=home.settings.thoughts, debug=debug),
-            Console(home.settings.home / "history"),
+            Console(home.settings.home / "history", *slash.completions(home.roster)),
             reopen,
             slash.run,
             slash.LEAVE,

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memagent.cli.console import KEYS
 from memagent.errors import UserError
 from memagent.messages import Message, ToolCall, alert, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.chat import Chat
+    from memagent.roster import Roster
 
 Command = Callable[["Chat", str], None]
 
@@ -167,7 +169,9 @@ def _memorywarning(chat: Chat, _: str) -> None:
 def _help(chat: Chat, _: str) -> None:
     for name, (_command, text) in COMMANDS.items():
         chat.tell(f"  /{name.ljust(15)} {text}")
-    chat.tell("\nAlt-Enter, or \\ at a line's end, goes on in a new line. Ctrl-C stops the agent, Ctrl-D leaves.")
+    chat.tell("")
+    for keys, text in KEYS.items():
+        chat.tell(f"  {keys.ljust(28)} {text}")
 
 
 def _number(text: str, otherwise: int) -> int:
@@ -199,5 +203,16 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "heartbeat": (_heartbeat, "let the agent go on by itself once"),
     "memorywarning": (_memorywarning, "tell the agent that its context window is nearly full"),
 }
+
+
+def completions(roster: Roster) -> tuple[dict[str, str], dict[str, Callable[[], list[str]]]]:
+    """What the console can complete: the commands with their lines of help, and what can follow some of them."""
+    arguments: dict[str, Callable[[], list[str]]] = {
+        "load": lambda: [entry.name for entry in roster.all()],
+        "memory": lambda: ["history", "restore"],
+    }
+    return {name: text for name, (_, text) in COMMANDS.items()}, arguments
+
+
 LEAVE = ("exit", "quit", "goodbye", "bye", "/quit", "/bye")
 """Words that leave the chat when they stand alone."""

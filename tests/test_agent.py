@@ -41,6 +41,7 @@ E = TypeVar("E", bound=Event)
 NOON = datetime(2026, 5, 31, 12, tzinfo=timezone(timedelta(hours=2)))
 FUNCTIONS = '''
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from memagent.tools import tool
 
 @tool(after_cut="retry")
@@ -65,10 +66,12 @@ def leave() -> str:
 
 go_on, gone = threading.Event(), threading.Event()
 refused = []
+pool = ThreadPoolExecutor(1)  # its thread is there before the call, and is not known to belong to it
+pool.submit(int).result()
 
 @tool()
 def linger(self) -> str:
-    """Return, and leave a thread behind that goes on later."""
+    """Return, and let a thread go on later."""
     def late():
         go_on.wait(10)
         for touch in (lambda: self.core.append("human", "LATE"), lambda: self.archival.insert("LATE"),
@@ -79,7 +82,7 @@ def linger(self) -> str:
                 refused.append(str(error))
         gone.set()
     self.core.append("human", "in time")
-    threading.Thread(target=late, daemon=True).start()
+    pool.submit(late)
     return "Back."
 '''
 BASE = ["send_message", "core_memory_append", "archival_memory_insert", "conversation_search", "pause_heartbeats"]

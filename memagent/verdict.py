@@ -64,7 +64,7 @@ def next_move(turn: Sequence[Message], tools: Mapping[str, Tool], speech: Speech
         return _bounded(Verdict("ask"), turn, max_steps)
     results = [m for m in turn if m.kind == "result" and m.seq > answers[-1].seq]
     if not results:
-        return _after_text(turn, speech)
+        return _bounded(_after_text(turn, speech), turn, max_steps)
     if calls := _in_circles(answers):
         return Verdict("stop", f"The model called {calls} again and again with the same arguments.", "Try /retry.")
     if _failures(turn) >= FAILED_STEPS_AT_MOST:

@@ -162,7 +162,8 @@ class SqliteDatabase:
     def _connect(self) -> sqlite3.Connection:
         mode = "mode=rw"
         if self._read_only:  # without a log to be read along, SQLite need not make files of its own beside this one
-            mode = "mode=ro" if _companion(self.path.resolve(), "-wal").exists() else "mode=ro&immutable=1"
+            log = _companion(self.path.resolve(), "-wal")
+            mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=self._busy, isolation_level=None,
             check_same_thread=False, cached_statements=256,

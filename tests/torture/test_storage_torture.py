@@ -484,12 +484,15 @@ def read_only(path: Path, request: pytest.FixtureRequest, code: str = READ_ONLY)
 
 
 @posix
-def test_what_can_not_be_written_can_be_read(old: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("beside", [[], ["memagent.db-wal"]])
+def test_what_can_not_be_written_can_be_read(old: Path, beside: list[str], request: pytest.FixtureRequest) -> None:
     before = old.read_bytes()
+    for name in beside:
+        old.with_name(name).touch()
     found = read_only(old, request)
     assert found.pop("write") == f"{old} can't be written to. Make the file and its directory writable."
     assert found == {"read": "Ada", "check": [], "messages": 20}
-    assert [file.name for file in old.parent.iterdir()] == ["memagent.db"]
+    assert sorted(file.name for file in old.parent.iterdir()) == ["memagent.db", *beside]
     assert old.read_bytes() == before
 
 

@@ -20,7 +20,7 @@ from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentErr
 from memagent.events import Ending, Event
 from memagent.listen import UNREADABLE, Ear, calls_of, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
-from memagent.messages import Message, ToolCall, alert, answer, heartbeat, login, user_message
+from memagent.messages import Message, ToolCall, alert, answer, heartbeat, login, unmarked, user_message
 from memagent.persistence import CUT, PersistenceManager, digest
 from memagent.relief import relieve
 from memagent.tools import Outcome, Tool
@@ -295,6 +295,6 @@ class Agent:
 
     def ask_aside(self, text: str) -> str:
         """Ask the model something outside the conversation."""
-        question = Message("user", "user", text, self.state.clock())
+        question = Message("user", "user", unmarked(text), self.state.clock())
         answers = [heard for heard in self.llm.ask(Request([question])) if isinstance(heard, Answer)]
         return answers[-1].text if answers else ""

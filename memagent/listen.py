@@ -15,7 +15,7 @@ from memagent.events import Delta
 from memagent.llm import Answer, Piece
 from memagent.llm.patient_json import unescaped
 from memagent.llm.repair import mend, split_calls
-from memagent.messages import ToolCall, storable
+from memagent.messages import ToolCall, as_json, storable
 from memagent.verdict import Speech
 
 SPEAK = "send_message"
@@ -132,4 +132,4 @@ def readable(arguments: str) -> str:
         mended = mend(arguments)
     except JSONParseError as error:
         mended = {UNREADABLE: str(error)}
-    return storable(json.dumps(mended, ensure_ascii=False))
+    return storable(as_json(mended))

@@ -17,6 +17,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"]
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_TEMPLATE_MARKS = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|<SYS>)|\[(?=/?INST\])")
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,20 @@ def stamp(moment: datetime) -> str:
     return moment.strftime("%a %Y-%m-%d %H:%M:%S %z")
 
 
+def as_json(data: Any) -> str:
+    """Data as the model reads it. Models' templates find none of their own marks in it, such as <|im_end|>: else a
+    text could end the message that it stands in, and begin another in somebody else's name.
+    """
+    return _TEMPLATE_MARKS.sub(lambda mark: f"\\u{ord(mark[0]):04x}", json.dumps(data, ensure_ascii=False))
+
+
+def unmarked(text: str) -> str:
+    """The same text to the eye, without marks of models' templates: for what is not sent as JSON."""
+    return _TEMPLATE_MARKS.sub(lambda mark: f"{mark[0]}\u200b", text)
+
+
 def _packed(**fields: Any) -> str:
-    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    return as_json({k: v for k, v in fields.items() if v is not None})
 
 
 def user_message(text: str, now: datetime, location: str = "") -> Message:
@@ -113,7 +126,7 @@ def summary(text: str, hidden: int, start: int, now: datetime) -> Message:
 
 def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime) -> Message:
     """What the model answered: its thoughts (or plain reply), and the functions that it calls."""
-    return Message("assistant", "answer", storable(thoughts), now, said=storable(said), calls=calls)
+    return Message("assistant", "answer", unmarked(storable(thoughts)), now, said=storable(said), calls=calls)
 
 
 def boot_messages(now: datetime, words: str, thought: str) -> list[Message]:

@@ -23,7 +23,7 @@ from memagent.context import (
 from memagent.errors import ContextOverflow, LLMError
 from memagent.events import Compacted, Event, Waiting
 from memagent.llm import LLM, Answer, Pause, Request
-from memagent.messages import Message, estimate, summary
+from memagent.messages import Message, estimate, summary, unmarked
 from memagent.persistence import PersistenceManager
 
 
@@ -111,7 +111,7 @@ def _summarise(agent: Crowded, leaving: Sequence[Message]) -> Generator[Event, N
 def _ask(agent: Crowded, prompt: str, text: str) -> Generator[Event, None, str]:
     """The model's summary of a text within the word limit; empty when it has none, or one that is no shorter."""
     now = agent.state.clock()
-    messages = [Message("system", "boot", prompt, now), Message("user", "summary", text, now)]
+    messages = [Message("system", "boot", prompt, now), Message("user", "summary", unmarked(text), now)]
     answer = Answer()
     try:
         for heard in agent.llm.ask(Request(messages, max_tokens=agent.limits.summary_words * 3)):

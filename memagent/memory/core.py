@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
-from memagent.messages import storable
+from memagent.messages import storable, unmarked
 from memagent.storage import Database, Row, Transaction, reading, text
 
 UNDO = "undo of version "
@@ -155,13 +156,15 @@ class CoreMemory:
             }
 
     def render(self) -> str:
-        """The blocks as the model sees them."""
+        """The blocks as the model sees them. No value can end its own block and begin another."""
+        tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *self.blocks]))}))", re.IGNORECASE)
         parts = ["<core_memory>"]
         for block in self.blocks.values():
             about = f' about="{html.escape(block.description)}"' if block.description else ""
             mode = ' read_only="true"' if block.read_only else ""
             size = f'used="{len(block.value)}" limit="{block.limit}"'
-            parts.append(f"<{block.label}{about} {size}{mode}>\n{block.value}\n</{block.label}>")
+            value = unmarked(tags.sub("&lt;", block.value))
+            parts.append(f"<{block.label}{about} {size}{mode}>\n{value}\n</{block.label}>")
         return "\n".join([*parts, "</core_memory>"])
 
     def draft(self) -> Draft:

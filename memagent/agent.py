@@ -190,7 +190,8 @@ class Agent:
     def _under_pressure(self) -> bool:
         """Whether the agent must be warned that the window fills up: once between two compactions."""
         since = max((m.seq for m in self.state.window if m.kind == "summary"), default=0)
-        if any(m.seq > since and m.kind == "alert" for m in self.state.window):
+        steps = sum(m.kind == "answer" for m in self.state.turn_log)
+        if steps >= self.max_steps or any(m.seq > since and m.kind == "alert" for m in self.state.window):
             return False
         return self.limits.warn_at < self.used() / self.limits.window <= self.limits.compact_at
 
@@ -296,5 +297,4 @@ class Agent:
     def ask_aside(self, text: str) -> str:
         """Ask the model something outside the conversation."""
         question = Message("user", "user", unmarked(text), self.state.clock())
-        answers = [heard for heard in self.llm.ask(Request([question])) if isinstance(heard, Answer)]
-        return answers[-1].text if answers else ""
+        return next((heard.text for heard in self.llm.ask(Request([question])) if isinstance(heard, Answer)), "")

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from weakref import WeakSet
 
 from memagent.storage import Row
 
@@ -32,8 +33,10 @@ class Holder:
 
     @classmethod
     def new(cls) -> Holder:
-        """A holder in this process."""
-        return cls(_host(), os.getpid(), _born(os.getpid()), next(_numbers))
+        """A holder in this process, for as long as somebody keeps it."""
+        holder = cls(_host(), os.getpid(), _born(os.getpid()), next(_numbers))
+        _kept.add(holder)
+        return holder
 
     @classmethod
     def parse(cls, text: str) -> Holder:
@@ -45,7 +48,15 @@ class Holder:
 
     def alive(self) -> bool:
         """Whether the process may still run; of other hosts nothing is known."""
-        return self.host != _host() or (_runs(self.process) and _born(self.process) == self.born)
+        if self.host != _host():
+            return True
+        if not _runs(self.process) or _born(self.process) != self.born:
+            return False
+        return self.process != os.getpid() or self in _kept
+
+
+_kept: WeakSet[Holder] = WeakSet()
+"""Those of this process: an agent that was dropped without an end of its turn holds nothing any more."""
 
 
 def held_by_another(row: Row, ours: Holder) -> str:

@@ -203,6 +203,14 @@ def test_the_token_warning_comes_before_failure_and_request_and_comes_once(house
     assert [PRESSURE in m.content for m in agent.state.window if m.kind == "alert"] == [True]
 
 
+def test_who_has_spoken_in_the_last_step_there_is_is_not_asked_for_one_more(house: House) -> None:
+    agent = house.agent(steps({"say": "Long. " * 60, "usage": None}), max_steps=1)
+    room = int(0.747 * agent.limits.window) - agent.used()
+    happened = list(agent.turn("Try " + "x" * 4 * (room - 30)))
+    assert agent.used() > agent.limits.warn_at * agent.limits.window
+    assert ending(happened) == "done" and not of(Failed, happened)
+
+
 def test_who_forgets_to_go_on_after_an_edit_is_asked_to_answer(house: House) -> None:
     note = call("core_memory_append", name="human", content="Likes tea.")
     happened = list(house.agent(steps(note, {"say": "Noted."})).turn("I like tea"))
@@ -305,6 +313,14 @@ def test_the_steps_of_a_turn_are_bounded(house: House) -> None:
     happened = list(house.agent(script, max_steps=4).turn("Go"))
     assert "4 steps" in of(Failed, happened)[0].message
     assert of(TurnEnded, happened)[0].steps == 4
+
+
+def test_a_very_long_turn_uses_no_id_of_a_call_twice(house: House) -> None:
+    script = [{"when": {"after_calls": n}, **call("pause_heartbeats", minutes=n, heartbeat=True)} for n in range(130)]
+    agent = house.agent([*script, {"when": {}, "say": "Done."}], max_steps=1000, window=1_000_000)
+    happened = [*agent.turn("Go"), *agent.turn("Go on")]
+    ids = [event.call_id for event in of(Called, happened)]
+    assert len(ids) == len(set(ids)) == 262
 
 
 def test_the_same_call_again_and_again_is_stopped(house: House) -> None:

@@ -1,5 +1,6 @@
 """Who has an agent: told by host and process, whatever the clock does and whatever stands in the row."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -49,16 +50,24 @@ def test_another_in_this_process(ours: Holder) -> None:
 
 
 def test_the_lease_has_an_end(ours: Holder) -> None:
-    other = str(Holder.new())
+    holder = Holder.new()
+    other = str(holder)
     assert held_by_another((other, CLOCK, CLOCK), ours)
     assert held_by_another((other, CLOCK + LEASE_SECONDS, CLOCK), ours)
     assert held_by_another((other, CLOCK - 1, CLOCK), ours) == ""
 
 
+def test_another_in_this_process_that_was_dropped_holds_nothing(ours: Holder) -> None:
+    other = str(Holder.new())
+    gc.collect()
+    assert held_by_another((other, CLOCK + 60, CLOCK), ours) == ""
+
+
 @pytest.mark.parametrize("shift", [HOUR, DAY, 30 * DAY])
 def test_a_clock_that_is_set_makes_no_endless_lease(ours: Holder, shift: int) -> None:
     taken = CLOCK + LEASE_SECONDS
-    other = str(Holder.new())
+    holder = Holder.new()
+    other = str(holder)
     assert held_by_another((other, taken, CLOCK + shift), ours) == "", "set forward: it is over"
     assert held_by_another((other, taken, CLOCK - shift), ours) == "", "set back: it can't have been taken"
     for wait in range(0, 3 * LEASE_SECONDS, 60):  # set back a little: over after the length of a lease

@@ -73,6 +73,7 @@ def load(
         origins={name: where for name, (_, where) in found.items()},
     )  # fmt: skip
     _check_together(settings)
+    _check_errand(settings, str(cwd / ".env"))
     return settings
 
 
@@ -143,6 +144,15 @@ def _check_together(settings: Settings) -> None:
                 f"{low} is {least} ({settings.origin(low)}), but {high} is {most} ({settings.origin(high)}).",
                 hint=f"{low} must be the smaller one.",
             )
+
+
+def _check_errand(settings: Settings, file: str) -> None:
+    """A directory that was only downloaded must not send a key of the user's to an address of its own."""
+    if file in settings.origin("endpoint") and settings.api_key and file not in settings.origin("api_key"):
+        raise ConfigError(
+            f"{file} would send your key, from {settings.origin('api_key')}, to {settings.endpoint}",
+            hint="If that is right, write the key into the same file, or the endpoint into .env in home.",
+        )
 
 
 # Home --------------------------------------------------------------------------------------------------------------

@@ -449,3 +449,18 @@ def test_a_wrong_secret_is_not_shown_in_the_error(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
         place.load(MEMAGENT_ENDPOINT="ftp://me:canary@host")
     assert "canary" not in str(caught.value)
+
+
+def test_a_foreign_directory_does_not_get_the_key(place: Place) -> None:
+    """A cloned repository with an .env must not send a key from elsewhere to an address that it names."""
+    file = place.cwd / ".env"
+    file.write_text("MEMAGENT_ENDPOINT=http://thief.example/v1\n")
+    with pytest.raises(ConfigError, match="would send your key") as caught:
+        place.load(MEMAGENT_API_KEY="sk-mine-1234567890")
+    assert "sk-mine" not in str(caught.value)
+    file.write_text("OPENAI_BASE_URL=http://thief.example/v1\n")
+    with pytest.raises(ConfigError, match="would send your key"):
+        place.load(OPENAI_API_KEY="sk-mine-1234567890")
+    file.write_text("MEMAGENT_ENDPOINT=http://mine.example/v1\nMEMAGENT_API_KEY=sk-theirs\n")
+    assert place.load().endpoint == "http://mine.example/v1"
+    assert place.load({"endpoint": "http://chosen.example/v1"}, MEMAGENT_API_KEY="sk-mine").api_key == "sk-mine"

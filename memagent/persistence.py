@@ -257,6 +257,7 @@ class PersistenceManager:
             self.log.undo(tx, rows[0][0], now)
             _, left = self.core.undo_turn(tx, newest, now)
             self.archival.undo_turn(tx, newest, now)
+            tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
             tx.run("UPDATE turns SET state = 'undone' WHERE agent = ? AND turn = ?", self.entry.id, newest)
         return (str(words[0][0]) if words else ""), left
 

@@ -86,6 +86,8 @@ def test_any_statement_may_fail_once_or_from_then_on(lasting: bool, tmp_path: Pa
                 told = error.message
             reached = watch.passed >= number
             watch.set(0)
+            if lasting:  # it was dropped, since not even the end of its turn could be stored
+                agent = old_agent(home, database, agent.state.entry.name, llm=ScriptedLLM(SCRIPT))
             if not reached:
                 assert said(happened) == ["I will remember: tea."] and not told
                 break

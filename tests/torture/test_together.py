@@ -14,7 +14,7 @@ import pytest
 from driver import KEEP, NAME, NOTE, consistent, database_of, make_home, new_agent, old_agent, replies, said
 
 from memagent.errors import AgentBusy, TakenOver
-from memagent.events import Failed, Returned, TurnEnded, TurnStarted, Waiting
+from memagent.events import ApprovalAsked, Failed, Returned, TurnEnded, TurnStarted, Waiting
 from memagent.llm.scripted import ScriptedLLM
 
 DRIVER = str(Path(__file__).with_name("driver.py"))
@@ -200,6 +200,21 @@ def test_undo_takes_a_turn_back_everywhere(tmp_path: Path) -> None:
         list(agent.turn("My samovar is the best."))
         assert agent.state.recall.search("samovar").total == 2 and agent.state.archival.total() == 1
         consistent(database)
+
+
+def test_undo_of_a_turn_that_waits_for_a_person_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    script = [{"when": "hello", "say": "Hello."}, {"when": {}, **NOTE}]
+    preset = {"rules": {"core_memory_append": {"approval": True}}}
+    home = make_home(tmp_path / "home", script, preset=preset)
+    with closing(database_of(home)) as database:
+        agent = new_agent(home, database)
+        (asked,) = [event for event in agent.turn("I like tea.") if isinstance(event, ApprovalAsked)]
+        assert agent.state.undo_turn()[0] == "I like tea."
+        assert not agent.state.unfinished() and database.rows("SELECT * FROM calls") == []
+        assert any(isinstance(event, Failed) for event in agent.decide(asked.call_id, asked.digest, True))
+        assert said(list(agent.turn("hello"))) == ["Hello."]
+        assert "tea" not in agent.state.core.blocks["human"].value
+        assert agent.state.window == agent.state.log.window()
 
 
 def test_undo_leaves_what_a_person_has_edited_since(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ MemagentError                 never raised itself
 ├── UserError                 you can mend it; the message says how
 │   ├── ConfigError           a setting is missing or wrong
 │   ├── NotFound              no agent, preset, persona … of that name; lists what there is
+│   ├── NameTaken             there is an agent of that name already
 │   ├── AgentBusy             another turn of this agent is running
 │   ├── MissingExtra          an optional part is not installed; names the extra
 │   └── ToolFileError         a function set can't be loaded; names file and line
@@ -49,6 +50,10 @@ class ConfigError(UserError):
 
 class NotFound(UserError):
     """There is nothing of that name."""
+
+
+class NameTaken(UserError):
+    """There is an agent of that name already."""
 
 
 class AgentBusy(UserError):

@@ -14,7 +14,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from memagent.errors import NotFound, UserError
+from memagent.errors import NameTaken, NotFound
 from memagent.library import check_name
 from memagent.messages import storable
 from memagent.storage import Database, Row, Transaction, reading, text
@@ -91,7 +91,7 @@ class Roster:
         """A name in its one spelling, if it is fit for an agent and no agent has it."""
         name = check_name(name)
         if tx.rows("SELECT 1 FROM agents WHERE owner = ? AND name = ?", self._owner, name):
-            raise UserError(f"There is an agent {name!r} already.", hint="Choose another name.")
+            raise NameTaken(f"There is an agent {name!r} already.", hint="Choose another name.")
         return name
 
     def change(self, tx: Transaction, agent: str, settings: Mapping[str, Any]) -> None:

@@ -6,12 +6,13 @@ Knows nothing of conversations.
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from memagent.cli.light import Commands
-from memagent.errors import UserError
+from memagent.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from memagent.roster import Entry
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-Text = Literal["agent", "preset", "persona", "human", "prompt"]
+Kinds = Literal["agent", "preset", "persona", "human", "prompt", "functions"]
+KINDS = ("preset", "persona", "human", "prompt")
 
 
 def register(app: typer.Typer) -> None:
@@ -118,21 +120,40 @@ def _functions() -> list[dict[str, Any]]:
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="An agent's name; or: preset, persona, human, prompt.")],
-    name: Annotated[str, typer.Argument(help="The name, after preset, persona, human or prompt.")] = "",
+    kind: Annotated[str, typer.Argument(help="An agent's name; or: preset, persona, human, prompt, functions.")],
+    name: Annotated[str, typer.Argument(help="The name, after preset, persona, human, prompt or functions.")] = "",
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show an agent with its core memory, or the text of a preset, persona, human or prompt."""
-    if not name:
-        return _show_agent(kind, json)
+    """Show an agent and its core memory, or a text.
+
+    A text is that of a preset, persona, human, prompt or function set.
+    """
+    if not name or kind == "agent":
+        return _show_agent(name or kind, json)
     from memagent import config
     from memagent.library import Library
+    from memagent.log import harmless
 
-    plural = f"{kind}s"
-    if plural not in ("presets", "personas", "humans", "prompts"):
-        raise UserError(f"There is nothing called {kind!r} to show.", hint="One of: preset, persona, human, prompt.")
-    typer.echo(Library(config.load({}).home).text(plural, name).rstrip())  # type: ignore[arg-type]
+    home = config.load({}).home
+    if kind == "functions":
+        text = _function_set(home, name).read_text(encoding="utf-8")
+    elif kind in KINDS:
+        text = Library(home).text(f"{kind}s", name)  # type: ignore[arg-type]
+    else:
+        raise UserError(
+            f"There is nothing called {kind!r} to show.", hint=f"One of: agent, {', '.join(KINDS)}, functions."
+        )
+    typer.echo(harmless(text).rstrip())
     return None
+
+
+def _function_set(home: Path, name: str) -> Path:
+    from memagent.tools.loader import available_sets
+
+    sets = available_sets(home / "functions")
+    if name not in sets:
+        raise NotFound(f"There is no function set {name!r}.", hint=f"There are: {', '.join(sorted(sets))}.")
+    return sets[name]
 
 
 def _show_agent(name: str, json: bool) -> None:
@@ -175,26 +196,44 @@ def _counts(database: Any, agent: str) -> dict[str, int]:
 
 
 def delete(
-    kind: Annotated[Text, typer.Argument(help="What to delete.")],
+    kind: Annotated[Kinds, typer.Argument(help="What to delete.")],
     name: Annotated[str, typer.Argument(help="Its name.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete an agent with all it remembers, or a preset, persona, human or prompt of your own."""
+    """Delete an agent with all it remembers, or a text.
+
+    A text is a preset, persona, human, prompt or function set of your own.
+    """
     from memagent.cli.opened import confirmed, opened
 
     if kind != "agent":
-        from memagent import config
-        from memagent.library import Library
-
-        library = Library(config.load({}).home)
-        if confirmed(f"Delete the {kind} {name!r}?", yes):
-            typer.echo(f"Deleted {library.delete(f'{kind}s', name)}")  # type: ignore[arg-type]
-        return
+        return _delete_text(kind, name, yes)
     with opened() as home:
         entry = home.roster.find(name)
         if confirmed(f"Delete the agent {name!r} and everything it remembers? This can't be undone.", yes):
             home.roster.delete(entry.name)
             typer.echo(f"Deleted the agent {name!r}.")
+    return None
+
+
+def _delete_text(kind: str, name: str, yes: bool) -> None:
+    from memagent import config
+    from memagent.cli.opened import confirmed
+    from memagent.library import Library
+
+    home = config.load({}).home
+    if kind != "functions":
+        library, plural = Library(home), f"{kind}s"
+        library.text(plural, name)  # type: ignore[arg-type]  # what is not there need not be asked about
+        if confirmed(f"Delete the {kind} {name!r}?", yes):
+            typer.echo(f"Deleted {library.delete(plural, name)}")  # type: ignore[arg-type]
+        return
+    path = _function_set(home, name)
+    if not path.is_relative_to(home):
+        raise UserError(f"The function set {name!r} comes with memagent and can't be deleted.")
+    if confirmed(f"Delete the function set {name!r}?", yes):
+        path.unlink()
+        typer.echo(f"Deleted {path}")
 
 
 def rename(

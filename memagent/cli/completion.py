@@ -21,7 +21,10 @@ def completion(
     shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")],
     install: Annotated[bool, typer.Option("--install", help="Put it into the shell's start-up file.")] = False,
 ) -> None:
-    """Print what makes a shell complete memagent's commands, or install it."""
+    """Let your shell complete commands and options.
+
+    Prints what the shell must read, or installs it.
+    """
     from typer._completion_shared import get_completion_script
     from typer._completion_shared import install as put_in
 

@@ -5,8 +5,6 @@ Knows nothing of what the settings are used for.
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,8 +38,12 @@ def configure(
     set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, without questions.")] = None,
     unset: Annotated[list[str] | None, typer.Option("--unset", help="NAME: back to its default.")] = None,
 ) -> None:
-    """Choose model, preset, persona and the rest: by questions, or by --set for scripts."""
+    """Choose model, preset, persona and the rest.
+
+    By questions, or by --set and --unset for scripts.
+    """
     from memagent import config
+    from memagent.cli.opened import attended
 
     settings = config.load({})
     if set_ or unset:
@@ -53,7 +55,7 @@ def configure(
             changes[name.strip()] = value.strip()
         typer.echo(f"Saved to {config.save(settings, changes)}")
         return
-    if not sys.stdin.isatty():
+    if not attended():
         raise UserError("Nobody is there to answer questions.", hint="Give --set NAME=VALUE instead.")
     _ask_all(settings)
 
@@ -148,13 +150,13 @@ def _ask_all(settings: Settings) -> None:
 
 def _save_key(settings: Settings, key: str) -> str:
     """Keep the key in .env in home, apart from the settings."""
+    from memagent.config_file import write_whole
+
     path = settings.home / ".env"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     lines = [line for line in lines if not line.startswith("MEMAGENT_API_KEY=")]
-    part = path.with_name(".env.part")
-    with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        out.write("\n".join([*lines, f"MEMAGENT_API_KEY={key}"]) + "\n")
-    part.replace(path)
+    quoted = key.replace("\\", "\\\\").replace("'", "\\'")
+    write_whole(path, "\n".join([*lines, f"MEMAGENT_API_KEY='{quoted}'"]) + "\n")
     return str(path)
 
 
@@ -172,7 +174,8 @@ def show(
         as_json({k: {"value": v, "origin": settings.origin(k)} for k, v in values.items()} if origin else values)
         return
     for name, value in values.items():
-        shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else value
+        shown = ", ".join(value) if isinstance(value, list) else "" if value is None else value
+        shown = str(shown).lower() if isinstance(value, bool) else shown
         typer.echo(f"{name.ljust(18)} {shown}" + (f"   ({settings.origin(name)})" if origin else ""))
 
 

@@ -40,7 +40,10 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the model.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Check configuration, database, functions and model; exit code 1 when something is wrong."""
+    """Check configuration, database, functions and model.
+
+    The exit code is 1 when something is wrong.
+    """
     findings = list(_findings(offline))
     if json:
         from memagent.cli.opened import as_json

@@ -5,9 +5,9 @@ Knows nothing of conversations.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,12 +66,16 @@ def edit(
     label: Label,
     text: Annotated[str, typer.Argument(help="The new text; - reads standard input; without it you edit here.")] = "",
 ) -> None:
-    """Replace a block's text: given here, from standard input, or edited in place."""
+    """Replace a block's text.
+
+    The text is given here, read from standard input, or edited in place.
+    """
+    from memagent.cli.texts import content_of
     from memagent.memory.core import find
 
     with state_of(agent) as state:
         before = find(state.core.blocks, label).value
-        after = sys.stdin.read() if text == "-" else text or _edited(before)
+        after = content_of(Path("-")) if text == "-" else text or _edited(before)
         edits = state.edit_block(label, after.rstrip("\n"))
     _tell(edits, "Nothing was changed.")
 
@@ -80,7 +84,9 @@ def _edited(text: str) -> str:
     """What becomes of a text when the user edits it here."""
     import questionary
 
-    if not sys.stdin.isatty():
+    from memagent.cli.opened import attended
+
+    if not attended():
         raise UserError("What should the block read?", hint="Give the text, or - to read it from standard input.")
     done: str | None = questionary.text("", default=text, multiline=True).ask()
     return text if done is None else done
@@ -93,7 +99,10 @@ def history(
     diff: Annotated[bool, typer.Option("--diff", help="Show what changed.")] = False,
     json: Json = False,
 ) -> None:
-    """List the edits of core memory, newest first: when, by whom or what, from what to what."""
+    """List the edits of core memory, newest first.
+
+    Each with its time, by whom or what, and with --diff from what to what.
+    """
     from memagent.cli.opened import as_json
     from memagent.log import harmless
 

@@ -6,8 +6,9 @@ Knows nothing of what is done with them.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ from memagent.roster import Entry, Roster
 if TYPE_CHECKING:
     from memagent.config import Settings
     from memagent.storage import Database
+
+
+PATIENCE = 0.8
+"""Seconds until a spinner shows that something is going on."""
 
 
 @dataclass
@@ -63,13 +68,46 @@ def as_json(data: Any) -> None:
     typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
 
 
+def attended() -> bool:
+    """Whether somebody is there to answer questions."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def piped_in() -> bytes:
+    """All of standard input."""
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something is going on, when it takes more than a moment and somebody looks."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    from threading import Timer
+
+    shown = ExitStack()
+
+    def show() -> None:
+        from rich.console import Console
+
+        shown.enter_context(Console(stderr=True).status(what))
+
+    later = Timer(PATIENCE, show)
+    later.start()
+    try:
+        yield
+    finally:
+        later.cancel()
+        later.join()
+        shown.close()
+
+
 def confirmed(question: str, yes: bool) -> bool:
     """Ask, unless `--yes` was given; where nobody can answer, say how to."""
-    import sys
-
     if yes:
         return True
-    if not sys.stdin.isatty():
+    if not attended():
         raise UserError(f"{question} Nobody is there to answer.", hint="Give --yes to go ahead.")
     import questionary
 

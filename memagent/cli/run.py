@@ -6,7 +6,6 @@ Knows nothing of what happens inside a turn.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,11 +65,11 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
-    from memagent.cli.opened import opened
+    from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
 
-    flags = _with_model(agent, given, asking=not yes and sys.stdin.isatty())
+    flags = _with_model(agent, given, asking=not yes and attended())
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, given, yes=yes)
@@ -131,7 +130,9 @@ def ask(
 
 def _words(message: str) -> str:
     """What to say: the argument, and what is piped in."""
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    from memagent.cli.opened import attended, piped_in
+
+    piped = "" if attended() else piped_in().decode("utf-8-sig", errors="replace")
     text = piped if message in ("", "-") else f"{message}\n\n{piped}" if piped.strip() else message
     if not text.strip():
         raise UserError("What should I say?", hint='Give it as an argument, memagent ask "…", or pipe it in.')
@@ -198,10 +199,12 @@ def _really_new(home: Opened, name: str, yes: bool) -> None:
     """A name that is nearly that of an agent is more likely a slip than a new agent."""
     from difflib import get_close_matches
 
+    from memagent.cli.opened import attended
+
     near = get_close_matches(name, [entry.name for entry in home.roster.all()], 1, 0.75)
     if not near or yes:
         return
-    if sys.stdin.isatty():
+    if attended():
         import questionary
 
         if questionary.confirm(f"There is no agent {name!r}, but {near[0]!r}. Make a new one?", default=False).ask():

@@ -27,16 +27,22 @@ def search(
     page: Annotated[int, typer.Option(min=0, help="Which page, from 0.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Search a conversation by words or by date, or an agent's notes."""
+    """Search a conversation, or an agent's notes.
+
+    A conversation is searched by words or by date, notes by words and meaning.
+    """
     from memagent.cli.memory import state_of
     from memagent.cli.opened import as_json
     from memagent.log import harmless
 
+    first, last = _day(since), _day(until)
+    if first and last and first > last:
+        raise UserError(f"{first} is after {last}.", hint="--since is the earlier day.")
     with state_of(agent) as state:
         if where == "archival":
             found = state.archival.search(query, page)
         elif since or until:
-            found = state.recall.search_dates(_day(since), _day(until), page)
+            found = state.recall.search_dates(first, last, page)
         elif query:
             found = state.recall.search(query, page)
         else:
@@ -45,11 +51,12 @@ def search(
         as_json({**vars(found), "results": [vars(result) for result in found.results]})
         return
     for result in found.results:
-        typer.secho(f"{result.when:%Y-%m-%d %H:%M}  {result.source}", dim=True)
+        who = {"user": "you", "you": state.entry.name}.get(result.source, result.source)
+        typer.secho(f"{result.when:%Y-%m-%d %H:%M}  {who if where == 'recall' else result.source}".rstrip(), dim=True)
         typer.echo(f"  {harmless(result.text)}")
-    first = found.page * found.size
-    last = first + len(found.results)
-    typer.echo(f"{first + 1}-{last} of {found.total}" if found.results else f"Nothing here; {found.total} in all.")
+    before = found.page * found.size
+    shown = f"{before + 1}-{before + len(found.results)} of {found.total}"
+    typer.echo(shown if found.results else f"Nothing here; {found.total} in all.")
 
 
 def _day(text: str) -> date | None:

@@ -5,7 +5,8 @@ Knows nothing of agents.
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,18 +31,41 @@ def add(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace one of yours of that name.")] = False,
 ) -> None:
-    """Add a persona, human, prompt, preset or function set of your own."""
+    """Add a persona, human, prompt, preset or function set."""
     from memagent import config
-    from memagent.library import Library
 
     settings = config.load({})
     config.ensure_home(settings)
     content = _content(text, file)
     if kind == "functions":
-        typer.echo(f"Added {_add_functions(settings.home, name, content, overwrite)}")
-        return
-    path = Library(settings.home).add(f"{kind}s", name, content, overwrite=overwrite)  # type: ignore[arg-type]
-    typer.echo(f"Added {path}")
+        typer.echo(f"Added {_add_functions(settings.home, name, content, overwrite, file)}")
+    else:
+        typer.echo(f"Added {_add_text(settings.home, kind, name, content, overwrite, file)}")
+
+
+def _add_text(home: Path, kind: str, name: str, content: str, overwrite: bool, file: Path | None) -> Path:
+    from memagent.library import Library
+
+    library, plural = Library(home), f"{kind}s"
+    for item in library.names(plural):  # type: ignore[arg-type]
+        if item.origin == "yours" and item.name.casefold() == name.casefold() and not overwrite:
+            raise _taken(item.path)
+    with _told_of(home / plural / f"{name}.yaml", file):
+        return library.add(plural, name, content, overwrite=overwrite)  # type: ignore[arg-type]
+
+
+def _taken(path: Path) -> UserError:
+    return UserError(f"{path} is there already.", hint="Replace it with --overwrite, or use another name.")
+
+
+@contextmanager
+def _told_of(kept: Path, file: Path | None) -> Iterator[None]:
+    """A complaint about what is not kept yet names where it comes from."""
+    try:
+        yield
+    except UserError as error:
+        given = str(file) if file and str(file) != "-" else "What you gave"
+        raise type(error)(error.message.replace(str(kept), given), hint=error.hint) from error
 
 
 def _content(text: str, file: Path | None) -> str:
@@ -52,33 +76,34 @@ def _content(text: str, file: Path | None) -> str:
 
 def content_of(file: Path) -> str:
     """What a file named on the command line holds; `-` is standard input."""
-    if str(file) == "-":
-        return sys.stdin.read()
+    from memagent.cli.opened import piped_in
+
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return (piped_in() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"{file} can't be read: {reason}.") from error
+        where = "Standard input" if str(file) == "-" else file
+        raise UserError(f"{where} can't be read: {reason}.") from error
 
 
-def _add_functions(home: Path, name: str, content: str, overwrite: bool) -> Path:
+def _add_functions(home: Path, name: str, content: str, overwrite: bool, file: Path | None) -> Path:
     """Store a function set, if it loads."""
     import tempfile
 
+    from memagent.config_file import write_whole
     from memagent.library import check_name
     from memagent.tools.loader import load_file
 
-    check_name(name)
+    check_name(name, "name for a function set")
     folder = home / "functions"
     path = folder / f"{name}.py"
     if path.exists() and not overwrite:
-        raise UserError(f"{path} is there already.", hint="Replace it with --overwrite.")
+        raise _taken(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as trial:
         tried = Path(trial) / path.name
         tried.write_text(content, encoding="utf-8")
-        load_file(tried)
-    part = path.with_suffix(".part")
-    part.write_text(content, encoding="utf-8")
-    part.replace(path)
+        with _told_of(tried.absolute(), file):
+            load_file(tried)
+    write_whole(path, content)
     return path

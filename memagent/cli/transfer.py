@@ -5,14 +5,13 @@ Knows nothing of what the document holds.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from memagent.errors import UserError
+from memagent.errors import NameTaken, UserError
 
 
 def register(app: typer.Typer) -> None:
@@ -27,25 +26,22 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write an agent, with all it remembers, to a file."""
-    from memagent.cli.opened import opened
+    from memagent.cli.opened import opened, working
+    from memagent.config_file import write_whole
     from memagent.transfer import export as exported
 
-    with opened() as home:
-        text = exported(home.database, home.roster, home.entry(agent).name)
-    if file is None or str(file) == "-":
-        sys.stdout.write(text)
-        return
-    if file.exists() and not overwrite:
+    aside = file is None or str(file) == "-"
+    if file is not None and not aside and file.exists() and not overwrite:
         raise UserError(f"{file} is there already.", hint="Replace it with --overwrite.")
-    part = file.with_name(file.name + ".part")
-    try:
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-            out.write(text)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{file} can't be written: {error.strerror}.") from error
-    typer.echo(f"Exported {agent} to {file}")
+    with opened() as home, working(f"Exporting {agent}…"):
+        name = home.entry(agent).name
+        text = exported(home.database, home.roster, name)
+    if file is None or aside:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())  # the same bytes as in a file, whatever the terminal's own encoding
+        return
+    write_whole(file, text)
+    typer.echo(f"Exported {name} to {file}")
 
 
 def import_(
@@ -53,7 +49,7 @@ def import_(
     name: Annotated[str, typer.Option("--as", help="Another name for the agent.")] = "",
 ) -> None:
     """Take in an agent from a file."""
-    from memagent.cli.opened import opened
+    from memagent.cli.opened import opened, working
     from memagent.cli.texts import content_of
     from memagent.library import check_name
     from memagent.transfer import read_in
@@ -61,5 +57,9 @@ def import_(
     text = content_of(file)
     if name:
         check_name(name)
-    with opened() as home:
-        typer.echo(f"Imported {read_in(home.database, home.settings.user, text, name)}")
+    try:
+        with opened() as home, working(f"Importing {file}…"):
+            name = read_in(home.database, home.settings.user, text, name)
+    except NameTaken as error:
+        raise NameTaken(error.message, hint="Give it another name with --as NAME.") from error
+    typer.echo(f"Imported {name}")

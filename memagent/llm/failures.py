@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -116,9 +117,14 @@ class Endpoint:
         host = urlsplit(self.url).hostname or ""
         return host in ("localhost", "::1", "0.0.0.0", "host.docker.internal") or host.startswith("127.")  # noqa: S104
 
+    @property
+    def login_as_sent(self) -> str:
+        """Name and password as they go over the wire."""
+        return b64encode(self.login.encode()).decode()
+
     def masked(self, text: str) -> str:
         """A foreign text, fit to be shown: short, on one line, without the key."""
-        for secret in (self.key, self.login.partition(":")[2]):
+        for secret in (self.key, self.login.partition(":")[2], self.login_as_sent):
             if secret:
                 text = text.replace(secret, "[key]")
         text = _KEY.sub("[key]", text[: 4 * _LONGEST])

@@ -11,7 +11,6 @@ import socket
 import ssl
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -155,7 +154,7 @@ class OpenAILLM:
         # A key is always given: without one the package takes what is in the environment, for another endpoint perhaps.
         headers = {"User-Agent": f"memagent/{__version__}"}
         if self.endpoint.login:
-            headers["Authorization"] = "Basic " + b64encode(self.endpoint.login.encode()).decode()
+            headers["Authorization"] = "Basic " + self.endpoint.login_as_sent
         return {
             "api_key": self.endpoint.key or "none",
             "max_retries": 0,

@@ -118,6 +118,7 @@ RULE_KEYS: Mapping[str, Check] = {
     "time_limit": _number(0.1, 86_400, whole=False),
     "result_limit": _number(100, 1_000_000),
     "after_cut": _one_of("retry", "ask"),
+    "apart": _flag,
 }
 SETTING_KEYS: Mapping[str, Check] = {
     "context_window": _number(1024, 100_000_000),

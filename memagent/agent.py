@@ -7,38 +7,30 @@ nothing of who listens, of how a model is reached, or of how anything is stored.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 from memagent import events
+from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
-from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, ToolError
-from memagent.events import Ending, Event
-from memagent.listen import UNREADABLE, Ear, calls_of, problem_with, with_calls
+from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError
+from memagent.events import Ending, Happening
+from memagent.listen import Ear, calls_of, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
-from memagent.messages import Message, ToolCall, alert, answer, heartbeat, login, unmarked, user_message
-from memagent.persistence import CUT, PersistenceManager, digest
+from memagent.messages import Message, alert, answer, heartbeat, login, user_message
+from memagent.persistence import PersistenceManager
 from memagent.relief import relieve
-from memagent.tools import Outcome, Tool
-from memagent.tools.run import run
-from memagent.verdict import Speech, next_move, open_calls
+from memagent.tools import Tool
+from memagent.verdict import Speech, first_due, next_move, open_calls
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Happening = Generator[Event, None, T]
-"""Events, and what has come of them."""
 
 TRIES = 3
 PRESSURE = (
     "Your context window is nearly full. Older messages will soon be summarised: keep what matters in core or archival "
     "memory now."
 )
-DENIED = "The user did not allow this call."
 
 
 class Agent:
@@ -47,11 +39,11 @@ class Agent:
     def __init__(
         self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
         speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
-        location: str = "", patience: float = 30.0,
+        location: str = "", patience: float = 30.0, turn_limit: float = 1800.0,
     ) -> None:  # fmt: skip
         self.state = state
         self.llm = llm
-        self.tools = dict(tools)
+        self.tools: Mapping[str, Tool] = dict(tools)
         self.system = system
         self.summary_prompt = summary_prompt
         self.speech: Speech = speech
@@ -62,21 +54,27 @@ class Agent:
         self.patience = patience
         self.gauge = Gauge()
         self.schemas = [tool.schema for tool in self.tools.values()]
+        self.turn_limit = turn_limit
+        self._fixed = tool_tokens(self.schemas)
+        self._deadline = 0.0
+        self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
     # Turns -----------------------------------------------------------------------------------------------------------
 
     def turn(self, message: str | Message, *, arriving: bool = False) -> Happening[None]:
         """From a message in until the agent rests. `arriving`: the user has just opened the chat."""
-        now = self.state.clock()
-        if isinstance(message, str):
-            message = user_message(message, now, self.location)
-        hello = [login(now, self.state.last_login(), self.location)] if arriving else []
-        return self._turn(lambda: self.state.begin([*hello, message]))
+        return self._turn(lambda: self.state.begin(self._incoming(message, arriving)))
 
     def greet(self) -> Happening[None]:
         """The user has opened the chat and says nothing yet: the agent speaks first."""
+        return self._turn(lambda: self.state.begin(self._incoming(None, True)))
+
+    def _incoming(self, message: str | Message | None, arriving: bool) -> list[Message]:
         now = self.state.clock()
-        return self._turn(lambda: self.state.begin([login(now, self.state.last_login(), self.location)]))
+        hello = [login(now, self.state.last_login(), self.location)] if arriving else []
+        if isinstance(message, str):
+            message = user_message(message, now, self.location)
+        return [*hello, message] if message else hello
 
     def resume(self) -> Happening[None]:
         """Go on with a turn that was cut; what it said already is said again."""
@@ -95,9 +93,15 @@ class Agent:
     ) -> Happening[None]:
         ending: Ending = "interrupted"
         taken = ended = False
+        me = object()
         try:
-            yield from self._wait_for(take)
+            until = time.monotonic() + self.patience
+            yield from self._wait_for(
+                lambda: "" if self._turning.setdefault("turn", me) is me else "another turn", until
+            )
+            yield from self._wait_for(take, until)
             taken = True
+            self._deadline = time.monotonic() + self.turn_limit
             so_far = self.state.turn_log
             yield events.TurnStarted(self.state.turn, so_far[-1].seq if so_far else 0)
             if again:
@@ -111,9 +115,13 @@ class Agent:
                 self._close(ending)
             yield events.Failed(error.message, error.hint, type(error).__name__)
         finally:
-            if taken and not ended:
-                self._close(ending)
-        yield events.TurnEnded(ending, *self.state.spent())
+            try:
+                if taken and not ended:
+                    self._close(ending)
+            finally:
+                if self._turning.get("turn") is me:
+                    self._turning.clear()
+        yield events.TurnEnded(ending, *self._spent())
 
     def _finish_work(self, work: Happening[None]) -> Happening[Ending]:
         yield from work
@@ -125,21 +133,34 @@ class Agent:
         except BackendError:
             log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
 
-    def _wait_for(self, take: Callable[[], str]) -> Happening[None]:
+    def _spent(self) -> tuple[int, dict[str, int]]:
+        try:
+            return self.state.spent()
+        except BackendError:
+            return 0, {}
+
+    def _wait_for(self, take: Callable[[], str], until: float) -> Happening[None]:
         """Take the agent; wait while another turn of it is running."""
-        until = time.monotonic() + self.patience
         while holder := take():
             if time.monotonic() > until:
                 raise self.state.busy(holder)
             yield events.Waiting(0.25, f"{self.state.entry.name} is busy ({holder})")
             time.sleep(0.25)
 
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise LLMError(
+                f"The turn took more than {self.turn_limit:g} seconds and was ended.",
+                hint="Say something to let it go on, or set turn_limit higher.",
+            )
+
     def _work(self) -> Happening[Ending]:
         """Step after step, as the verdict on the turn says."""
         state = self.state
         while True:
+            self._check_time()
             if calls := open_calls(state.turn_log):
-                if (yield from self._act(calls)):
+                if (yield from act(self, calls)):
                     return "waiting"
                 continue
             verdict = next_move(state.turn_log, self.tools, self.speech, self.max_steps)
@@ -176,11 +197,11 @@ class Agent:
             yield events.Notice(
                 f"The model asked for {dropped} more calls than one answer may have; they were dropped."
             )
-        return (yield from self._act(calls))
+        return (yield from act(self, calls))
 
     def used(self) -> int:
         """About how many tokens the next request fills."""
-        return self.gauge.of(self.compiled(), self.schemas)
+        return self.gauge.of(self.compiled(), self._fixed)
 
     def compiled(self) -> list[Message]:
         """What the model sees."""
@@ -202,7 +223,7 @@ class Agent:
             nudge = [heartbeat(problem, self.state.clock())] if problem else []
             heard = yield from self._listen([*self.compiled(), *nudge])
             must_speak = self._first_answer_due() and attempt < TRIES - 1
-            problem = problem_with(heard, must_speak, self._forced())
+            problem = problem_with(heard, must_speak, first_due(self.state.turn_log, self.tools))
             if not problem:
                 return heard
             yield events.Discarded(problem)
@@ -212,16 +233,15 @@ class Agent:
         )
 
     def _listen(self, messages: Sequence[Message], *, may_shrink: bool = True) -> Happening[Answer]:
-        request = Request(messages, self.schemas, self._forced())
+        request = Request(messages, self.schemas, first_due(self.state.turn_log, self.tools))
         ear = Ear(self.speech)
         try:
             for heard in self.llm.ask(request):
                 if isinstance(heard, Answer):
                     if heard.usage:
-                        self.gauge.learn(
-                            sum(m.tokens for m in messages) + tool_tokens(self.schemas), heard.usage.prompt
-                        )
+                        self.gauge.learn(sum(m.tokens for m in messages) + self._fixed, heard.usage.prompt)
                     return with_calls(heard, self.tools)
+                self._check_time()
                 if isinstance(heard, Piece):
                     yield from ear.hear(heard)
                 elif isinstance(heard, Pause):
@@ -242,59 +262,3 @@ class Agent:
         if not self.verify_first or self.speech == "plain":
             return False
         return not any(m.kind in ("answer", "summary") for m in self.state.window)
-
-    def _forced(self) -> str | None:
-        """The function that must be called now, by the rule `first`."""
-        called = {call.name for m in self.state.turn_log for call in m.calls}
-        return next((t.name for t in self.tools.values() if t.rules.first and t.name not in called), None)
-
-    # Calls -----------------------------------------------------------------------------------------------------------
-
-    def _act(self, calls: Sequence[ToolCall]) -> Happening[bool]:
-        """Carry out calls in order. True when one waits for a person; those after it wait too."""
-        for call in calls:
-            arguments = json.loads(call.arguments)
-            known = self.state.call_state(call)
-            tool = self.tools.get(call.name)
-            if known in ("", "waiting") and tool and tool.rules.approval and UNREADABLE not in arguments:
-                self.state.mark(call, "waiting")
-                yield events.ApprovalAsked(call.id, call.name, arguments, digest(call))
-                return True
-            yield events.Called(call.id, call.name, arguments)
-            yield from self._carry_out(call, tool, known)
-        return False
-
-    def _carry_out(self, call: ToolCall, tool: Tool | None, known: str) -> Happening[None]:
-        stage = None
-        if known == "denied":
-            outcome = Outcome(False, DENIED)
-        elif known == "started" and tool and tool.rules.after_cut == "ask":
-            outcome = Outcome(False, CUT)
-            yield events.Notice(f"It is not known whether {call.name} happened: the process ended while it ran.")
-        elif UNREADABLE in (given := json.loads(call.arguments)):
-            outcome = Outcome(False, str(given[UNREADABLE]))
-        elif tool is None:
-            outcome = Outcome(False, f"There is no function {call.name!r}. There are: {', '.join(self.tools)}.")
-        elif (due := self._forced()) and due != call.name and not tool.rules.first:
-            outcome = Outcome(False, f"Call {due} first.")
-        else:
-            if not tool.rules.inside:
-                self.state.mark(call, "started")
-            stage = self.state.stage(call, self.ask_aside)
-            outcome = run(tool, call.arguments, stage)
-        try:
-            message, edits = self.state.finish(call, outcome.ok, outcome.text, stage if outcome.ok else None)
-        except ToolError as error:  # the block was changed by somebody else while the function ran
-            self.state.core.reload()
-            outcome = replace(outcome, ok=False, text=error.message)
-            message, edits = self.state.finish(call, False, error.message, None)
-        yield events.Returned(call.id, call.name, outcome.ok, outcome.text)
-        for edit in edits:
-            yield events.MemoryEdited(edit.label, edit.before, edit.after, edit.version, edit.cause)
-        if message.said:
-            yield events.Reply(message.said)
-
-    def ask_aside(self, text: str) -> str:
-        """Ask the model something outside the conversation."""
-        question = Message("user", "user", unmarked(text), self.state.clock())
-        return next((heard.text for heard in self.llm.ask(Request([question])) if isinstance(heard, Answer)), "")

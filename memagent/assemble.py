@@ -111,6 +111,7 @@ def load_agent(
             settings.summary_words,
         ),
         max_steps=settings.max_steps,
+        turn_limit=settings.turn_limit,
         verify_first=settings.verify_first,
         location=settings.location,
     )  # fmt: skip

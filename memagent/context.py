@@ -46,9 +46,9 @@ class Gauge:
         if estimated > 0 and counted > 0:
             self.factor = min(3.0, max(0.4, counted / estimated))
 
-    def of(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> int:
-        """About how many tokens these messages and tools fill."""
-        return int(self.factor * (sum(m.tokens for m in messages) + tool_tokens(tools)))
+    def of(self, messages: Sequence[Message], more: int = 0) -> int:
+        """About how many tokens these messages fill, and what was estimated beside them."""
+        return int(self.factor * (sum(m.tokens for m in messages) + more))
 
 
 def tool_tokens(tools: Sequence[Mapping[str, Any]]) -> int:

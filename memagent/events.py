@@ -6,8 +6,9 @@ model writes them, a preview) and `Waiting` (a pause before another try). Knows 
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 DeltaKind = Literal["thought", "reply"]
 Ending = Literal["done", "waiting", "interrupted", "failed"]
@@ -145,6 +146,11 @@ class TurnEnded(Event):
     ending: Ending
     steps: int
     usage: dict[str, int] = field(default_factory=dict)
+
+
+T = TypeVar("T")
+Happening = Generator[Event, None, T]
+"""Events as they happen, and what has come of them in the end."""
 
 
 def as_dict(event: Event) -> dict[str, Any]:

@@ -6,11 +6,12 @@ of when room must be made.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from memagent.context import (
     REPLY_ROOM,
+    WORD_TOKENS,
     Gauge,
     Limits,
     cut,
@@ -21,7 +22,7 @@ from memagent.context import (
     within_words,
 )
 from memagent.errors import ContextOverflow, LLMError
-from memagent.events import Compacted, Event, Waiting
+from memagent.events import Compacted, Happening, Waiting
 from memagent.llm import LLM, Answer, Pause, Request
 from memagent.messages import Message, estimate, summary, unmarked
 from memagent.persistence import PersistenceManager
@@ -39,7 +40,7 @@ class Crowded(Protocol):
     def used(self) -> int: ...
 
 
-def relieve(agent: Crowded, *, force: bool = False) -> Generator[Event, None, None]:
+def relieve(agent: Crowded, *, force: bool = False) -> Happening[None]:
     """Summarise what is oldest in the window, so that it falls to `compact_to`; where prompt and functions alone fill
     more than that, to this part of what they leave. Without `force`, what fits stays as it is if nothing can go.
     """
@@ -89,16 +90,16 @@ def _cut(agent: Crowded, before: int, fixed: int, force: bool) -> int:
     if force:
         target = min(target, before / 2)
         free = min(free, (before - fixed) * limits.compact_at)
-    room = gauge.factor * (limits.summary_words * 2 + 60)
+    room = gauge.factor * (limits.summary_words * WORD_TOKENS + 60)
     budget = max(target - fixed - room, (free - room) * limits.compact_to, 0)
     return cut(agent.state.window, int(budget), int(free - room), gauge)
 
 
-def _summarise(agent: Crowded, leaving: Sequence[Message]) -> Generator[Event, None, str]:
+def _summarise(agent: Crowded, leaving: Sequence[Message]) -> Happening[str]:
     """A summary of these messages, made in portions that fit: each takes up the one before."""
     words = agent.limits.summary_words
     prompt = agent.summary_prompt.replace("{words}", str(words))
-    room = agent.limits.window - estimate(prompt) - REPLY_ROOM - words * 2
+    room = agent.limits.window - estimate(prompt) - REPLY_ROOM - words * WORD_TOKENS
     so_far = ""
     for portion in portions(leaving, max(200, int(room / agent.gauge.factor))):
         text = (f"Earlier summary: {so_far}\n" if so_far else "") + transcript(portion)
@@ -108,13 +109,13 @@ def _summarise(agent: Crowded, leaving: Sequence[Message]) -> Generator[Event, N
     return so_far
 
 
-def _ask(agent: Crowded, prompt: str, text: str) -> Generator[Event, None, str]:
+def _ask(agent: Crowded, prompt: str, text: str) -> Happening[str]:
     """The model's summary of a text within the word limit; empty when it has none, or one that is no shorter."""
     now = agent.state.clock()
     messages = [Message("system", "boot", prompt, now), Message("user", "summary", unmarked(text), now)]
     answer = Answer()
     try:
-        for heard in agent.llm.ask(Request(messages, max_tokens=agent.limits.summary_words * 3)):
+        for heard in agent.llm.ask(Request(messages, max_tokens=agent.limits.summary_words * WORD_TOKENS)):
             if isinstance(heard, Answer):
                 answer = heard
             elif isinstance(heard, Pause):

@@ -65,6 +65,9 @@ def next_move(turn: Sequence[Message], tools: Mapping[str, Tool], speech: Speech
     results = [m for m in turn if m.kind == "result" and m.seq > answers[-1].seq]
     if not results:
         return _bounded(_after_text(turn, speech), turn, max_steps)
+    verdict = _after_results(turn, answers[-1], results, tools, speech)
+    if verdict.move == "rest":
+        return verdict
     if calls := _in_circles(answers):
         return Verdict("stop", f"The model called {calls} again and again with the same arguments.", "Try /retry.")
     if _failures(turn) >= FAILED_STEPS_AT_MOST:
@@ -72,7 +75,13 @@ def next_move(turn: Sequence[Message], tools: Mapping[str, Tool], speech: Speech
         return Verdict(
             "stop", f"The model's calls failed {FAILED_STEPS_AT_MOST} times in a row. The last: {said}", "Try /retry."
         )
-    return _bounded(_after_results(turn, answers[-1], results, tools, speech), turn, max_steps)
+    return _bounded(verdict, turn, max_steps)
+
+
+def first_due(turn: Sequence[Message], tools: Mapping[str, Tool]) -> str | None:
+    """The function that must be called before others in this turn, by its rule `first`."""
+    called = {call.name for m in turn for call in m.calls}
+    return next((t.name for t in tools.values() if t.rules.first and t.name not in called), None)
 
 
 def expects_answer(turn: Sequence[Message]) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any, TypeVar
 
 import pytest
 
 from memagent import verdict
-from memagent.agent import DENIED, PRESSURE, Agent
+from memagent.act import DENIED
+from memagent.agent import PRESSURE, Agent
 from memagent.assemble import load_agent, make_agent
 from memagent.config import Settings
 from memagent.events import (
@@ -529,3 +532,49 @@ def test_a_model_that_can_not_be_asked_ends_the_turn_with_an_error_and_keeps_the
     assert of(Failed, happened) and ending(happened) == "failed"
     assert [m.said for m in agent.state.window] == ["Hi"]
     assert texts(Reply, agent.turn("And now?")) == ["Back."]
+
+
+# One turn at a time, and not for ever ---------------------------------------------------------------------------------
+
+
+def test_two_threads_take_turns_one_after_the_other(house: House) -> None:
+    agent = house.agent([{"when": {"said": "first"}, "say": "One.", "delay": 0.3}, {"when": {}, "say": "Two."}])
+    happened: dict[str, list[Event]] = {}
+
+    def take(words: str) -> None:
+        happened[words] = list(agent.turn(words))
+
+    threads = [Thread(target=take, args=(words,)) for words in ("first", "second")]
+    for thread in threads:
+        thread.start()
+        sleep(0.1)
+    for thread in threads:
+        thread.join()
+    assert texts(Reply, happened["first"]) == ["One."] and texts(Reply, happened["second"]) == ["Two."]
+    turns = [m.turn for m in agent.state.log.all() if m.turn]
+    assert turns == sorted(turns)
+
+
+def test_a_turn_that_is_left_hanging_makes_others_wait_and_then_say_so(house: House) -> None:
+    agent = house.agent(steps({"say": "Hello."}))
+    agent.patience = 0.2
+    hanging = agent.turn("Hi")
+    next(hanging)
+    assert "busy" in of(Failed, list(agent.turn("Me too")))[0].message
+    hanging.close()
+    assert texts(Reply, list(agent.turn("Now me"))) == ["Hello."]
+
+
+def test_a_turn_that_takes_too_long_is_ended(house: House) -> None:
+    agent = house.agent([{"when": {}, "text": "word " * 200, "pace": 0.01}])
+    agent.turn_limit = 0.1
+    happened = list(agent.turn("Hi"))
+    assert "0.1 seconds" in of(Failed, happened)[0].message
+    assert ending(happened) == "failed"
+
+
+def test_the_third_time_the_same_words_are_an_answer_too(house: House) -> None:
+    again = {"call": "add", "arguments": {"a": 1, "b": 2}, "heartbeat": True}
+    script = [{"when": {"after_calls": n}, **(again if n < 2 else {"say": "3"})} for n in range(3)]
+    happened = list(house.agent(script).turn("Go"))
+    assert texts(Reply, happened) == ["3"] and not of(Failed, happened)

@@ -22,7 +22,7 @@ FLOORS = [
     {"events", "messages", "registry", "settings", "config_file", "config", "config_file", "settings", "log", "preset", "library"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "transfer"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer"},
     {"agent"},
     {"assemble"},
     {"cli", "server", "bridges", "characters"},

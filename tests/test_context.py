@@ -364,7 +364,7 @@ def test_the_parts_add_up() -> None:
         "agent",
         "results",
     }
-    whole = EXACT.of([system_message("You are.", "<core/>", NOW), *found], tools)
+    whole = EXACT.of([system_message("You are.", "<core/>", NOW), *found], tool_tokens(tools))
     assert abs(sum(counted.values()) - whole) <= 2
     assert counted["functions"] == tool_tokens(tools)
     doubled = dict(parts("You are.", "<core/>", found, tools, Gauge(2.0)))

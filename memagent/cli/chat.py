@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memagent.agent import Agent, Happening
+from memagent.agent import Agent
 from memagent.context import parts
 from memagent.errors import MemagentError
-from memagent.events import ApprovalAsked
+from memagent.events import ApprovalAsked, Happening
 from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Chat:
         unfinished = self.agent.state.unfinished()
         if unfinished == "running":
             self.tell("The last turn was cut off; going on with it.")
+        elif unfinished:
+            self.tell("The last turn waits for your word.")
         if unfinished:
             self._guarded(lambda: self.turn(self.agent.resume()))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,11 +76,9 @@ def main() -> None:
     """Run the command line, as `memagent` does."""
     completion_init()
     signal.signal(signal.SIGTERM, _end)
-    for name in COMMANDS:
-        register: Callable[[typer.Typer], None] = import_module(f"memagent.cli.{name}").register
-        register(app)
+    _add_commands()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="memagent", standalone_mode=False)
     except MemagentError as error:
         _stop(error)
     except typer.Abort:
@@ -88,6 +87,13 @@ def main() -> None:
         _stop_unforeseen(error)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@cache
+def _add_commands() -> None:
+    for name in COMMANDS:
+        register: Callable[[typer.Typer], None] = import_module(f"memagent.cli.{name}").register
+        register(app)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

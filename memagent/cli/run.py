@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memagent.cli.light import debugging
-from memagent.errors import NotFound, UserError
+from memagent.errors import AgentBusy, NotFound, UserError
 
 if TYPE_CHECKING:
     from memagent.agent import Agent
@@ -111,8 +111,9 @@ def ask(
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:
-    """Say one thing to an agent, and print its answer. The exit code is 0 with one, 3 without, 6 when it waits for
-    you.
+    """Say one thing to an agent, and print its answer.
+
+    The exit code is 0 with one, 3 without, 4 when the agent is busy, 6 when it waits for your word.
     """
     from memagent.cli.opened import opened
     from memagent.cli.printer import print_answer
@@ -125,6 +126,8 @@ def ask(
         start_log(home.settings)
         talking, _ = _opened_agent(home, agent, flags, given, yes=yes)
         code = print_answer(talking, text, json=json, approve=yes)
+        if code and talking.state.held_by():
+            code = AgentBusy.exit_code
     raise typer.Exit(code)
 
 
@@ -142,7 +145,7 @@ def _words(message: str) -> str:
 def _flags(given: dict[str, Any]) -> dict[str, Any]:
     """The flags that are settings."""
     names = ("persona", "human", "preset", "model", "endpoint", "provider", "context_window", "thoughts")
-    flags = {name: given[name] for name in names if name in given}
+    flags = {name: given[name] for name in names if given.get(name) is not None}
     if given.get("no_verify"):
         flags["verify_first"] = False
     if given.get("debug") or debugging():

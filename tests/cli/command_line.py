@@ -1,0 +1,54 @@
+"""`memagent` as a command: how it is run, what comes of it, and the script of the model that it talks to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SCRIPT = """
+- when: {kind: login}
+  say: Welcome!
+- when: slow
+  steps:
+  - {call: core_memory_append, arguments: {name: human, content: "Is patient."}, heartbeat: true}
+  - {say: "one two three four five six seven eight nine ten", pace: 5, delay: 5}
+- when: fail
+  error: {status: 400, message: "no way"}
+- when: fetch
+  steps:
+  - {thoughts: "I need it.", call: http_request, arguments: {method: GET, url: "http://127.0.0.1/"}, heartbeat: true}
+  - {say: "It said: {result}"}
+- when: roll
+  steps:
+  - {call: roll, arguments: {}, heartbeat: true}
+  - {say: "It shows {result}."}
+- when: {said: 'note (.+)', after_calls: 0}
+  thoughts: Worth keeping.
+  call: core_memory_append
+  arguments: {name: human, content: "{1}"}
+  heartbeat: true
+- when: 'note (.+)'
+  say: "Noted: {1}"
+- when: {kind: heartbeat}
+  say: "I am still here."
+- when: '(?s)(.+)'
+  thoughts: Easy.
+  say: "echo {1}"
+"""
+
+
+MEMAGENT = (sys.executable, "-c", "from memagent.cli.app import main; main()")
+"""The command, whether or not it is on the path."""
+
+
+@dataclass
+class Done:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Memagent = Callable[..., Done]

@@ -226,7 +226,7 @@ class Agent:
             problem = problem_with(heard, must_speak, first_due(self.state.turn_log, self.tools))
             if not problem:
                 return heard
-            yield events.Discarded(problem)
+            yield events.Discarded("that answer was of no use; the model is asked again")
         raise LLMError(
             f"{self.llm.model} gave no usable answer, {TRIES} times: {problem}",
             hint="Try /retry, or another model. `memagent doctor` tests what a model can do.",

@@ -8,13 +8,14 @@ whenever somebody takes the agent for a turn. Knows nothing of models, or of why
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from memagent.embeddings import Embedder
-from memagent.errors import AgentBusy, NotFound, TakenOver, UserError
+from memagent.errors import AgentBusy, EmbeddingError, MissingExtra, NotFound, TakenOver, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
 from memagent.llm import Usage
@@ -27,6 +28,8 @@ from memagent.roster import Entry
 from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
 from memagent.storage import Database, Transaction
 from memagent.verdict import open_calls
+
+log = logging.getLogger(__name__)
 
 MOST_STEPS = 1024
 """More than a turn can have, by its setting."""
@@ -230,6 +233,14 @@ class PersistenceManager:
         if not whole:
             self.reload()
         self._seen_whole = True
+        self._embed_what_is_left()
+
+    def _embed_what_is_left(self) -> None:
+        """Notes that were stored while the embedder failed get their vectors once it works again."""
+        try:
+            self.archival.catch_up()
+        except (EmbeddingError, MissingExtra) as error:
+            log.warning("notes wait to be embedded: %s", error)
 
     def key(self, call: ToolCall) -> str:
         """The idempotency key of a call: the same whenever it is run again."""
@@ -265,8 +276,11 @@ class PersistenceManager:
         """Put changed messages in the place of those from `first` on; the old ones stay in the log, as undone."""
         with self.alone() as tx:
             tail = [m for m in self.window if m.seq >= first]
+            if not tail:
+                raise UserError("That is not in view any more.")
             self.log.undo(tx, first, self.clock())
-            self.log.append(tx, [change(message) for message in tail], tail[-1].turn)
+            for message in tail:
+                self.log.append(tx, [change(message)], message.turn)
 
     def edit_block(self, label: str, value: str, cause: str = "user") -> list[Edit]:
         """Replace a block of core memory, for a person."""

@@ -19,7 +19,8 @@ from memagent.memory.nearest import Nearest, possible
 from memagent.memory.search import Query, WordSearch, first_of, fused
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Transaction
+from memagent.storage import Database, Found, Page, Transaction, reading
+from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
 
@@ -197,10 +198,11 @@ class ArchivalMemory:
             f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({marks}) AND t.agent || '' = ? AND t.undone IS NULL",
             *numbers, self._agent,
         )  # fmt: skip
-        found = {
-            number: Found(text, datetime.fromisoformat(created), source or "you", note, tuple(json.loads(tags)))
-            for number, note, text, tags, source, created in rows
-        }
+        found = {}
+        with reading("A note in archival memory"):
+            for number, note, written, tags, source, created in rows:
+                when = datetime.fromisoformat(created)
+                found[number] = Found(stored_text(written), when, source or "you", note, tuple(json.loads(tags)))
         return [found[number] for number in numbers if number in found]
 
     def _is_there(self, reader: Database | Transaction, parts: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from memagent.errors import ToolError
 from memagent.memory.search import Query, WordSearch, first_of
-from memagent.storage import Database, Found, Page, Row
+from memagent.storage import Database, Found, Page, Row, reading, text
 
 _SAID = "t.said <> '' AND t.undone IS NULL"
 _COLUMNS = "t.id, t.seq, t.role, t.said, t.created"
@@ -76,7 +76,8 @@ class RecallMemory:
 
 def _said(row: Row) -> Found:
     _, seq, role, said, created = row
-    return Found(said, datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
+    with reading(f"Message {seq} of the log"):
+        return Found(text(said), datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
 
 
 def _before(seq: int | None) -> tuple[str, list[Any]]:

@@ -15,7 +15,7 @@ from memagent.agent import Agent
 from memagent.config import Settings
 from memagent.context import Limits
 from memagent.embeddings import Embedder
-from memagent.errors import ConfigError, MissingExtra
+from memagent.errors import ConfigError, MissingExtra, UserError
 from memagent.library import Library, check_name
 from memagent.llm import LLM
 from memagent.memory.core import Block, CoreMemory
@@ -98,6 +98,8 @@ def load_agent(
 ) -> Agent:
     """The agent of that name, just as it was. `settings` must have been loaded with the agent's own among them."""
     entry = Roster(database, settings.user).find(name)
+    if missing := {"preset", "speech", "functions", "rules"} - entry.settings.keys():
+        raise UserError(f"The agent {name!r} does not say what it is made of ({', '.join(sorted(missing))}).")
     tools = link_tools(settings, entry.settings)
     state = open_state(settings, database, entry, clock=clock)
     model = llm or open_model(settings)

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from memagent.embeddings import Embedder
-from memagent.errors import AgentBusy, EmbeddingError, MissingExtra, NotFound, TakenOver, UserError
+from memagent.errors import AgentBusy, BackendError, MissingExtra, NotFound, TakenOver, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
 from memagent.llm import Usage
@@ -239,7 +239,7 @@ class PersistenceManager:
         """Notes that were stored while the embedder failed get their vectors once it works again."""
         try:
             self.archival.catch_up()
-        except (EmbeddingError, MissingExtra) as error:
+        except (BackendError, MissingExtra) as error:
             log.warning("notes wait to be embedded: %s", error)
 
     def key(self, call: ToolCall) -> str:

@@ -20,7 +20,6 @@ from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-SETTINGS = {"preset", "persona", "human", "speech", "functions", "rules", "settings"}
 VERSION = 1
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
@@ -97,8 +96,6 @@ def _document(text: str) -> dict[str, Any]:
     if document.get("version") != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
     _check_row("agent", AGENT, document.get("agent"))
-    if not SETTINGS <= json.loads(document["agent"]["settings"]).keys():
-        raise _damaged("agent.settings")
     for table, columns in TABLES.items():
         rows = document.get(table)
         if not isinstance(rows, list):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer._completion_classes import completion_init
+from typer.main import get_command
 
 from memagent import __version__
 from memagent.cli.light import Commands, LightGroup, debugging
@@ -76,9 +77,8 @@ def main() -> None:
     """Run the command line, as `memagent` does."""
     completion_init()
     signal.signal(signal.SIGTERM, _end)
-    _add_commands()
     try:
-        code = app(prog_name="memagent", standalone_mode=False)
+        code = _command()(prog_name="memagent", standalone_mode=False)
     except MemagentError as error:
         _stop(error)
     except typer.Abort:
@@ -90,10 +90,12 @@ def main() -> None:
 
 
 @cache
-def _add_commands() -> None:
+def _command() -> Callable[..., Any]:
+    """The whole command line."""
     for name in COMMANDS:
         register: Callable[[typer.Typer], None] = import_module(f"memagent.cli.{name}").register
         register(app)
+    return get_command(app)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SCRIPT = """
+- when: {kind: result, result: '^Sent'}
+  say: "I am still here."
 - when: {kind: login}
   say: Welcome!
 - when: slow
@@ -24,16 +26,14 @@ SCRIPT = """
   - {call: roll, arguments: {}, heartbeat: true}
   - {say: "It shows {result}."}
 - when: {said: 'note (.+)', after_calls: 0}
-  thoughts: Worth keeping.
+  text: Worth keeping.
   call: core_memory_append
   arguments: {name: human, content: "{1}"}
   heartbeat: true
 - when: 'note (.+)'
   say: "Noted: {1}"
-- when: {kind: heartbeat}
-  say: "I am still here."
 - when: '(?s)(.+)'
-  thoughts: Easy.
+  text: Easy.
   say: "echo {1}"
 """
 

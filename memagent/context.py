@@ -95,10 +95,10 @@ def cut(window: Sequence[Message], budget: int, most: int, gauge: Gauge) -> int:
         if i <= newest and window[i].kind in _BEGINNINGS and sizes[i] <= budget:
             return i
     begun = any(m.role == "assistant" for m in window[newest:])
-    if newest > first and sizes[newest] <= (min(most, 2 * budget) if begun else most):
+    room = min(most, 2 * budget) if begun else most
+    if newest > first and sizes[newest] <= room:
         return newest
-    later = [i for i in places if i > newest]
-    return next((i for i in later if sizes[i] <= budget), later[-1] if later else places[-1])
+    return next((i for i in places if i > newest and sizes[i] <= room), places[-1])
 
 
 def pending_question(turn: Sequence[Message], first_kept: int) -> str:

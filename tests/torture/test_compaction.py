@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def sound(agent: Agent, model: Strict) -> None:
 # --- a long chat -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     sizes=st.lists(st.integers(1, 900), min_size=8, max_size=20),
     reply=st.integers(1, 400),
@@ -192,10 +192,11 @@ def test_a_window_mostly_filled_by_the_prompt_still_keeps_the_newest_exchange(tm
 
 def test_a_question_that_leaves_the_window_while_it_is_worked_on_is_still_asked(tmp_path: Path) -> None:
     model = Strict(steps=14, window=4096)
-    with talking(tmp_path, model, functions=LOOKUP.replace("SIZE", "150")) as agent:
+    with talking(tmp_path, model, functions=LOOKUP.replace("SIZE", "250")) as agent:
+        agent.limits = replace(agent.limits, warn_at=agent.limits.compact_at)  # no warnings in between
         list(agent.turn("Good morning."))
         happened = list(agent.turn("Which of the fourteen parts is the blue one?"))
-        assert sum(isinstance(event, Compacted) for event in happened) >= 2
+        assert sum(isinstance(event, Compacted) for event in happened) >= 4
         assert all(not isinstance(event, Returned) or event.ok for event in happened)
         last = model.requests[-1].messages
         assert all(m.kind != "user" for m in last)  # it has left the window, and long ago
@@ -340,9 +341,8 @@ def test_a_summariser_that_fails_is_done_without(tmp_path: Path, summariser: dic
             assert event.summary.strip()
             assert len(event.summary.split()) <= agent.limits.summary_words + 30
             assert event.after < event.before
-        if summariser.get("text") != _LONGER:
-            assert "topic0" in compactions[0].summary
-            assert "topic0" in compactions[1].summary  # what was told before is carried on
+        assert "topic0" in compactions[0].summary
+        assert "topic0" in compactions[1].summary  # what was told before is carried on
 
 
 def test_a_summary_has_at_most_the_words_that_it_may_have(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ Knows nothing of conversations.
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +14,7 @@ from memagent.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from memagent.library import Kind
     from memagent.roster import Entry
@@ -79,7 +78,7 @@ def _print_rows(what: str, rows: list[dict[str, Any]], json: bool) -> None:
 
 
 def _cell(value: Any) -> str:
-    return "never" if value is None else f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+    return "never" if value is None else f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "hour") else str(value)
 
 
 def _agents() -> list[dict[str, Any]]:

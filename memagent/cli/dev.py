@@ -5,8 +5,6 @@ Knows nothing of agents.
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +27,8 @@ def model_server(
     port: Annotated[int, typer.Option(help="0 for any free one.")] = 8021,
 ) -> None:
     """Serve a scripted model over HTTP, as an OpenAI-compatible endpoint, to test agents with."""
+    import time
+
     from memagent.llm.script_file import load_script
     from memagent.llm.script_server import serve
 
@@ -44,6 +44,8 @@ def model_server(
 
 def schema(file: Annotated[Path, typer.Argument(help="A function set: a Python file.")]) -> None:
     """Print what a model sees of a function set, or where it is wrong."""
+    import json
+
     from memagent.tools.loader import load_file
 
     schemas = [tool.schema for tool in load_file(file).values()]

@@ -98,7 +98,9 @@ def cut(window: Sequence[Message], budget: int, most: int, gauge: Gauge) -> int:
     room = min(most, 2 * budget) if begun else most
     if newest > first and sizes[newest] <= room:
         return newest
-    return next((i for i in places if i > newest and sizes[i] <= room), places[-1])
+    last_step = max((i for i in places if window[i].role == "assistant"), default=0)
+    later = [i for i in places if newest < i <= last_step]
+    return next((i for most in (budget, room) for i in later if sizes[i] <= most), places[-1])
 
 
 def pending_question(turn: Sequence[Message], first_kept: int) -> str:

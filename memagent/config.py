@@ -17,7 +17,7 @@ from memagent.config_file import Written, changed, page, write_whole
 from memagent.errors import ConfigError
 from memagent.settings import PREFIX, SETTINGS, Setting, Settings
 
-__all__ = ["SETTINGS", "Setting", "Settings", "ensure_home", "load", "mask", "masked", "save"]
+__all__ = ["SETTINGS", "Setting", "Settings", "clean_environment", "ensure_home", "load", "mask", "masked", "save"]
 
 FILE = "config.yaml"
 MOST_BYTES = 1_000_000
@@ -36,6 +36,14 @@ SHORTEST_SECRET = 6
 """A shorter key, such as the `none` that local servers are given, would be found in harmless words."""
 
 _KEYLIKE = re.compile(r"((?:\bBearer\s+|\b(?=sk-)|\bapi[-_]key['\"]?\s*[:=]\s*['\"]?))([\w.+/=-]{16,})", re.IGNORECASE)
+
+
+HARMLESS = re.compile(
+    "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|PYTHONHOME|PYTHONUTF8"
+    "|(?:DY)?LD_LIBRARY_PATH|SSL_CERT_(?:FILE|DIR)"
+    "|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERPROFILE|USERNAME|(?:LOCAL)?APPDATA|PROGRAM(?:DATA|FILES)"
+)
+"""The variables that programs need to run at all, on any system, and that hold no secrets."""
 
 
 class Given(NamedTuple):
@@ -270,6 +278,12 @@ def _unsecret(value: Any, settings: Settings) -> Any:
     if isinstance(value, str) and value in settings.secrets:
         return hidden(value)
     return mask(value, settings) if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
+
+
+def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a process that must not learn any secrets: only what is known to be harmless."""
+    environ = os.environ if environ is None else environ
+    return {key: value for key, value in environ.items() if HARMLESS.fullmatch(key)}
 
 
 def hidden(secret: str) -> str:

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from memagent.errors import ToolFileError
 from memagent.storage import Found, Page
 
 __all__ = ["AgentFacade", "Found", "Outcome", "Page", "Rules", "Tool", "attach", "tool"]
@@ -32,6 +33,7 @@ class Rules:
     inside        it touches nothing but the agent's own memory, so it is safe to run again after a crash
     after_cut     what to do with a call of which nobody knows whether it happened: `retry` it with the same
                   idempotency key, or `ask` the person
+    apart         it runs in a process of its own, which can crash or be ended without harm; it can't reach the agent
     """
 
     approval: bool = False
@@ -41,6 +43,7 @@ class Rules:
     result_limit: int = 6000
     inside: bool = False
     after_cut: AfterCut = "ask"
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class Tool:
     rules: Rules
     where: str
     takes_agent: bool
+
+    def __post_init__(self) -> None:
+        if self.rules.apart and self.takes_agent:
+            raise ToolFileError(
+                f"{self.where}: {self.name}: it takes the agent, which can't be reached from a process of its own.",
+                hint="Give it what it needs as parameters, or take the rule `apart` away from it.",
+            )
 
     def ruled(self, changes: Mapping[str, Any]) -> Tool:
         """The same tool under changed rules."""
@@ -67,9 +77,10 @@ def tool(
     time_limit: float = 60.0,
     result_limit: int = 6000,
     after_cut: AfterCut = "ask",
+    apart: bool = False,
 ) -> Callable[[F], F]:
     """Give a function of your own set its rules: `@tool(approval=True)`. Without it, the defaults of `Rules` hold."""
-    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut)
+    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut, apart)
     return attach(rules)
 
 

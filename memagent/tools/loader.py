@@ -39,6 +39,7 @@ _ALLOWED: dict[str, tuple[str, Any]] = {
         lambda value: _is_number(value) and isinstance(value, int) and value > 0,
     ),
     "after_cut": ("retry or ask", lambda value: value in ("retry", "ask")),
+    "apart": (_YES_OR_NO, lambda value: isinstance(value, bool)),
 }
 
 

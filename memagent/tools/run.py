@@ -2,7 +2,7 @@
 
 A function runs in a thread of its own, with a time limit; the few that touch nothing but the agent's memory run here.
 Python can't end a function that is given up at its limit: it goes on in the background, cut off from the agent and from
-the terminal. Nothing here protects the process from code that crashes the interpreter. Knows nothing of the loop.
+the terminal. What may crash the interpreter, or must really end, has the rule `apart`. Knows nothing of the loop.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ COUNTED = 1_000_000
 
 def run(tool: Tool, arguments: str, agent: AgentFacade | None = None) -> Outcome:
     """Call a function with the model's arguments. Raises only `StorageError`, and what interrupts this thread."""
+    if tool.rules.apart:
+        from memagent.tools.apart import run_apart
+
+        return run_apart(tool, arguments, agent.files if agent else None)
     try:
         values, heartbeat = read_arguments(tool, arguments)
     except ToolError as error:
         return Outcome(False, str(error))
     call = partial(tool.function, agent, **values) if tool.takes_agent else partial(tool.function, **values)
-    outcome = _attempt(tool, call) if tool.rules.inside else _apart(tool, call, agent)
+    outcome = _attempt(tool, call) if tool.rules.inside else _in_thread(tool, call, agent)
     return replace(outcome, heartbeat=heartbeat)
 
 
@@ -101,7 +105,7 @@ class _Worker(threading.Thread):
             return _failure(self._tool, error)
 
 
-def _apart(tool: Tool, call: partial[Any], agent: AgentFacade | None) -> Outcome:
+def _in_thread(tool: Tool, call: partial[Any], agent: AgentFacade | None) -> Outcome:
     """Call it in a thread of its own, and wait for it as long as it may take."""
     worker = _Worker(tool, call)
     try:

@@ -43,8 +43,8 @@ def tools(directory: Path) -> Mapping[str, Tool]:
 
 
 def test_the_document_is_read() -> None:
-    assert SETS == ["weather", "trips", "shop", "diary", "letters"]
-    assert len(CALLS) == 7 and len(PRESETS) == 2
+    assert SETS == ["weather", "trips", "shop", "diary", "letters", "sums"]
+    assert len(CALLS) == 8 and len(PRESETS) == 2
 
 
 @pytest.mark.parametrize(("name", "arguments", "said"), CALLS)

@@ -29,6 +29,7 @@ def as_before() -> Iterator[None]:
 
 
 def started(home: Path, level: str = "info") -> logging.Logger:
+    logging.getLogger().handlers = []  # what pytest keeps of a record it hands to its other workers: no surrogates
     start_log(Settings(home=home, api_key=CANARY, log_level=level))
     return logging.getLogger("memagent.somewhere")
 

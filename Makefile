@@ -13,7 +13,7 @@ run: .venv  ## chat with the scripted model, in a home of its own
 	MEMAGENT_HOME=.venv/home MEMAGENT_PROVIDER=scripted .venv/bin/memagent run
 
 test: .venv  ## run the tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 lint: .venv  ## check style and types
 	$(PYTHON) -m ruff check .

@@ -92,7 +92,8 @@ def expects_answer(turn: Sequence[Message]) -> bool:
 def _after_text(turn: Sequence[Message], speech: Speech) -> Verdict:
     if speech == "plain" or spoke(turn) or not expects_answer(turn):
         return Verdict("rest")
-    if not any(m.kind == "heartbeat" and SPEAK in m.content for m in turn):
+    alerted = max((i for i, m in enumerate(turn) if m.kind == "alert"), default=0)
+    if not any(m.kind == "heartbeat" and SPEAK in m.content for m in turn[alerted:]):  # a thought on an alert is fair
         return Verdict("ask", SPEAK)
     return Verdict(
         "stop",

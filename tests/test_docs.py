@@ -1,4 +1,6 @@
-"""Holds the documentation to the code: commands that exist, links that lead somewhere, every setting, every dependency."""
+"""Holds the documentation to the code: commands that exist, links that lead somewhere, every setting, every
+dependency.
+"""
 
 import re
 import subprocess

@@ -187,6 +187,8 @@ def test_only_thinking_twice_is_an_error_with_a_way_out() -> None:
     assert "chat_plain" in verdict.hint
     between = turn(user(), text(), asked(SPEAK), calls(remember()), asked(UNANSWERED), text())
     assert next_move(between, TOOLS, "send_message", MOST).move == "stop"
+    alerted = turn(user(), text(), asked(SPEAK), calls(remember()), ALERT, text())
+    assert move(alerted) == ("ask", SPEAK)
 
 
 @pytest.mark.parametrize("kind", ["failed", "unknown function", "denied"])

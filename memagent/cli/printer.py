@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import IO, TYPE_CHECKING
 
+from memagent import errors
 from memagent.errors import MemagentError
 from memagent.events import (
     ApprovalAsked,
@@ -73,7 +74,12 @@ class Shown:
     @property
     def exit_code(self) -> int:
         """What a command that showed this turn says to the shell."""
-        return WAITING if self.pending else REPLIED if self.replies and not self.failed else UNANSWERED
+        if self.pending:
+            return WAITING
+        if self.failed:
+            kind = getattr(errors, self.failed.kind, errors.ModelError)
+            return UNANSWERED if issubclass(kind, errors.ModelError) else int(kind.exit_code)
+        return REPLIED if self.replies else UNANSWERED
 
 
 def open_console(file: IO[str] | None = None) -> Console:

@@ -365,7 +365,11 @@ def test_everything_that_is_kept_can_be_read_by_its_owner_alone(tmp_path: Path) 
     home, out = tmp_path / "home", tmp_path / "out"
     out.mkdir()
     variables = {**environment(home), "MEMAGENT_SCRIPT": "", "MEMAGENT_PRESET": "chat", "HOME": str(tmp_path)}
-    commands = [["ask", "-a", "bob", "My name is Bob"], ["export", "bob", str(out / "bob.json")], ["backup"]]
+    commands = [
+        ["ask", "-a", "bob", "My name is Bob"],
+        ["export", "bob", str(out / "bob.json")],
+        ["backup", str(out / "all.zip")],
+    ]
     for command in commands:
         code = "import os; os.umask(0o022); from memagent.cli.app import main; main()"
         done = subprocess.run(

@@ -71,6 +71,7 @@ class SqliteDatabase:
         self._open: WeakSet[_Own] = WeakSet()
         self._guard = threading.Lock()
         self._read_only = _check_file(path)
+        self._file = _file(path)
         try:
             with self._explained():
                 self._migrate()
@@ -104,6 +105,7 @@ class SqliteDatabase:
             if connection.in_transaction:
                 raise StorageError(f"{self.path}: a transaction was begun inside another; this is a bug in memagent.")
             try:
+                self._check_same()
                 connection.execute(begin)
                 yield connection
             finally:
@@ -158,6 +160,14 @@ class SqliteDatabase:
             with self._guard:
                 self._open.add(own)
         return own.connection
+
+    def _check_same(self) -> None:
+        """Refuse to go on with a file that is not the one at its path any more: what is written there is lost."""
+        if _file(self.path) != self._file:
+            raise StorageError(
+                f"{self.path} was moved, deleted or replaced while it was open; nothing was written.",
+                hint="Put it back, or end this program and start it again.",
+            )
 
     def _connect(self) -> sqlite3.Connection:
         mode = "mode=rw"
@@ -235,6 +245,15 @@ def _check_file(path: Path) -> bool:
             raise _full(path) from error
         hint = "Make it yours, or set MEMAGENT_HOME elsewhere."
         raise StorageError(f"{path} can't be opened: {error.strerror}.", hint=hint) from error
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """Which file stands at a path, whatever is in it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: Path) -> None:

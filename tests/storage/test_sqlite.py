@@ -630,3 +630,22 @@ def test_what_is_closed_is_let_go_of(kept: Path) -> None:
     add_agent(db, "Zoe")
     db.close()
     assert [file.name for file in kept.parent.iterdir()] == [kept.name], "the log was taken up into the file"
+
+
+@posix
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_gone_or_another_one_is_not_written_to(kept: Path, tmp_path: Path, replaced: bool) -> None:
+    db = SqliteDatabase(kept)
+    db.backup(tmp_path / "copy.db")
+    before = names(db)
+    if replaced:
+        (tmp_path / "copy.db").replace(kept)
+    else:
+        kept.rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StorageError, match="moved, deleted or replaced"):
+        add_agent(db, "Bea")
+    if not replaced:
+        (tmp_path / "elsewhere.db").rename(kept)
+        add_agent(db, "Bea")
+        assert names(db) == sorted([*before, "Bea"])
+    db.close()

@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, ToolCall, result
 from memagent.roster import Entry
 from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
-from memagent.storage import Database, Transaction
+from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
 
 log = logging.getLogger(__name__)
@@ -260,7 +261,9 @@ class PersistenceManager:
             )[0][0]
             if newest is None:
                 raise UserError("There is nothing to take back.")
-            rows = tx.rows("SELECT min(seq) FROM messages WHERE agent = ? AND turn = ?", self.entry.id, newest)
+            rows = tx.rows(
+                "SELECT min(seq) FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL", self.entry.id, newest
+            )  # an earlier turn that was amended stands after what was undone of this one
             words = tx.rows(
                 "SELECT said FROM messages WHERE agent = ? AND turn = ? AND kind = 'user' AND undone IS NULL",
                 self.entry.id, newest,
@@ -311,11 +314,13 @@ class PersistenceManager:
     # Inside -----------------------------------------------------------------------------------------------------------
 
     def _take(self, tx: Transaction) -> str:
-        rows = tx.rows(f"SELECT holder, lease_until, {NOW}, fence FROM agents WHERE id = ?", self.entry.id)
+        rows = tx.rows(f"SELECT holder, lease_until, {NOW}, fence, name FROM agents WHERE id = ?", self.entry.id)
         if not rows:
             raise NotFound(f"The agent {self.entry.name!r} has been deleted.")
         if holder := held_by_another(rows[0], self._holder):
             return holder
+        if rows[0][4] != self.entry.name:
+            self.entry = replace(self.entry, name=text(rows[0][4]))
         fence = rows[0][3] + 1
         tx.run(
             f"UPDATE agents SET fence = ?, holder = ?, lease_until = {NOW} + ? WHERE id = ?",

@@ -16,6 +16,8 @@ from driver import KEEP, NAME, NOTE, consistent, database_of, make_home, new_age
 from memagent.errors import AgentBusy, TakenOver
 from memagent.events import ApprovalAsked, Failed, Returned, TurnEnded, TurnStarted, Waiting
 from memagent.llm.scripted import ScriptedLLM
+from memagent.messages import heartbeat
+from memagent.roster import Roster
 
 DRIVER = str(Path(__file__).with_name("driver.py"))
 SLOW = [{"when": "slow", "say": "That took a while.", "delay": 1.5}, {"when": {}, "say": "You said: {said}"}]
@@ -227,3 +229,28 @@ def test_undo_leaves_what_a_person_has_edited_since(tmp_path: Path) -> None:
         assert agent.state.core.blocks["human"].value == "Written by hand."
         assert agent.state.window == []
         consistent(database)
+
+
+def test_undo_after_an_earlier_turn_was_rewritten_takes_back_the_newest_alone(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", [{"when": {}, "say": "Hi."}])
+    with closing(database_of(home)) as database:
+        agent = new_agent(home, database)
+        list(agent.turn("Hello"))
+        before = [(m.kind, m.said, m.turn) for m in agent.state.window]
+        list(agent.turn(heartbeat("A while has passed.", agent.state.clock())))
+        rewritten = next(m for m in agent.state.window if m.kind == "answer")
+        agent.state.amend(rewritten.seq, lambda m: m)
+        assert agent.state.undo_turn() == ("", [])
+        assert [(m.kind, m.said, m.turn) for m in agent.state.window] == before
+        assert agent.state.undo_turn() == ("Hello", [])
+        assert agent.state.window == []
+
+
+def test_who_is_renamed_while_it_is_talked_to_knows_it_in_the_next_turn(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", [{"when": {}, "say": "Hi."}])
+    with closing(database_of(home)) as database:
+        agent = new_agent(home, database)
+        name = agent.state.entry.name
+        Roster(database, agent.state.entry.owner).rename(name, "Zoe")
+        list(agent.turn("Hello"))
+        assert agent.state.entry.name == "Zoe"

@@ -116,12 +116,13 @@ class Draft:
         """Which call this is a part of. Some endpoints leave out the index, some say 0 for each."""
         index, id_, function = sent.get("index"), sent.get("id"), sent.get("function")
         id_ = id_ if isinstance(id_, str) else ""
-        named = isinstance(function, dict) and bool(function.get("name"))
+        function = function if isinstance(function, dict) else {}
+        named = bool(function.get("name"))
         if not isinstance(index, int):
-            index = len(self._calls) if named or not self._calls else len(self._calls) - 1
+            another = not self._calls or (named and self._calls[-1].name)
+            index = len(self._calls) if another else len(self._calls) - 1
         place = self._at.get(index)
-        known = self._calls[place].id if place is not None else ""
-        if place is None or (named and id_ and known and id_ != known):
+        if place is None or (named and _another(self._calls[place], id_, function.get("arguments"))):
             if len(self._calls) >= self._most_calls:
                 self.full = True
                 return None
@@ -151,6 +152,21 @@ class Draft:
             self._halves[channel] = text[-1]
             text = text[:-1]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _another(call: _Call, id_: str, arguments: object) -> bool:
+    """Whether a part with a name begins another call than this one at the same index. The name may come last."""
+    if not call.name:
+        return False
+    begins = isinstance(arguments, dict) or (isinstance(arguments, str) and arguments.lstrip().startswith("{"))
+    return (bool(id_) and id_ != call.id) or (begins and _whole("".join(call.arguments)))
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _spoken(content: object) -> tuple[str, str]:

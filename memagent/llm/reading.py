@@ -6,6 +6,7 @@ Knows what is no answer at all (a web page, nothing, an error in the middle), an
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -23,8 +24,8 @@ def parts(chunks: Iterator[bytes], kind: str, endpoint: Endpoint) -> Iterator[Pa
     """The parts of an answer as they arrive. `kind` is its content type; it is not always true."""
     head = b""
     for chunk in chunks:
-        head = (head + chunk).lstrip()
-        if head:
+        head = (head + chunk).removeprefix(BOM_UTF8).lstrip()
+        if head and not BOM_UTF8.startswith(head):
             break
     if head.startswith(b"{"):
         yield from _whole(head + b"".join(chunks), endpoint)

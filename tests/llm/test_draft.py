@@ -115,3 +115,30 @@ def test_an_event_without_end_is_not_collected(piece: bytes) -> None:
 def test_an_event_of_several_lines_and_one_that_is_cut_off() -> None:
     body = b"event: error\ndata: a\ndata:b\nid: 7\n\ndata: cut off"
     assert list(events([body], 1000)) == [("error", "a\nb")]
+
+
+def call_part(index: int | None, name: str, arguments: str, id_: str = "") -> dict[str, Any]:
+    part = {"index": index, "id": id_, "function": {"name": name, "arguments": arguments}}
+    return {key: value for key, value in part.items() if value not in (None, "")}
+
+
+@pytest.mark.parametrize(
+    ("sent", "made"),
+    [
+        ([call_part(0, "", '{"a":'), call_part(0, "add", "1}", "c1")], [("add", '{"a":1}')]),
+        ([call_part(None, "", '{"a":'), call_part(None, "add", "1}", "c1")], [("add", '{"a":1}')]),
+        ([call_part(0, "a", '{"x":1}'), call_part(0, "b", '{"y":2}')], [("a", '{"x":1}'), ("b", '{"y":2}')]),
+        ([call_part(0, "a", "{}", "c"), call_part(0, "a", "{}", "c")], [("a", "{}"), ("a", "{}")]),
+        ([call_part(0, "a", '{"x":1}', "c"), call_part(0, "b", '{"y":2}', "d")], [("a", '{"x":1}'), ("b", '{"y":2}')]),
+        ([call_part(0, "a", '{"x":', "c"), call_part(0, "a", '{"y":1}}', "c")], [("a", '{"x":{"y":1}}')]),
+        ([call_part(0, "a", "", "c"), call_part(0, "a", '{"x":1}', "c")], [("a", '{"x":1}')]),
+    ],
+    ids=["name last", "no index", "all at 0", "one id for all", "ids", "name repeated", "name first"],
+)
+def test_parts_of_calls_find_their_call(sent: list[dict[str, Any]], made: list[tuple[str, str]]) -> None:
+    draft = Draft()
+    for part in sent:
+        list(draft.take({"choices": [{"delta": {"tool_calls": [part]}}]}))
+    calls = draft.answer().calls
+    assert [(call.name, call.arguments) for call in calls] == made
+    assert len({call.id for call in calls}) == len(calls)

@@ -533,6 +533,12 @@ def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         model.warm_up()
 
 
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_mark_of_the_byte_order_before_the_first_event(size: int) -> None:
+    body = b"\xef\xbb\xbf" + b"".join(events(chunk(content="Hé"), chunk(content="llo"), STOP, DONE))
+    assert answer_to(pieces(*(body[i : i + size] for i in range(0, len(body), size)))).text == "Héllo"
+
+
 # --- settings ------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from functools import cache
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,6 +77,8 @@ def version() -> None:
 def main() -> None:
     """Run the command line, as `memagent` does."""
     completion_init()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has every letter
     signal.signal(signal.SIGTERM, _end)
     try:
         code = _command()(prog_name="memagent", standalone_mode=False)

@@ -48,7 +48,8 @@ class _LightHelp:
     def invoke(self, ctx: typer.Context) -> Any:
         try:
             done = super().invoke(ctx)  # type: ignore[misc]
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it can be closed from the start
+                sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python flushes to as it ends
             raise typer.Exit(NOBODY_READS) from None

@@ -65,7 +65,8 @@ def opened(flags: Mapping[str, Any] | None = None, agent: Mapping[str, Any] | No
 
 def as_json(data: Any) -> None:
     """Print data for a script to read."""
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+    whole = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
+    typer.echo(json.dumps(data, ensure_ascii=not whole, indent=2, default=str))
 
 
 def attended() -> bool:

@@ -277,6 +277,20 @@ def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]
 
 
 @posix
+def test_a_terminal_without_all_letters_or_with_no_output_at_all(
+    memagent: Memagent, environment: dict[str, str]
+) -> None:
+    memagent("ask", "an owl 🦉")
+    latin = {**environment, "PYTHONIOENCODING": "latin-1"}
+    for words in (["search", "companion", "owl"], ["search", "companion", "owl", "--json"]):
+        done = subprocess.run([*MEMAGENT, *words], env=latin, stdin=subprocess.DEVNULL, capture_output=True)
+        assert done.returncode == 0 and b"an owl" in done.stdout, done
+    assert "an owl 🦉" in [result["text"] for result in json.loads(done.stdout)["results"]]
+    done = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *MEMAGENT, "list"], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@posix
 def test_completion_in_bash(memagent: Memagent, environment: dict[str, str]) -> None:
     script = memagent("completion", "bash").out
     program = Path(environment["HOME"]) / "memagent"

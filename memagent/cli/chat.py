@@ -60,8 +60,9 @@ class Chat:
     def _take(self, line: str | None) -> None:
         """What the user typed; `None` when they were silent for so long that the agent may speak up."""
         if line is None:
-            if not self.agent.state.quiet():
-                self.turn(self.agent.turn(heartbeat("The user has been silent for a while.", self.agent.state.clock())))
+            state = self.agent.state
+            if not state.quiet() and state.unfinished() != "waiting":  # a turn would be a no to what is asked elsewhere
+                self.turn(self.agent.turn(heartbeat("The user has been silent for a while.", state.clock())))
         elif line.strip().lower() in self.leave:
             self.leaving = True
         elif line.startswith("/"):

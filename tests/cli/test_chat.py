@@ -15,6 +15,9 @@ from terminal import CTRL_C, CTRL_D, Terminal
 
 from memagent import config
 from memagent.assemble import load_agent, open_database
+from memagent.cli.chat import Chat
+from memagent.cli.console import Console
+from memagent.cli.printer import Printer
 from memagent.context import transcript
 from memagent.llm.scripted import ScriptedLLM
 
@@ -296,3 +299,16 @@ def test_every_command_of_the_chat_does_something(memagent: Memagent) -> None:
     assert "'x' is not a number" in done.out
     assert done.out.rstrip().splitlines()[-1].startswith("Everything is kept.")
     assert all(f"/{name}" in done.out for name in COMMANDS)
+
+
+def test_a_timer_does_not_answer_for_a_person_who_is_asked_elsewhere(memagent: Memagent, mine: None) -> None:
+    assert memagent("ask", "fetch", "--preset", "mine", "--no-verify").code == 6
+    settings = config.load({})
+    database = open_database(settings)
+    try:
+        agent = load_agent(settings, database, "companion", llm=ScriptedLLM([]))
+        chat = Chat(agent, Printer(), Console(interactive=False), lambda *_: agent, lambda *_: None)
+        chat._take(None)
+        assert agent.state.unfinished() == "waiting"
+    finally:
+        database.close()

@@ -149,7 +149,8 @@ def write_whole(path: Path, text: str) -> None:
             with contextlib.suppress(OSError):
                 Path(unfinished).unlink()
             raise
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it holds half of a character"
         raise ConfigError(
-            f"{path} can't be written: {error.strerror}.", hint="Check the disk and its rights."
+            f"{path} can't be written: {reason}.", hint="Check the text, the disk and its rights."
         ) from error

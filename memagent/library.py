@@ -6,15 +6,13 @@ shipped one of that name. Knows nothing of agents, and nothing of where home is.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 import unicodedata
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from memagent.config_file import write_whole
 from memagent.errors import NotFound, UserError
 from memagent.preset import Preset, parse
 
@@ -96,7 +94,13 @@ class Library:
         path = same[0].path if same else self._home / kind / f"{name}{_suffixes(kind)[0]}"
         if kind == "presets":
             self._parsed(text, name, path)
-        _write(path, text.rstrip() + "\n")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{path.parent} can't be written: {error.strerror}.", hint="Check the disk and its rights."
+            ) from error
+        write_whole(path, text.rstrip() + "\n")
         return path
 
     def delete(self, kind: Kind, name: str) -> Path:
@@ -193,24 +197,3 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: all of it, or nothing."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(unfinished).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(unfinished).unlink()
-            raise
-    except (OSError, UnicodeEncodeError) as error:
-        raise UserError(
-            f"{path} can't be written: {error}.", hint="Check the text, the disk and its rights."
-        ) from error

@@ -275,6 +275,15 @@ class PersistenceManager:
             tx.run("UPDATE turns SET state = 'undone' WHERE agent = ? AND turn = ?", self.entry.id, newest)
         return (str(words[0][0]) if words else ""), left
 
+    def newest_kinds(self) -> set[str]:
+        """Which kinds of messages the newest turn has: whether a person began it."""
+        rows = self.database.rows(
+            "SELECT kind, turn FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0 "
+            "ORDER BY seq DESC LIMIT 500",
+            self.entry.id,
+        )
+        return {kind for kind, turn in rows if turn == rows[0][1]}
+
     def amend(self, first: int, change: Callable[[Message], Message]) -> None:
         """Put changed messages in the place of those from `first` on; the old ones stay in the log, as undone."""
         with self.alone() as tx:

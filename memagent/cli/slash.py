@@ -100,11 +100,13 @@ def _pop(chat: Chat, count: str) -> None:
 
 
 def _retry(chat: Chat, _: str) -> None:
+    newest = chat.agent.state.newest_kinds()
+    if not newest & {"user", "login"}:
+        raise UserError(
+            "The newest turn was the agent's own; there is nothing to ask again.", hint="/pop takes it back."
+        )
     words, _left = chat.agent.state.undo_turn()
-    if words:
-        chat.turn(chat.agent.turn(words))
-    else:
-        chat.turn(chat.agent.greet())
+    chat.turn(chat.agent.turn(words) if words else chat.agent.greet())
 
 
 def _rethink(chat: Chat, text: str) -> None:

@@ -134,6 +134,8 @@ class Endpoint:
     def refused(self, said: Refusal, *, midway: bool = False) -> Setback:
         """The setback that a refusal is; `midway` if it came instead of an answer, or within it."""
         why = said.why
+        if 300 <= said.status < 400:
+            return self.not_compatible(f"it redirects to another address, {said.status}")
         if why == "path":
             return self.not_compatible(f"it answered {said.status}")
         kind, message, hint = _REFUSED[why]
@@ -207,8 +209,6 @@ class Endpoint:
         if names & {"ReadTimeout", "WriteTimeout", "PoolTimeout"}:
             message = f"{self.where} sent nothing for {self.timeout:g} s."
             return message, "If the model is just slow, set a longer time-out.", True
-        if "TooManyRedirects" in names:
-            return f"{self.url} leads round in circles.", "Check the address.", False
         if "ProxyError" in names:
             return f"The proxy does not lead to {self.where}.", "Check HTTPS_PROXY and NO_PROXY.", True
         if "RemoteProtocolError" in names:

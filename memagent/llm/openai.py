@@ -160,7 +160,8 @@ class OpenAILLM:
             "max_retries": 0,
             "timeout": openai.Timeout(self.endpoint.timeout, connect=self.endpoint.connect_timeout),
             "default_headers": headers,
-            "http_client": openai.DefaultHttpxClient(verify=_trusted()),
+            # What is said in confidence to one address is not sent on to another that this one names.
+            "http_client": openai.DefaultHttpxClient(verify=_trusted(), follow_redirects=False),
         }
 
     def _heard(self, request: Request) -> Generator[Piece, None, Answer]:

@@ -233,6 +233,13 @@ def test_a_turn_that_failed_can_be_tried_again(memagent: Memagent, home: Path) -
     assert what_the_model_sees().count('"message": "and now?"') == 1
 
 
+def test_only_what_a_person_began_is_asked_again(memagent: Memagent) -> None:
+    memagent("ask", "hello")
+    done = memagent("run", stdin=lines("/heartbeat", "/retry", "/pop", "/retry"))
+    assert "nothing to ask again" in done.out
+    assert done.out.count("echo hello") == 1
+
+
 def test_one_chat_with_several_agents_and_models(memagent: Memagent) -> None:
     memagent("ask", "hello", "-a", "ada")
     memagent("ask", "hello", "-a", "bo")

@@ -584,3 +584,12 @@ def test_a_name_and_password_in_the_address() -> None:
 def test_extras_that_can_not_be_sent(extra: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         OpenAILLM("m", 8000, api_key="k", extra=extra)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_what_is_said_is_not_sent_on_to_another_address(status: int) -> None:
+    with chat_server(stream(*speak("Thank you."))) as thief:
+        away = plain(status, "", f"Location: {thief.url}/chat/completions")
+        with chat_server(away) as server, pytest.raises(LLMError, match="redirects to another address"):
+            ask(server)
+        assert not thief.asked

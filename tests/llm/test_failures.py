@@ -358,6 +358,26 @@ def test_an_endpoint_without_tls() -> None:
     assert "http://" in error.hint
 
 
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+ECHOES = [
+    refusal(401, f"Incorrect API key provided: {CANARY}"),
+    refusal(400, "the password canary-password is wrong"),
+    refusal(403, f"{CANARY} may not"),
+    refusal(400, f"bad header Authorization: Bearer {CANARY}"),
+    refusal(500, f"upstream said {CANARY}"),
+    refusal(429, f"{CANARY} is too fast"),
+    refusal(404, f"model {CANARY} not found"),
+    refusal(402, f"{CANARY} is out of credit"),
+    refusal(400, f"prompt is too long for {CANARY}"),
+    plain(500, f"Bearer {CANARY}"),
+    as_json(500, {"detail": [{"loc": ["header", CANARY], "msg": "no"}]}),
+    as_json(200, {"error": {"message": f"{CANARY}"}}),
+    stream(chunk(content="Hal"), {"error": {"message": f"lost {CANARY}"}}),
+    plain(200, f"{CANARY}"),
+]
+
+
 @pytest.mark.parametrize("reply", ECHOES)
 def test_a_key_is_never_shown(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
     heard: list[Heard] = []

@@ -77,7 +77,9 @@ class Chat:
             try:
                 shown = self.printer.show(events)
             except KeyboardInterrupt:
-                self.tell("Stopped. What was said and done so far is kept; /retry takes it back and asks again.")
+                self.tell(
+                    "Stopped. Your message and the finished steps are kept, an unfinished reply is not; /retry asks again."
+                )
                 return
             finally:
                 events.close()

@@ -34,7 +34,7 @@ def model_server(
 
     server = serve(load_script(script), host=host, port=port)
     typer.echo(f"A scripted model answers at {server.url}  (Ctrl-C ends it)\n")
-    typer.echo(f"  MEMAGENT_ENDPOINT={server.url} MEMAGENT_MODEL=scripted MEMAGENT_API_KEY=none memagent run")
+    typer.echo(f"  MEMAGENT_PROVIDER=openai MEMAGENT_ENDPOINT={server.url} MEMAGENT_MODEL=scripted memagent run")
     try:
         while True:
             time.sleep(3600)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -44,15 +44,16 @@ def doctor(
 
     The exit code is 1 when something is wrong.
     """
-    findings = list(_findings(offline))
+    findings = []
+    for finding in _findings(offline):
+        findings.append(finding)
+        if not json:
+            mark, colour = MARKS[finding.state]
+            typer.echo(f"{typer.style(mark, fg=colour)} {finding.what}: {finding.text}")
     if json:
         from memagent.cli.opened import as_json
 
         as_json([vars(finding) for finding in findings])
-    else:
-        for finding in findings:
-            mark, colour = MARKS[finding.state]
-            typer.echo(f"{typer.style(mark, fg=colour)} {finding.what}: {finding.text}")
     if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(1)
 
@@ -68,8 +69,8 @@ def _findings(offline: bool) -> Iterator[Finding]:
     except MemagentError as error:
         yield Finding("configuration", "wrong", str(error))
         return
-    yield Finding("home", "ok", str(settings.home))
     checks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("home", _home),
         ("database", _database),
         ("presets", _presets),
         ("functions", _functions),
@@ -83,6 +84,18 @@ def _findings(offline: bool) -> Iterator[Finding]:
             yield Finding(what, "note" if text.startswith("none") else "ok", text)
         except MemagentError as error:
             yield Finding(what, "wrong", str(error))
+
+
+def _home(settings: Settings) -> str:
+    import os
+
+    from memagent.errors import ConfigError
+
+    there = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        hint = "Make it writable, or set MEMAGENT_HOME elsewhere."
+        raise ConfigError(f"{settings.home} can't be written to.", hint=hint)
+    return str(settings.home)
 
 
 def _database(settings: Settings) -> str:
@@ -142,7 +155,9 @@ def _model(settings: Settings) -> str:
     from memagent.llm import Answer, Request
     from memagent.messages import Message
 
-    llm = open_model(settings)
+    if settings.provider == "scripted":
+        return f"scripted: it plays {settings.script or 'the demo'}"
+    llm = open_model(replace(settings, retries=0, timeout=min(settings.timeout, 20.0)))
     say = {
         "name": "say",
         "description": "Say a word.",

@@ -176,7 +176,7 @@ class Printer:
     @_show.register
     def _(self, event: Returned) -> None:
         self._acted = True
-        if self.debug or (self.thoughts and not event.ok):
+        if self.debug or (self.thoughts and (event.name != "send_message" or not event.ok)):
             self._aside("←" if event.ok else "✗", f"{event.name}: {event.text}")
         self._surface.busy("Thinking…")
 

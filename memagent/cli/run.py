@@ -6,6 +6,7 @@ Knows nothing of what happens inside a turn.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,7 +94,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         if new and greeting:
             chat.greet()
         chat.run()
-        chat.tell(f"Everything is kept. Come back with: memagent run --agent {chat.agent.state.entry.name}")
+        chat.tell(f"Everything is kept. Come back with: memagent run --agent {quote(chat.agent.state.entry.name)}")
 
 
 def ask(
@@ -124,7 +125,10 @@ def ask(
     flags = _with_model(agent, given, asking=False)
     with opened(flags) as home:
         start_log(home.settings)
-        talking, _ = _opened_agent(home, agent, flags, given, yes=yes)
+        talking, new = _opened_agent(home, agent, flags, given, yes=yes)
+        name = talking.state.entry.name
+        if not json and (new or (not agent and len(home.roster.all()) > 1)):
+            typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
         code = print_answer(talking, text, json=json, approve=yes)
         if code and talking.state.held_by():
             code = AgentBusy.exit_code

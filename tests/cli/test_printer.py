@@ -267,7 +267,8 @@ def test_edits_of_memory_are_always_shown_and_the_rest_when_asked_for(kind: str)
     aloud = lines(thoughts=True)
     assert aloud[0] == "I should note that."
     assert aloud[1].startswith('→ core_memory_append(label="human", content="likes tea"')
-    assert aloud[2:] == ["✎ human: + Likes tea.", "→ roll_dice()", "✗ roll_dice: No dice.", "Hi."]
+    assert aloud[2] == "← core_memory_append: Appended."
+    assert aloud[3:] == ["✎ human: + Likes tea.", "→ roll_dice()", "✗ roll_dice: No dice.", "Hi."]
     everything = "\n".join(lines(debug=True))
     assert "← core_memory_append: Appended." in everything
     assert "send_message" in everything and "TurnEnded" in everything

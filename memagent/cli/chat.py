@@ -77,9 +77,7 @@ class Chat:
             try:
                 shown = self.printer.show(events)
             except KeyboardInterrupt:
-                self.tell(
-                    "Stopped. Your message and the finished steps are kept, an unfinished reply is not; /retry asks again."
-                )
+                self.tell("Stopped. Finished steps are kept, an unfinished reply is not; /retry asks again.")
                 return
             finally:
                 events.close()

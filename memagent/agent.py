@@ -222,7 +222,7 @@ class Agent:
         for attempt in range(TRIES):
             nudge = [heartbeat(problem, self.state.clock())] if problem else []
             heard = yield from self._listen([*self.compiled(), *nudge])
-            must_speak = self._first_answer_due() and attempt < TRIES - 1
+            must_speak = self._first_answer_due(heard) and attempt < TRIES - 1
             problem = problem_with(heard, must_speak, first_due(self.state.turn_log, self.tools))
             if not problem:
                 return heard
@@ -257,8 +257,12 @@ class Agent:
             return (yield from self._listen(self.compiled(), may_shrink=False))
         raise LLMError(f"{self.llm.model} ended without an answer.")
 
-    def _first_answer_due(self) -> bool:
-        """Whether the agent's very first answer is due, which must speak."""
+    def _first_answer_due(self, heard: Answer) -> bool:
+        """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and
+        speaking then, will do too: refused, it would be lost.
+        """
         if not self.verify_first or self.speech == "plain":
+            return False
+        if heard.calls and any(m.kind == "user" for m in self.state.turn_log):
             return False
         return not any(m.kind in ("answer", "summary") for m in self.state.window)

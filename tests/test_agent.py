@@ -284,6 +284,15 @@ def test_the_very_first_answer_must_speak_and_only_the_first(house: House) -> No
     assert not of(Discarded, agent.turn("again"))
 
 
+def test_what_the_first_message_tells_may_be_noted_before_the_agent_speaks(house: House) -> None:
+    note = call("core_memory_append", name="human", content="Ada")
+    agent = house.agent(steps(note, {"say": "Hello Ada."}))
+    agent.verify_first = True
+    happened = list(agent.turn("I am Ada"))
+    assert not of(Discarded, happened) and texts(Reply, happened) == ["Hello Ada."]
+    assert agent.state.core.blocks["human"].value.endswith("Ada")
+
+
 # Calls ----------------------------------------------------------------------------------------------------------------
 
 

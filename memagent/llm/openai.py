@@ -7,23 +7,18 @@ what is wrong where it does not. Knows nothing of agents, and nothing of where i
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
 
 from memagent import __version__
 from memagent.errors import ConfigError, ContextOverflow, MemagentError, NotFound
-from memagent.llm import Answer, Heard, Pause, Piece, Request, Restarted, refusals, wire
+from memagent.llm import Answer, Piece, Request, refusals, wire
+from memagent.llm.asking import GRACE, Asking, address, checked_key, hang_up_after, trusted
 from memagent.llm.draft import Draft
 from memagent.llm.failures import Endpoint, Setback
 from memagent.llm.reading import parsed, parts
-from memagent.llm.retry import Backoff
 from memagent.llm.sse import TooLong
 
 if TYPE_CHECKING:
@@ -31,17 +26,13 @@ if TYPE_CHECKING:
     import openai
 
 OPENAI_URL = "https://api.openai.com/v1"
-LONGEST_BODY = 32_000_000
-GRACE = 2.0
-"""Seconds that a server has, after the last word, to say how many tokens it counted and to end."""
 
 
-class OpenAILLM:
+class OpenAILLM(Asking):
     """A model at an endpoint.
 
-    `timeout` is how many seconds the server may be silent, `time_limit` how long one answer may take, `retries` how
-    often a request that failed is sent again. `extra` goes into every request as it is; `key_name` is where the user
-    keeps the key, for messages.
+    `timeout` is how many seconds the server may be silent. `extra` goes into every request as it is; `key_name` is
+    where the user keeps the key, for messages. What else can be set is what `Asking` takes.
     """
 
     def __init__(
@@ -54,24 +45,14 @@ class OpenAILLM:
         temperature: float | None = None,
         max_tokens: int | None = None,
         timeout: float = 180.0,
-        time_limit: float = 900.0,
-        retries: int = 4,
         extra: Mapping[str, Any] | None = None,
         key_name: str = "OPENAI_API_KEY",
-        backoff: Backoff | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        **patience: Any,
     ) -> None:
-        self.model = model
-        self.window = window
-        url, login = _address(base_url or OPENAI_URL)
-        self.endpoint = Endpoint(url, model, _key(api_key, key_name), key_name, timeout, login=login)
+        url, login = address(base_url or OPENAI_URL)
+        endpoint = Endpoint(url, model, checked_key(api_key, key_name), key_name, timeout, login=login)
+        super().__init__(endpoint, model, window, **patience)
         self._settings = _settings(temperature, max_tokens, extra or {})
-        self._time_limit = time_limit
-        self._retries = retries
-        self._backoff = backoff or Backoff()
-        self._sleep = sleep
-        self._clock = clock
         self._without: set[str] = set()
         self._opening = threading.Lock()
         self._client: openai.OpenAI | None = None
@@ -86,33 +67,6 @@ class OpenAILLM:
             if self._client is not None:
                 self._client.close()
                 self._client = None
-
-    def ask(self, request: Request) -> Iterator[Heard]:
-        """Ask, and hear pieces as they come; the last item is the `Answer`. To stop early, close the iterator."""
-        failures = broken = 0
-        while True:
-            try:
-                answer = yield from self._heard(request)
-                break
-            except Setback as caught:
-                setback = caught
-            if self._concedes(setback):
-                continue
-            if setback.midway:
-                broken += 1
-                if broken > 1:
-                    raise setback.after(broken)
-                yield Restarted(setback.reason)
-                if setback.refusal is None:  # just cut: nobody asked us to wait
-                    continue
-            else:
-                failures += 1
-                if not setback.again or failures > self._retries:
-                    raise self._given_up(setback, failures)
-            seconds = self._backoff.wait(failures + broken, setback.refusal.headers if setback.refusal else {})
-            yield Pause(seconds, setback.reason)
-            self._sleep(seconds)
-        yield answer
 
     def list_models(self) -> list[str]:
         """The names of the models there, sorted."""
@@ -161,7 +115,7 @@ class OpenAILLM:
             "timeout": openai.Timeout(self.endpoint.timeout, connect=self.endpoint.connect_timeout),
             "default_headers": headers,
             # What is said in confidence to one address is not sent on to another that this one names.
-            "http_client": openai.DefaultHttpxClient(verify=_trusted(), follow_redirects=False),
+            "http_client": openai.DefaultHttpxClient(verify=trusted(), follow_redirects=False),
         }
 
     def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
@@ -178,7 +132,7 @@ class OpenAILLM:
                 if draft.full:
                     break
                 if draft.finish and ending is None:
-                    ending = _hang_up_after(GRACE, response)
+                    ending = hang_up_after(GRACE, response)
         except TooLong:
             draft.full = True
         except Setback:
@@ -191,25 +145,6 @@ class OpenAILLM:
         if draft.finish == "error" or not (draft.finish or draft.full):
             raise self.endpoint.broke("it did not come to its end")
         return draft.answer()
-
-    def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
-        """The bytes of an answer, as long as it is neither too long nor too slow."""
-        import httpx2
-
-        deadline = self._clock() + self._time_limit
-        room = LONGEST_BODY
-        try:
-            for chunk in response.iter_bytes():
-                room -= len(chunk)
-                if room < 0:
-                    raise TooLong
-                if self._clock() > deadline:
-                    raise self.endpoint.too_slow(self._time_limit)
-                yield chunk
-        except httpx2.TimeoutException:
-            raise self.endpoint.broke(f"nothing came for {self.endpoint.timeout:g} s") from None
-        except (httpx2.RequestError, ssl.SSLError):
-            raise self.endpoint.broke("the connection was cut") from None
 
     def _post(self, body: bytes) -> httpx2.Response:
         def post(client: openai.OpenAI, cast_to: type[httpx2.Response]) -> object:
@@ -236,7 +171,7 @@ class OpenAILLM:
         except openai.APIConnectionError as failure:
             raise self.endpoint.unreachable(failure) from None
 
-    def _concedes(self, setback: Setback) -> bool:
+    def _concedes(self, setback: Setback, /) -> bool:
         """Whether the same can be said in a way that this endpoint does not refuse. It is remembered."""
         said = setback.refusal
         if said is None or said.status not in (400, 422) or isinstance(setback.error, ContextOverflow):
@@ -264,56 +199,6 @@ _CONCESSIONS = {
     "tool_choice": ("named tool_choice", "tool_choice"),
 }
 """A word in a refusal, and what to do without from then on, one after the other."""
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Whose certificates to trust: read once, for it takes a while and some megabytes."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
-def _hang_up_after(seconds: float, response: httpx2.Response) -> threading.Timer:
-    """Not all servers end what they send; reading on must not wait for ever."""
-
-    def hang_up() -> None:
-        stream = response.extensions.get("network_stream")
-        connection = stream.get_extra_info("socket") if stream else None
-        if isinstance(connection, socket.socket):
-            with suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # under TLS too: it is the reader who must wake up
-
-    timer = threading.Timer(seconds, hang_up)
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _address(url: str) -> tuple[str, str]:
-    """The URL, if it is one, and the name and password in it: apart, for URLs get into logs."""
-    try:
-        found = urlsplit(url.strip())
-        whole = found.scheme in ("http", "https") and bool(found.hostname) and (found.port is None or found.port > 0)
-    except ValueError:
-        whole = False
-    if not whole or found.query or found.fragment or " " in found.netloc:
-        raise ConfigError(
-            "The address of the model's endpoint is not a URL that can be asked.",
-            hint="It looks like http://localhost:8080/v1 or https://host.example/v1, with nothing after the path.",
-        )
-    login, _, host = found.netloc.rpartition("@")
-    return found._replace(netloc=host).geturl().rstrip("/"), unquote(login)
-
-
-def _key(key: str | None, name: str) -> str:
-    """The key without the line feed or blanks that came along when it was pasted."""
-    key = (key or "").strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(
-            "The API key has characters in it that no key has.", hint=f"Look at {name}: was it copied whole?"
-        )
-    return key
 
 
 def _settings(temperature: float | None, max_tokens: int | None, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -429,7 +429,7 @@ def test_an_answer_without_end_is_cut(reply: Reply) -> None:
 
 
 def test_endless_empty_chunks_are_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memagent.llm.openai.LONGEST_BODY", 1_000_000)
+    monkeypatch.setattr("memagent.llm.asking.LONGEST_BODY", 1_000_000)
     assert answer_to(forever(*events(chunk()))).finish == "length"
 
 

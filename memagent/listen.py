@@ -13,12 +13,11 @@ from dataclasses import replace
 from memagent.errors import JSONParseError
 from memagent.events import Delta
 from memagent.llm import Answer, Piece
-from memagent.llm.patient_json import unescaped
+from memagent.llm.patient_json import ready, unescaped
 from memagent.llm.repair import mend, split_calls
-from memagent.messages import ToolCall, as_json, storable
+from memagent.messages import SPEAK, ToolCall, as_json, storable
 from memagent.verdict import Speech
 
-SPEAK = "send_message"
 MOST_CALLS = 16
 UNREADABLE = "unreadable_arguments"
 
@@ -53,9 +52,6 @@ class Ear:
 _BEFORE = re.compile(
     r'\s*\{\s*(?:"(?!message")\w+"\s*:\s*(?:[\w.+-]+|"(?:[^"\\]|\\.)*+")\s*,\s*)*+"message"\s*:\s*"', re.DOTALL
 )
-_READY = re.compile(
-    r'(?:[^"\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*+', re.DOTALL | re.IGNORECASE
-)
 _LONGEST_ESCAPE = len(r"\ud83d\ude00")
 
 
@@ -85,8 +81,7 @@ class Words:
             if not found:
                 return ""
             self._inside, self._rest = True, self._rest[found.end() :]
-        ready = _READY.match(self._rest)
-        end = ready.end() if ready else 0
+        end = ready(self._rest)
         written, self._rest = self._rest[:end], self._rest[end:]
         self._over = self._rest.startswith('"') or len(self._rest) >= _LONGEST_ESCAPE
         return storable(unescaped(written))

@@ -16,6 +16,9 @@ from typing import Any, Literal
 Role = Literal["system", "user", "assistant", "tool"]
 Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"]
 
+SPEAK = "send_message"
+"""The function by which an agent speaks, if it does not speak plainly."""
+
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _TEMPLATE_MARKS = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|<SYS>)|\[(?=/?INST\])")
 
@@ -131,7 +134,7 @@ def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime)
 
 def boot_messages(now: datetime, words: str, thought: str) -> list[Message]:
     """The beginning of a conversation with an agent that speaks by function: an example of how it speaks."""
-    call = ToolCall("000000000", "send_message", _packed(message=words))
+    call = ToolCall("000000000", SPEAK, _packed(message=words))
     return [
         Message("user", "boot", _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now)), now),
         Message("assistant", "boot", thought, now, calls=(call,)),

@@ -15,6 +15,13 @@ LLMS = {
     "openai": "memagent.llm.opening:openai",
     "azure": "memagent.llm.opening:azure",
     "scripted": "memagent.llm.opening:scripted",
+    "embedded": "memagent.llm.opening:embedded",
+    "llamacpp": "memagent.llm.opening:text_server",
+}
+SERVERS = {"llamacpp": "memagent.llm.servers.llamacpp:LlamaCpp"}
+WRAPPERS = {
+    "chatml": "memagent.llm.wrappers.chatml:ChatML",
+    "chatml-thoughts": "memagent.llm.wrappers.chatml:ChatMLThoughts",
 }
 EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
@@ -26,5 +33,10 @@ def find(kind: str, table: dict[str, str], name: str) -> Any:
         near = get_close_matches(name, table, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise ConfigError(f"There is no {kind} {name!r}.", hint=f"{hint}There are: {', '.join(table)}.")
-    module, _, attribute = table[name].partition(":")
+    return load(table[name])
+
+
+def load(place: str) -> Any:
+    """The class or function at "module:Name"."""
+    module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

@@ -27,6 +27,8 @@ WINDOWS = {
 }
 """The context windows of well-known models, by the beginning of their names."""
 SMALL_WINDOW = 8192
+WRAPPER_CHOICES = ("auto", "native", *registry.WRAPPERS)
+"""auto: as suits server and model; native: the model's own template, where its server has it; or one of ours."""
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -131,6 +133,13 @@ class Settings:
     temperature: float | None = _is(
         None, "how freely the model words things; unset: the server's own", "number", high=2
     )
+    wrapper: str = _is(
+        "auto", "how a text server is told the conversation; auto: as suits the model", choices=WRAPPER_CHOICES
+    )
+    constrain: bool = _is(True, "hold a text server's answers to the form of calls, where it can", "yes or no")
+    sampling: tuple[str, ...] = _is((), "NAME=VALUE, sent to a text server in its own words", "list")
+    stop: tuple[str, ...] = _is((), "texts at which a text server stops, beside the wrapper's own", "list")
+    threads: int = _is(0, "threads of the embedded model; 0: as many as are quickest", "whole number", high=1024)
     max_tokens: int = _is(0, "the longest answer, in tokens; 0: the server's own limit", "whole number", high=1e8)
     timeout: float = _is(120.0, "seconds that the model may be silent", "number", low=1, high=86_400)
     retries: int = _is(4, "how often a failed request is sent again", "whole number", high=20)

@@ -105,6 +105,7 @@ class Endpoint:
     timeout: float
     connect_timeout: float = 10.0
     login: str = field(default="", repr=False)
+    kind: str = "an OpenAI-compatible endpoint"
 
     @property
     def where(self) -> str:
@@ -158,8 +159,9 @@ class Endpoint:
 
     def not_compatible(self, why: str) -> Setback:
         """Something answers there, and it is not what we are looking for."""
-        forgotten = "" if urlsplit(self.url).path.rstrip("/") else " Did you forget /v1 at its end?"
-        message = f"This is not an OpenAI-compatible endpoint: {self.url} ({why})."
+        bare = not urlsplit(self.url).path.rstrip("/") and self.kind == Endpoint.kind
+        forgotten = " Did you forget /v1 at its end?" if bare else ""
+        message = f"This is not {self.kind}: {self.url} ({why})."
         return Setback(LLMError(message, hint=f"Check the address.{forgotten}"))
 
     def silent(self) -> Setback:

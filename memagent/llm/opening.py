@@ -5,12 +5,19 @@ Knows nothing of agents.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memagent import registry
 from memagent.config import Settings
 from memagent.errors import ConfigError
 from memagent.llm import LLM
+
+if TYPE_CHECKING:
+    from memagent.llm.servers import TextServer
+    from memagent.llm.wrappers import Wrapper
 
 
 def openai(settings: Settings) -> LLM:
@@ -42,6 +49,57 @@ def scripted(settings: Settings) -> LLM:
 
     script = load_script(Path(settings.script) if settings.script else None)
     return ScriptedLLM(script, model=settings.model or "scripted", window=settings.window)
+
+
+def text_server(settings: Settings) -> LLM:
+    """A model behind a text server: through a wrapper of ours, or by the server's own chat."""
+    server: TextServer = registry.find("provider", registry.SERVERS, settings.provider)()
+    name = settings.wrapper
+    if name == "auto":
+        name = fitting(settings.model) if settings.constrain and server.constraint == "gbnf" else "native"
+    if name == "native":
+        return _chat(server, settings)
+    from memagent.llm.completion import CompletionLLM
+
+    wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
+    llm = CompletionLLM(
+        server, wrapper, settings.model or server.title, base_url=settings.endpoint, window=settings.context_window,
+        constrain=settings.constrain, sampling=sampling(settings), stop=settings.stop, **_common(settings),
+    )  # fmt: skip
+    llm.window = settings.context_window or llm.find_window() or settings.window
+    return llm
+
+
+def _chat(server: TextServer, settings: Settings) -> LLM:
+    """The server's own chat, which knows the model's own template."""
+    from memagent.llm.openai import OpenAILLM
+
+    url = (settings.endpoint or f"http://127.0.0.1:{server.port}").removesuffix("/v1")
+    extra = {**sampling(settings), **({"stop": list(settings.stop)} if settings.stop else {})}
+    return OpenAILLM(_model(settings), settings.window, base_url=url + server.chat, extra=extra, **_common(settings))
+
+
+def fitting(model: str) -> str:
+    """The wrapper that suits a model, by the model's name; ChatML where the name says nothing."""
+    for name, place in registry.WRAPPERS.items():
+        wrapper: type[Wrapper] = registry.load(place)
+        if wrapper.fits and re.search(wrapper.fits, model, re.IGNORECASE):
+            return name
+    return "chatml"
+
+
+def sampling(settings: Settings) -> dict[str, Any]:
+    """What is sent to a server in its own words: NAME=VALUE, the value as JSON or as text."""
+    found: dict[str, Any] = {}
+    for item in settings.sampling:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"sampling: {item!r} does not set anything.", hint="Write it like top_k=40,min_p=0.05")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def _model(settings: Settings) -> str:

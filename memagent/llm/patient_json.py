@@ -290,3 +290,14 @@ def _cut_short(inside: str) -> str:
     inside = inside[: token.start()] if token else inside
     surplus = any(inside.count(close) > inside.count(opening) for opening, close in ("{}", "[]"))
     return inside.rstrip("}] \t\r\n") if surplus else inside
+
+
+_READY = re.compile(
+    r'(?:[^"\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*+', re.DOTALL | re.IGNORECASE
+)
+
+
+def ready(text: str) -> int:
+    """How much of the inside of a JSON string is certain already, when more of it is still to come."""
+    found = _READY.match(text)
+    return found.end() if found else 0

@@ -1,4 +1,5 @@
-"""What an endpoint sends back, taken apart: a stream of events, or one JSON object from a server that does not stream.
+"""What an endpoint sends back, taken apart: a stream of events or lines, or one JSON object from a server that does not
+stream.
 
 Knows what is no answer at all (a web page, nothing, an error in the middle), and nothing of what an answer means.
 """
@@ -34,6 +35,33 @@ def parts(chunks: Iterator[bytes], kind: str, endpoint: Endpoint) -> Iterator[Pa
     elif head or "event-stream" in kind:
         yield from _streamed(chain([head], chunks), kind, endpoint)
     else:
+        raise endpoint.silent()
+
+
+def objects(chunks: Iterator[bytes], endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    """The JSON objects of an answer as they arrive, however it is sent: as events, one a line, or a single one."""
+    held = b""
+    any_object = False
+    for line in sse.lines(chain(chunks, [b"\n"]), LONGEST_EVENT):
+        text = line.removeprefix(BOM_UTF8).strip() if not any_object else line.strip()
+        if text.startswith(b"<") and not any_object and not held:
+            raise endpoint.not_compatible("it sent a web page")
+        text = text.removeprefix(b"data:").lstrip()
+        if not text or text == b"[DONE]" or (not held and not text.startswith(b"{")):
+            continue
+        held += text
+        if (part := parsed(held)) is None and len(held) < LONGEST_EVENT:
+            continue  # a single object may be written on many lines
+        held = b""
+        if not isinstance(part, dict):
+            raise endpoint.broke("it sent something that is not JSON")
+        if part.get("error"):
+            raise endpoint.refused(refusals.read(0, part), midway=True)
+        any_object = True
+        yield part
+    if held:
+        raise endpoint.broke("it sent something that is not JSON")
+    if not any_object:
         raise endpoint.silent()
 
 

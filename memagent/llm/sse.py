@@ -17,7 +17,7 @@ def events(chunks: Iterable[bytes], longest: int) -> Iterator[tuple[str, str]]:
     """Name and data of each event. One that the end of the stream cuts off is left out, as the standard says."""
     data: list[str] = []
     name, held = "", 0
-    for line in _lines(chunks, longest):
+    for line in lines(chunks, longest):
         if not line:
             if data:
                 yield name, "\n".join(data)
@@ -34,7 +34,8 @@ def events(chunks: Iterable[bytes], longest: int) -> Iterator[tuple[str, str]]:
             name = text
 
 
-def _lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    """The whole lines of what arrives, without their ends."""
     rest = bytearray()
     for chunk in chunks:
         cut = chunk.rfind(b"\n")

@@ -39,7 +39,7 @@ class Agent:
     def __init__(
         self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
         speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
-        location: str = "", patience: float = 30.0, turn_limit: float = 1800.0,
+        location: str = "", patience: float = 30.0, turn_limit: float = 1800.0, steady: bool = False,
     ) -> None:  # fmt: skip
         self.state = state
         self.llm = llm
@@ -55,6 +55,7 @@ class Agent:
         self.gauge = Gauge()
         self.schemas = [tool.schema for tool in self.tools.values()]
         self.turn_limit = turn_limit
+        self.steady = steady
         self._fixed = tool_tokens(self.schemas)
         self._deadline = 0.0
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
@@ -206,7 +207,14 @@ class Agent:
     def compiled(self) -> list[Message]:
         """What the model sees."""
         state = self.state
-        return [system_message(self.system, state.core.render(), state.entry.created), *state.window]
+        return [system_message(self.system, self.core_in_view(), state.entry.created), *state.window]
+
+    def core_in_view(self) -> str:
+        """Core memory as the model sees it. A `steady` one does not change while the calls that edited it are in view:
+        so the model need not read everything after it again.
+        """
+        core, window = self.state.core, self.state.window
+        return core.render(core.before({call.id for m in window for call in m.calls}) if self.steady else None)
 
     def _under_pressure(self) -> bool:
         """Whether the agent must be warned that the window fills up: once between two compactions."""
@@ -233,7 +241,7 @@ class Agent:
         )
 
     def _listen(self, messages: Sequence[Message], *, may_shrink: bool = True) -> Happening[Answer]:
-        request = Request(messages, self.schemas, first_due(self.state.turn_log, self.tools))
+        request = self._request(messages)
         ear = Ear(self.speech)
         try:
             for heard in self.llm.ask(request):
@@ -256,6 +264,14 @@ class Agent:
             yield from relieve(self, force=True)
             return (yield from self._listen(self.compiled(), may_shrink=False))
         raise LLMError(f"{self.llm.model} ended without an answer.")
+
+    def _request(self, messages: Sequence[Message]) -> Request:
+        core, rules = self.state.core, {name: tool.rules for name, tool in self.tools.items()}
+        choices = {(name, key): core.open_labels() for name, of in rules.items() for key in of.blocks}
+        choices |= {(name, key): core.open_lines() for name, of in rules.items() for key in of.lines}
+        quiet = [name for name, of in rules.items() if of.quiet]
+        first = first_due(self.state.turn_log, self.tools)
+        return Request(messages, self.schemas, first, quiet=quiet, choices=choices)
 
     def _first_answer_due(self, heard: Answer) -> bool:
         """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and

@@ -116,6 +116,7 @@ def load_agent(
         turn_limit=settings.turn_limit,
         verify_first=settings.verify_first,
         location=settings.location,
+        steady=settings.steady,
     )  # fmt: skip
 
 

@@ -119,6 +119,7 @@ RULE_KEYS: Mapping[str, Check] = {
     "result_limit": _number(100, 1_000_000),
     "after_cut": _one_of("retry", "ask"),
     "apart": _flag,
+    "quiet": _flag,
 }
 SETTING_KEYS: Mapping[str, Check] = {
     "context_window": _number(1024, 100_000_000),
@@ -129,6 +130,8 @@ SETTING_KEYS: Mapping[str, Check] = {
     "compact_to": _number(0, 0.9, whole=False),
     "summary_words": _number(20, 5000),
     "verify_first": _flag,
+    "terse": _flag,
+    "steady": _flag,
 }
 BOOT_KEYS: Mapping[str, Check] = {"message": _text, "thought": _text}
 

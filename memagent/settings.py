@@ -138,6 +138,10 @@ class Settings:
     )
     constrain: bool = _is(True, "hold a text server's answers to the form of calls, where it can", "yes or no")
     sampling: tuple[str, ...] = _is((), "NAME=VALUE, sent to a text server in its own words", "list")
+    terse: bool = _is(False, "tell a text model what happens in few words, not as JSON", "yes or no")
+    steady: bool = _is(
+        False, "show core memory as it was before the edits that are in view, so that little is read anew", "yes or no"
+    )
     stop: tuple[str, ...] = _is((), "texts at which a text server stops, beside the wrapper's own", "list")
     threads: int = _is(0, "threads of the embedded model; 0: as many as are quickest", "whole number", high=1024)
     max_tokens: int = _is(0, "the longest answer, in tokens; 0: the server's own limit", "whole number", high=1e8)

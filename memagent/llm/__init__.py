@@ -6,7 +6,7 @@ tools' code or storage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -18,12 +18,18 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """Everything the model is to see, in this order: tools and messages. `force` names the tool that must be called."""
+    """Everything the model is to see, in this order: tools and messages. `force` names the tool that must be called.
+
+    For models whose output can be held to a form: `quiet` are the tools after which it may go on in the same answer,
+    since their results tell nothing new; `choices` are what an argument, by tool and name, must be one of.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[Schema] = ()
     force: str | None = None
     max_tokens: int | None = None
+    quiet: Collection[str] = ()
+    choices: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

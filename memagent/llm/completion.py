@@ -1,5 +1,4 @@
-"""Models that go on with a text: a server's way of being asked and a wrapper's way of writing, made into a model that is
-asked like any other.
+"""Models that go on with a text: a server's way of being asked and a wrapper's way of writing, put together.
 
 What goes over the wire is the server's business (servers/), what stands in the prompt the wrapper's (wrappers/).
 Knows nothing of agents, and nothing of where its settings come from.
@@ -87,10 +86,10 @@ class CompletionLLM(Asking):
         except Setback as setback:
             raise setback.error from None
 
-    def get(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, body: Mapping[str, Any] | None = None, timeout: float = QUICK) -> Any:
         """Ask something else than for an answer: JSON comes back."""
         method = "GET" if body is None else "POST"
-        response = self._sent(method, path, body, QUICK)
+        response = self._sent(method, path, body, timeout)
         try:
             found = parsed(response.read())
         finally:

@@ -62,12 +62,28 @@ def text_server(settings: Settings) -> LLM:
     from memagent.llm.completion import CompletionLLM
 
     wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
+    wrapper.terse = settings.terse
     llm = CompletionLLM(
         server, wrapper, settings.model or server.title, base_url=settings.endpoint, window=settings.context_window,
         constrain=settings.constrain, sampling=sampling(settings), stop=settings.stop, **_common(settings),
     )  # fmt: skip
     llm.window = settings.context_window or llm.find_window() or settings.window
     return llm
+
+
+def embedded(settings: Settings) -> LLM:
+    """The model that runs in this process; it is loaded when it is first asked."""
+    from memagent.llm.embedded import EmbeddedLLM
+
+    path = Path(settings.model)
+    name = fitting(path.stem) if settings.wrapper in ("auto", "native") else settings.wrapper
+    wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
+    wrapper.terse = settings.terse
+    return EmbeddedLLM(
+        path, wrapper, states=settings.home / "models" / "states", window=settings.context_window,
+        threads=settings.threads, constrain=settings.constrain, sampling=sampling(settings), stop=settings.stop,
+        temperature=settings.temperature, max_tokens=settings.max_tokens or None,
+    )  # fmt: skip
 
 
 def _chat(server: TextServer, settings: Settings) -> LLM:

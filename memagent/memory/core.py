@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from memagent.messages import storable, unmarked
 from memagent.storage import Database, Row, Transaction, reading, text
 
 UNDO = "undo of version "
+MOST_LINES = 100
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,41 @@ class CoreMemory:
                 for row in rows
             }
 
-    def render(self) -> str:
-        """The blocks as the model sees them. No value can end its own block and begin another."""
+    def open_labels(self) -> list[str]:
+        """The blocks that the agent may edit."""
+        return [block.label for block in self.blocks.values() if not block.read_only]
+
+    def open_lines(self) -> list[str]:
+        """The lines of these blocks, each once."""
+        lines = [line for label in self.open_labels() for line in self.blocks[label].value.splitlines()]
+        return [*dict.fromkeys(line for line in lines if line.strip())][:MOST_LINES]
+
+    def before(self, calls: Collection[str]) -> dict[str, str]:
+        """What the blocks held before their latest edits, as far as it was these calls that made them."""
+        rows = self._database.rows(
+            "SELECT label, before, call_id FROM block_edits WHERE agent = ? ORDER BY id DESC LIMIT 1000", self._agent
+        )
+        values: dict[str, str] = {}
+        settled: set[str] = set()
+        for label, value, call_id in rows:
+            if call_id not in calls:
+                settled.add(label)
+            elif label not in settled:
+                values[label] = text(value)
+        return values
+
+    def render(self, values: Mapping[str, str] | None = None) -> str:
+        """The blocks as the model sees them; with other `values` for some of them, where they are given. No value can
+        end its own block and begin another.
+        """
         tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *self.blocks]))}))", re.IGNORECASE)
         parts = ["<core_memory>"]
         for block in self.blocks.values():
             about = f' about="{html.escape(block.description)}"' if block.description else ""
             mode = ' read_only="true"' if block.read_only else ""
-            size = f'used="{len(block.value)}" limit="{block.limit}"'
-            value = unmarked(tags.sub("&lt;", block.value))
+            value = (values or {}).get(block.label, block.value)
+            size = f'used="{len(value)}" limit="{block.limit}"'
+            value = unmarked(tags.sub("&lt;", value))
             parts.append(f"<{block.label}{about} {size}{mode}>\n{value}\n</{block.label}>")
         return "\n".join([*parts, "</core_memory>"])
 

@@ -33,6 +33,9 @@ class Rules:
     inside        it touches nothing but the agent's own memory, so it is safe to run again after a crash
     after_cut     what to do with a call of which nobody knows whether it happened: `retry` it with the same
                   idempotency key, or `ask` the person
+    quiet         its result tells nothing that the model must see before it speaks
+    blocks        its parameters that name a block of core memory
+    lines         its parameters that hold text which stands in one: weak models are held to a whole line
     apart         it runs in a process of its own, which can crash or be ended without harm; it can't reach the agent
     """
 
@@ -44,6 +47,9 @@ class Rules:
     inside: bool = False
     after_cut: AfterCut = "ask"
     apart: bool = False
+    quiet: bool = False
+    blocks: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,10 @@ def tool(
     result_limit: int = 6000,
     after_cut: AfterCut = "ask",
     apart: bool = False,
+    quiet: bool = False,
 ) -> Callable[[F], F]:
     """Give a function of your own set its rules: `@tool(approval=True)`. Without it, the defaults of `Rules` hold."""
-    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut, apart)
+    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut, apart, quiet)
     return attach(rules)
 
 

@@ -31,7 +31,7 @@ class Wrapper:
     begin: ClassVar[str] = ""
     stop: ClassVar[tuple[str, ...]] = ()
     form: ClassVar[Form] = Form()
-    terse: ClassVar[bool] = False
+    terse: bool = False
 
     # What a family of models has its own way of ----------------------------------------------------------------------
 
@@ -72,11 +72,11 @@ class Wrapper:
 
     def grammar(self, request: Request) -> str:
         """What an answer to this request looks like, as GBNF."""
-        return self.form.grammar(request.tools, request.force)
+        return self.form.grammar(request)
 
     def schema(self, request: Request) -> dict[str, Any]:
         """The same as JSON Schema, of one call."""
-        return self.form.schema(request.tools, request.force)
+        return self.form.schema(request)
 
     def reader(self, request: Request) -> Reader:
         """Reads the answer to this request."""

@@ -49,7 +49,7 @@ def _kind(of: Mapping[str, Any]) -> str:
 def as_json_lines(tools: Sequence[Schema]) -> str:
     """Each function as its schema, in JSON on a line: what many models were trained on."""
     return "\n".join(
-        json.dumps({"type": "function", "function": _without_heartbeat(tool)}, ensure_ascii=False) for tool in tools
+        json.dumps({"type": "function", "function": without_heartbeat(tool)}, ensure_ascii=False) for tool in tools
     )
 
 
@@ -62,7 +62,8 @@ def as_list(tools: Sequence[Schema]) -> str:
     return "\n".join(lines)
 
 
-def _without_heartbeat(tool: Schema) -> dict[str, Any]:
+def without_heartbeat(tool: Schema) -> dict[str, Any]:
+    """The schema of a tool, of what a model is told of it."""
     schema = dict(tool["parameters"])
     schema["properties"] = parameters(tool)
     schema["required"] = [name for name in schema.get("required", []) if name != HEARTBEAT]

@@ -7,18 +7,27 @@ What does not fit is read by `repair.split_calls`, which knows the forms of many
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from memagent.llm import Answer, Piece, Request, Schema, Usage
+from memagent.llm.gbnf import Grammar, Part, chars, either, literal, sequence
+from memagent.llm.grammars import calls_schema, value_of
 from memagent.llm.repair import split_calls
 from memagent.llm.thinking import Thinking
+from memagent.llm.wrappers.describing import without_heartbeat
 from memagent.llm.wrappers.tap import Tap
 from memagent.messages import SPEAK, Message, ToolCall, storable
 
 LONGEST = 2_000_000
+LONGEST_THOUGHT = 200
+"""Characters that a thought may have where a grammar holds it: some models never come to an end."""
+MOST_MORE = 3
+"""Calls before the last one that a grammar lets through."""
 _OPENERS = "{<[`"
+
+Choices = Mapping[tuple[str, str], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,47 @@ class Form:
             return f"You act only by calling functions. Write each call like this, and nothing else:\n{example}"
         return f"You can call functions. Write a call like this, and nothing else:\n{example}"
 
-    def grammar(self, tools: Sequence[Schema], force: str | None = None) -> str:
-        """The grammar (GBNF) of an answer: some calls that leave the turn open, and one more."""
-        raise NotImplementedError
+    def grammar(self, request: Request) -> str:
+        """The grammar (GBNF) of an answer: some calls of quiet functions, and one whose result must be heard. An agent that
+        speaks plainly may write text instead.
+        """
+        grammar = Grammar()
+        bodies = {
+            str(tool["name"]): self._body(grammar, tool, request.choices)
+            for tool in request.tools if request.force in (None, tool["name"])
+        }  # fmt: skip
+        start = literal(f"{self.before}{{")
+        parts = [literal(self.opens), start]
+        if self.thoughts:
+            thought = value_of(grammar, {"type": "string"}, self.thoughts, longest_string=LONGEST_THOUGHT)
+            parts += [literal(f"{json.dumps(self.thoughts)}: "), thought, literal(", ")]
+        quiet = [body for name, body in bodies.items() if name in request.quiet]
+        others = [body for name, body in bodies.items() if name not in request.quiet]
+        if quiet and others:
+            one_more = sequence(grammar.add("quiet", either(*quiet)), literal(self.between), start)
+            parts.append(grammar.repeated(one_more, 0, MOST_MORE, "more"))
+        parts += [grammar.add("last", either(*(others or quiet))), literal(self.closes)]
+        calls = grammar.add("calls", sequence(*parts))
+        if speaks_by_call(request.tools) or request.force:
+            return grammar.text(calls)
+        words = sequence(chars("^\\x00-\\x20{<`\\["), grammar.repeated(chars("^\\x00"), name="words"))
+        return grammar.text(either(calls, words))
 
-    def schema(self, tools: Sequence[Schema], force: str | None = None) -> dict[str, Any]:
+    def _body(self, grammar: Grammar, tool: Schema, choices: Choices) -> Part:
+        """A call from its name on."""
+        name = str(tool["name"])
+        parameters = without_heartbeat(tool)["parameters"]
+        of = {key: {"enum": list(choices[name, key])} for key in parameters["properties"] if choices.get((name, key))}
+        arguments = value_of(grammar, {**parameters, "properties": {**parameters["properties"], **of}}, name)
+        head = literal(f"{json.dumps(self.name)}: {json.dumps(name)}, {json.dumps(self.arguments)}: ")
+        return grammar.add(f"call-{name}", sequence(head, arguments, literal(f"}}{self.after}")))
+
+    def schema(self, request: Request) -> dict[str, Any]:
         """The JSON Schema of one call."""
-        raise NotImplementedError
+        thoughts = {"type": "string", "maxLength": LONGEST_THOUGHT}
+        named = [without_heartbeat(tool) for tool in request.tools if request.force in (None, tool["name"])]
+        first = {self.thoughts: thoughts} if self.thoughts else None
+        return calls_schema(named, self.name, self.arguments, first=first)
 
     def written(self, message: Message) -> str:
         """An answer of the model's, just as it would write it."""

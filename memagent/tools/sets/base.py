@@ -5,12 +5,15 @@ They touch nothing but the agent itself, through `AgentFacade`. Knows nothing of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 
 from memagent.errors import ToolError
 from memagent.tools import AgentFacade, Found, Page, Rules, attach
 
 _INSIDE = attach(Rules(inside=True, after_cut="retry"))
+_QUIET = Rules(inside=True, after_cut="retry", quiet=True)
+_QUIETLY = attach(_QUIET)
 _ROOM = 5600
 """Characters that one page of results may fill; each result has an even share of it."""
 
@@ -26,7 +29,7 @@ def send_message(self: AgentFacade, message: str) -> str:
     return "Sent."
 
 
-@_INSIDE
+@_QUIETLY
 def pause_heartbeats(self: AgentFacade, minutes: int) -> str:
     """Get no timed heartbeats for a while.
 
@@ -37,7 +40,7 @@ def pause_heartbeats(self: AgentFacade, minutes: int) -> str:
     return f"No timed heartbeats for {minutes} minutes."
 
 
-@_INSIDE
+@attach(replace(_QUIET, blocks=("name",)))
 def core_memory_append(self: AgentFacade, name: str, content: str) -> str:
     """Add a line to a block of your core memory.
 
@@ -48,7 +51,7 @@ def core_memory_append(self: AgentFacade, name: str, content: str) -> str:
     return _size(name, self.core.append(name, content))
 
 
-@_INSIDE
+@attach(replace(_QUIET, blocks=("name",), lines=("old_content",)))
 def core_memory_replace(self: AgentFacade, name: str, old_content: str, new_content: str) -> str:
     """Replace text in a block of your core memory.
 
@@ -84,7 +87,7 @@ def conversation_search_date(self: AgentFacade, start_date: str, end_date: str, 
     return _shown(self.recall.search_dates(start, end, page))
 
 
-@_INSIDE
+@_QUIETLY
 def archival_memory_insert(self: AgentFacade, content: str, tags: list[str] | None = None) -> str:
     """Keep a text in archival memory, which is unlimited.
 

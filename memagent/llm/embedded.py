@@ -1,0 +1,207 @@
+"""The model that runs inside this process: llama.cpp, through `xllamacpp`, with what it has read kept on disk.
+
+llama.cpp's own server is started on a port of this machine that only this process has the key to, and is asked like any
+other (see completion.py). What a model has read is a state of many megabytes; a start with the same beginning takes it
+up again instead of reading anew. Knows nothing of where model files come from.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memagent.errors import LocalLLMError, MissingExtra
+from memagent.llm import Answer, Piece, Request
+from memagent.llm.completion import CompletionLLM
+from memagent.llm.failures import Setback
+from memagent.llm.servers.llamacpp import LlamaCpp
+from memagent.llm.states import States
+from memagent.llm.wrappers import Wrapper
+from memagent.llm.wrappers.chatml import ChatML
+
+if TYPE_CHECKING:
+    import httpx2
+
+WINDOW = 4096
+"""Tokens, where nobody says otherwise: more would take more memory, and minutes to read after each summary."""
+ENOUGH = 256
+"""Tokens read anew that are worth being kept at once, and not only at the end."""
+_SAMPLE = "Once upon a time there was a little house at the edge of a wood, and in it lived an old woman. " * 3
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Threads:
+    """How many threads write, and how many read."""
+
+    write: int
+    read: int
+
+
+class Engine:
+    """llama.cpp with one model loaded, until it is closed."""
+
+    def __init__(self, path: Path, window: int, threads: Threads, states: Path) -> None:
+        xllamacpp = _xllamacpp()
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx = window
+        params.n_parallel = 1
+        params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads.write, threads.read
+        # Threads that wait for each other must not spin: on a busy machine that is slower than one thread alone.
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0
+        params.n_batch = 128  # how often it tells how far it has read
+        params.cache_ram_mib = 256
+        params.slot_save_path = f"{states}{os.sep}"
+        params.hostnames, params.port = ["127.0.0.1"], 0
+        params.warmup = params.ui = False
+        params.verbosity = 0
+        self.key = secrets.token_urlsafe(24)
+        params.api_keys = [self.key]
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise LocalLLMError(
+                f"{path} can't be loaded: {error}.", hint="Is it a whole GGUF file, and is there memory for it?"
+            ) from None
+        self.url = str(self._server.listening_address)
+
+    def close(self) -> None:
+        """Give its memory back."""
+        del self._server
+
+
+def _xllamacpp() -> Any:
+    try:
+        import xllamacpp
+    except ImportError:
+        raise MissingExtra("xllamacpp, which runs the embedded model,", "local") from None
+    return xllamacpp
+
+
+def engine_version() -> str:
+    """Which llama.cpp it is: what one has read, another can't take up."""
+    try:
+        return version("xllamacpp")
+    except PackageNotFoundError:
+        return ""
+
+
+class EmbeddedLLM(CompletionLLM):
+    """The model in a GGUF file. It is loaded when it is first needed; `states` is where what it has read is kept."""
+
+    def __init__(
+        self, path: Path, wrapper: Wrapper, *, states: Path, window: int = 0, threads: int = 0, **settings: Any
+    ) -> None:
+        super().__init__(LlamaCpp(), wrapper, path.stem, window=window or WINDOW, **settings)
+        self.path = path
+        self.states = States(states, path, self.window, engine_version())
+        self._given_threads = threads
+        self._engine: Engine | None = None
+        self._kept = 0
+        self._read = ""
+
+    def close(self) -> None:
+        """Keep what was read, and let the model go. It can still be asked afterwards."""
+        if self._engine is not None:
+            self._keep()
+        super().close()
+        with self._opening:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def _connected(self) -> httpx2.Client:
+        with self._opening:
+            if self._engine is None:
+                self.states.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                threads = self._threads()
+                self._engine = Engine(self.path, self.window, threads, self.states.folder)
+                self.endpoint = replace(
+                    self.endpoint, url=self._engine.url, key=self._engine.key, kind="the embedded model"
+                )
+        return super()._connected()
+
+    def _threads(self) -> Threads:
+        if self._given_threads:
+            return Threads(self._given_threads, self._given_threads)
+        known = self.states.threads()
+        if known is not None:
+            return Threads(*known)
+        found = quickest(self.path, self.states.folder)
+        self.states.keep_threads(found.write, found.read)
+        return found
+
+    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
+        prompt = self.wrapper.prompt(request)
+        self._take_up(prompt)
+        self._read = prompt
+        answer = yield from super()._heard(request)
+        if answer.usage:
+            self._kept += answer.usage.prompt - answer.usage.cached + answer.usage.completion
+        if self._kept >= ENOUGH:
+            self._keep()
+        return answer
+
+    def _take_up(self, prompt: str) -> None:
+        """What an earlier process has read of such a prompt is not read again."""
+        if self._read:
+            return
+        self._connected()
+        found = self.states.nearest(prompt)
+        if found is not None:
+            try:
+                self.get("/slots/0?action=restore", {"filename": found})
+            except Setback:
+                self.states.drop(found)
+
+    def _keep(self) -> None:
+        """Store what was read, for the next process."""
+        if not self._read or not self._kept:
+            return
+        name = self.states.new()
+        try:
+            self.get("/slots/0?action=save", {"filename": name})
+        except Setback:
+            self.states.drop(name)
+            return
+        self.states.keep(name, self._read)
+        self._kept = 0
+
+
+def quickest(path: Path, states: Path, told: Callable[[int], None] = lambda _: None) -> Threads:
+    """How many threads are quickest here, found out by trying. One core is left to the rest of the machine: threads wait
+    for each other in a busy loop, and one that is kept waiting by another program makes all of them ten times slower.
+    """
+    most = max(1, (os.cpu_count() or 1) - 1)
+    counts = sorted({1, 2, most // 2, most} & set(range(1, most + 1)))
+    if len(counts) == 1:
+        return Threads(counts[0], counts[0])
+    speeds: dict[int, tuple[float, float]] = {}
+    for count in counts:
+        told(count)
+        speeds[count] = _speeds(path, states, count)
+    read = max(speeds, key=lambda count: speeds[count][0])
+    write = max(speeds, key=lambda count: speeds[count][1])
+    return Threads(write, read)
+
+
+def _speeds(path: Path, states: Path, count: int) -> tuple[float, float]:
+    """Tokens a second, read and written, with so many threads."""
+    engine = Engine(path, 512, Threads(count, count), states)
+    llm = CompletionLLM(LlamaCpp(), ChatML(), path.stem, base_url=engine.url, api_key=engine.key, window=512)
+    try:
+        question = {"prompt": _SAMPLE, "n_predict": 12, "temperature": 0, "ignore_eos": True}
+        found = llm.get("/completion", question, timeout=_PATIENCE)
+        timings = found["timings"]
+        return float(timings["prompt_per_second"]), float(timings["predicted_per_second"])
+    except Setback as setback:
+        raise setback.error from None
+    finally:
+        llm.close()
+        engine.close()

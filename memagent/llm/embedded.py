@@ -175,8 +175,8 @@ class EmbeddedLLM(CompletionLLM):
 
 
 def quickest(path: Path, states: Path, told: Callable[[int], None] = lambda _: None) -> Threads:
-    """How many threads are quickest here, found out by trying. One core is left to the rest of the machine: threads wait
-    for each other in a busy loop, and one that is kept waiting by another program makes all of them ten times slower.
+    """How many threads are quickest here, found out by trying. One core is left to the rest of the machine: threads
+    wait for each other in a busy loop, and one that another program keeps waiting makes all of them ten times slower.
     """
     most = max(1, (os.cpu_count() or 1) - 1)
     counts = sorted({1, 2, most // 2, most} & set(range(1, most + 1)))

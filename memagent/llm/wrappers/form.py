@@ -54,8 +54,8 @@ class Form:
         return f"You can call functions. Write a call like this, and nothing else:\n{example}"
 
     def grammar(self, request: Request) -> str:
-        """The grammar (GBNF) of an answer: some calls of quiet functions, and one whose result must be heard. An agent that
-        speaks plainly may write text instead.
+        """The grammar (GBNF) of an answer: some calls of quiet functions, and one whose result must be heard. An agent
+        that speaks plainly may write text instead.
         """
         grammar = Grammar()
         bodies = {

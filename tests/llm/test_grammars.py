@@ -9,6 +9,7 @@ import random
 import re
 import typing
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -19,11 +20,13 @@ from hypothesis import strategies as st
 from signatures import KINDS, NAMES, TEXTS, everything, jsonable, with_parameters
 
 from memagent.errors import ToolError
+from memagent.library import Library
 from memagent.llm.gbnf import Grammar, chars, either, literal, optional, sequence
 from memagent.llm.grammars import calls_schema, gbnf, value_of
 from memagent.tools.loader import SHIPPED, load_file
 from memagent.tools.schema import make_tool, read_arguments
 
+ROOT = Path(__file__).parents[2]
 BASE = [tool.schema for tool in load_file(SHIPPED / "base.py").values()]
 SEEDS = st.integers(0, 2**32)
 
@@ -594,3 +597,22 @@ def test_references_hold_in_the_schema_of_all_calls() -> None:
         assert grammar.matches('{"name": "b", "arguments": {"first": [[], []], "same": [[[]]]}}')
         assert not grammar.matches('{"name": "b", "arguments": {"first": 1}}')
         assert not grammar.matches('{"name": "a", "arguments": {"same": []}}')
+
+
+# Grammars that are shipped
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("json", {"type": "object"}), ("json_list", {"type": "array"}), ("calls", calls_schema(BASE))],
+)
+def test_the_shipped_grammars_are_those_that_are_generated(tmp_path: Path, name: str, schema: Any) -> None:
+    text = gbnf(schema)
+    assert (ROOT / "grammars" / f"{name}.gbnf").read_text(encoding="utf-8") == text, f"write it anew:\n{text}"
+    assert Library(tmp_path).text("grammars", name) == text.rstrip()
+
+
+def test_your_own_grammar_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "grammars").mkdir()
+    (tmp_path / "grammars" / "json.gbnf").write_text('root ::= "{}"\n')
+    assert Library(tmp_path).text("grammars", "json") == 'root ::= "{}"'

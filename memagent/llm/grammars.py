@@ -2,10 +2,9 @@
 
 The JSON that a grammar lets through is spaced as `json.dumps` does it, since models run away in free space; an object's
 parts come in the order of the schema. What a grammar can't say is left to whoever reads the arguments: `pattern`,
-`uniqueItems`, `multipleOf`, `not`, most limits of numbers, whether there is such a day, keys given twice. Such a
-keyword is passed over, so the grammar lets through more, never less, but for numbers beyond 20 digits or 1e308. An
-object with `properties` has no others unless `additionalProperties` says so. Knows nothing of how functions are called,
-or of any server.
+`uniqueItems`, `multipleOf`, `not`, most limits of numbers, leap years, keys given twice. Such a keyword is passed over,
+so the grammar lets through more, never less, but for numbers beyond 20 digits or 1e308. An object with `properties` has
+no others unless `additionalProperties` says so. Knows nothing of how functions are called, or of any server.
 """
 
 from __future__ import annotations

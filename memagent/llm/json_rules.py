@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from memagent.llm import Schema
-from memagent.llm.gbnf import NOTHING, ONE, Grammar, Part, chars, either, literal, optional, sequence
+from memagent.llm.gbnf import NOTHING, ONE, SEQUENCE, Grammar, Part, chars, either, literal, optional, sequence
 
 DEEPEST = 64
 """What is inside more objects and lists than this may be anything."""
@@ -367,16 +367,18 @@ def _spelled(value: Any, end: str = "") -> list[Part]:
 
 
 def _dates() -> dict[str, Part]:
-    """Dates and times as RFC 3339 writes them, and without a zone; there need not be such a day."""
+    """Dates and times as RFC 3339 writes them, and without a zone; any year may have a 29 February."""
     digit = chars("0-9")
-    month = either(sequence(literal("0"), chars("1-9")), sequence(literal("1"), chars("0-2")))
-    day = either(
-        sequence(literal("0"), chars("1-9")), sequence(chars("12"), digit), sequence(literal("3"), chars("01"))
-    )
-    date = sequence(digit, digit, digit, digit, literal("-"), month, literal("-"), day)
+    to_29 = either(sequence(literal("0"), chars("1-9")), sequence(chars("12"), digit))
+    to_30, to_31 = either(to_29, literal("30")), either(to_29, sequence(literal("3"), chars("01")))
+    long = either(sequence(literal("0"), chars("13578")), sequence(literal("1"), chars("02")))
+    short = either(sequence(literal("0"), chars("469")), literal("11"))
+    months = ((long, to_31), (short, to_30), (literal("02"), to_29))
+    day = either(*(sequence(month, literal("-"), days) for month, days in months))
+    date = sequence(digit, digit, digit, digit, literal("-"), day)
     hour = either(sequence(chars("01"), digit), sequence(literal("2"), chars("0-3")))
     minute = sequence(literal(":"), chars("0-5"), digit)
-    second = sequence(minute, optional(sequence(literal("."), Part("[0-9]{1,6}", binds=1))))
+    second = sequence(minute, optional(sequence(literal("."), Part("[0-9]{1,6}", SEQUENCE))))
     zone = either(chars("Zz"), sequence(chars("+\\-"), hour, minute, optional(second)))
     time = sequence(chars("Tt "), hour, minute, optional(second), optional(zone))
     return {"date": date, "date-time": sequence(date, optional(time))}

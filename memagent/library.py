@@ -1,4 +1,5 @@
-"""Finds presets, prompts, personas and humans by name: your own in your home first, then those that memagent ships.
+"""Finds presets, prompts, personas, humans and grammars by name: your own in your home first, then those that are
+shipped.
 
 One is one file: `<home>/personas/<name>.txt`, `<home>/presets/<name>.yaml` … A file of yours takes the place of the
 shipped one of that name. Knows nothing of agents, and nothing of where home is.
@@ -16,7 +17,7 @@ from memagent.config_file import write_whole
 from memagent.errors import NotFound, UserError
 from memagent.preset import Preset, parse
 
-Kind = Literal["presets", "prompts", "personas", "humans"]
+Kind = Literal["presets", "prompts", "personas", "humans", "grammars"]
 Origin = Literal["yours", "shipped"]
 
 MOST_BYTES = 1_000_000
@@ -57,7 +58,7 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 class Library:
-    """All presets, prompts, personas and humans within reach."""
+    """All presets, prompts, personas, humans and grammars within reach."""
 
     def __init__(self, home: Path) -> None:
         inside = Path(__file__).parent / "shipped"  # in a source checkout they stand beside the package instead
@@ -70,7 +71,7 @@ class Library:
         return [items[0] for _, items in sorted(self._found(kind).items())]
 
     def text(self, kind: Kind, key: str) -> str:
-        """The text of a prompt, persona, human, or of a preset's file."""
+        """The text of a prompt, persona, human, grammar, or of a preset's file."""
         return _read(self._item(kind, key).path)
 
     def preset(self, key: str) -> Preset:
@@ -171,7 +172,7 @@ def get_human_text(key: str, home: Path) -> str:
 
 
 def _suffixes(kind: Kind) -> tuple[str, ...]:
-    return (".yaml", ".yml") if kind == "presets" else (".txt", ".md")
+    return {"presets": (".yaml", ".yml"), "grammars": (".gbnf",)}.get(kind, (".txt", ".md"))
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

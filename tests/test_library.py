@@ -28,7 +28,7 @@ from memagent.tools.loader import link
 
 DOCS = Path(__file__).parent.parent / "docs"
 MINIMAL = "system: chat\nfunctions: base\n"
-KINDS: list[Kind] = ["presets", "prompts", "personas", "humans"]
+KINDS: list[Kind] = ["presets", "prompts", "personas", "humans", "grammars"]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from memagent.errors import AgentBusy, StorageError, UserError
 if TYPE_CHECKING:
     from memagent.config import Settings
 
-FOLDERS = ("personas", "humans", "prompts", "presets", "functions", "files")
+FOLDERS = ("personas", "humans", "prompts", "presets", "grammars", "functions", "files")
 CONFIG = "config.yaml"
 DATABASE = "memagent.db"
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -161,7 +161,7 @@ class OpenAILLM:
             "timeout": openai.Timeout(self.endpoint.timeout, connect=self.endpoint.connect_timeout),
             "default_headers": headers,
             # What is said in confidence to one address is not sent on to another that this one names.
-            "http_client": openai.DefaultHttpxClient(verify=_trusted(), follow_redirects=False),
+            "http_client": openai.DefaultHttpxClient(verify=trusted(), follow_redirects=False),
         }
 
     def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
@@ -267,7 +267,7 @@ _CONCESSIONS = {
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """Whose certificates to trust: read once, for it takes a while and some megabytes."""
     import httpx2
 

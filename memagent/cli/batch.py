@@ -20,7 +20,7 @@ from memagent.errors import UserError
 
 if TYPE_CHECKING:
     from memagent.cli.progress import Progress
-    from memagent.llm.batch import Ending, Outcome
+    from memagent.llm.batch import Door, Ending, Limits, Outcome
     from memagent.llm.batch.results import Results
 
 FAILED, INTERRUPTED = 3, 130
@@ -61,10 +61,12 @@ def batch(
     given = {"retries": retries, "timeout": timeout, "model": model, "endpoint": endpoint, "provider": provider}
     settings = config.load(given)
     door = door_to(settings)
-    target = _target(file, output)
     start_log(settings)
     _allow_open_files(parallel + 100)
-    with _source(file) as source, Results(target, retry_failed=retry_failed, requests=requests) as results:
+    with (
+        _source(file) as source,
+        Results(_target(file, output), retry_failed=retry_failed, requests=requests) as results,
+    ):
         report = _Report(file, results)
         lines, ending = _carried_out(source, file, door, Limits(parallel, rpm, tpm), settings.retries, report)
         results.tidy(lines)
@@ -139,7 +141,7 @@ class _Report:
 
 
 def _carried_out(
-    source: BinaryIO, file: str, door: Any, limits: Any, retries: int, report: _Report
+    source: BinaryIO, file: str, door: Door, limits: Limits, retries: int, report: _Report
 ) -> tuple[int | None, Ending]:
     """Ask all; returns how many lines there were, if all were read, and how it ended."""
     from memagent.cli.progress import progress

@@ -46,8 +46,8 @@ class _Shown(Progress):
             said += f" · {60 * tokens / passed:,.0f} tokens/min"
         if failed:
             said += f" · {failed:,} failed"
-        if now < self._held_until:
-            said += f" · waiting: {self._why}"
+        if now < self._held_until:  # those that were under way still come in
+            said = self._waiting(self._held_until - now)
         self._bar.update(self._task, completed=before + done + failed, said=said)
 
     def hold(self, seconds: float, why: str) -> None:
@@ -55,7 +55,10 @@ class _Shown(Progress):
 
         self._held_until = time.monotonic() + seconds
         self._why = plain_to_see(why)
-        self._bar.update(self._task, said=f"waiting {seconds:.0f} s: {self._why}")
+        self._bar.update(self._task, said=self._waiting(seconds))
+
+    def _waiting(self, seconds: float) -> str:
+        return f"waiting {seconds:.0f} s: {self._why}"
 
 
 @contextmanager

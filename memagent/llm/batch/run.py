@@ -88,7 +88,7 @@ class _Batch:
         self._under_way: set[asyncio.Task[None] | None] = set()
         self._succeeded_at = float("-inf")
         self._failed_in_a_row = 0
-        self._stopping = False
+        self._stopping = self._broken = False
         self._stopped: MemagentError | None = None
 
     async def run(self, calls: Iterable[Call]) -> Ending:
@@ -107,7 +107,7 @@ class _Batch:
                 self._on_hold(self._grace, "interrupted; what is under way may still be answered")
         self._stopping = True
         self._feed.stop()
-        if not everyone.done():
+        if not everyone.done() and not self._broken:
             await self._let_end(workers)
         for task in (over, everyone, *workers):
             task.cancel()
@@ -139,9 +139,12 @@ class _Batch:
                 if outcome is None:
                     client = client or self._asking.client()
                     outcome = await self._outcome(call, client)
-                if outcome is not None:
+                if outcome is not None and not self._broken:
                     self._on_result(outcome)
                 self._feed.finished(call)
+        except Exception:
+            self._broken = True
+            raise
         finally:
             if client is not None:
                 with suppress(OSError, RuntimeError):

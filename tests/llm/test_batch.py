@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from memagent.config import Settings
 from memagent.errors import ConfigError, LLMConnectionError, LLMError, MemagentError
 from memagent.llm.batch import Call, Ending, Limits, Outcome, UnfitCall, call_from, door_to, run_batch
+from memagent.llm.openai import trusted
 from memagent.llm.retry import Backoff
 
 KEY = "sk-canary/0123456789abcdef"
@@ -266,6 +267,18 @@ def test_many_that_hear_of_the_same_limit_wait_once() -> None:
     assert server.asked[16].at >= 0.5
 
 
+def test_an_endpoint_that_takes_few_at_once_is_asked_fewer_at_once() -> None:
+    def answer(asked: Asked) -> Said:
+        if server.at_once > 4:
+            return Said(429, {"error": {"message": "too many at once"}}, {"Retry-After": "0.02"})
+        return Said(body=echo(asked).body, after=0.02)
+
+    with batch_server(answer) as server:
+        heard, ending = run(server, numbered(80), Limits(parallel=32), retries=4)
+    assert ending == Ending() and len(heard) == 80 and not any(outcome.failure for outcome in heard.values())
+    assert len(server.asked) < 80 + 3 * 32, "not all of them ran against the wall each time"
+
+
 def test_retry_after_is_honoured_within_bounds() -> None:
     with batch_server(failing(1, Said(429, {}, {"Retry-After": "3600"}))) as server:
         began = time.monotonic()
@@ -303,6 +316,14 @@ def test_nobody_there() -> None:
     heard, ending = run("http://127.0.0.1:9/v1", numbered(50), retries=1)
     assert heard == {}
     assert isinstance(ending.stopped, LLMConnectionError) and "Nothing answers" in ending.stopped.message
+
+
+@pytest.mark.parametrize(("name", "value"), [("HTTP_PROXY", "nonsense://x"), ("SSL_CERT_FILE", "/nowhere.pem")])
+def test_what_is_wrong_around_us_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    trusted.cache_clear()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="can't be asked"):
+        run("http://memagent.test/v1", numbered(3))
 
 
 def test_a_server_that_is_out_of_order_is_given_up() -> None:

@@ -11,7 +11,7 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from memagent.errors import LLMConnectionError
+from memagent.errors import ConfigError, LLMConnectionError
 from memagent.llm import refusals
 from memagent.llm.batch.call import HOLDS, Call, Outcome
 from memagent.llm.batch.door import Door
@@ -31,8 +31,8 @@ class Asking:
     def __init__(self, door: Door, time_limit: float) -> None:
         self._door = door
         self._time_limit = time_limit
-        key = door.endpoint.key
-        forms = {key, json.dumps(key)[1:-1], key.replace("/", "\\/")} if len(key) >= SURELY_A_KEY else set()
+        secrets = [text for text in (door.endpoint.key, door.endpoint.login) if len(text) >= SURELY_A_KEY]
+        forms = {form for text in secrets for form in (text, json.dumps(text)[1:-1], text.replace("/", "\\/"))}
         self._secrets = [form.encode() for form in forms]
 
     def client(self) -> httpx2.AsyncClient:
@@ -40,14 +40,18 @@ class Asking:
         import httpx2
 
         endpoint = self._door.endpoint
-        return httpx2.AsyncClient(
-            verify=trusted(),
-            headers=self._door.headers,
-            # What is said in confidence to one address is not sent on to another that this one names.
-            follow_redirects=False,
-            timeout=httpx2.Timeout(endpoint.timeout, connect=endpoint.connect_timeout),
-            limits=httpx2.Limits(max_connections=1),
-        )
+        try:
+            return httpx2.AsyncClient(
+                verify=trusted(),
+                headers=self._door.headers,
+                # What is said in confidence to one address is not sent on to another that this one names.
+                follow_redirects=False,
+                timeout=httpx2.Timeout(endpoint.timeout, connect=endpoint.connect_timeout),
+                limits=httpx2.Limits(max_connections=1),
+            )
+        except (httpx2.InvalidURL, OSError, ValueError) as failure:
+            why = f"{endpoint.where} can't be asked: {endpoint.masked(str(failure))}"
+            raise ConfigError(why, hint="Check the address of the proxy, and SSL_CERT_FILE.") from None
 
     async def ask(self, call: Call, client: httpx2.AsyncClient) -> Outcome:
         """The answer to this call."""

@@ -140,11 +140,10 @@ class _Batch:
                     client = client or self._asking.client()
                     outcome = await self._outcome(call, client)
                 if outcome is not None and not self._broken:
+                    self._broken = True  # unless it comes back
                     self._on_result(outcome)
+                    self._broken = False
                 self._feed.finished(call)
-        except Exception:
-            self._broken = True
-            raise
         finally:
             if client is not None:
                 with suppress(OSError, RuntimeError):

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "run", "agents", "memory", "search", "texts", "configure", "transfer", "backup", "doctor",
-    "completion", "dev",
+    "batch", "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
-ORDER = "run ask list show memory search rename delete add configure config export import backup restore doctor"
+ORDER = "run ask list show memory search rename delete add configure config export import backup restore batch doctor"
 
 
 class _Ordered(LightGroup):

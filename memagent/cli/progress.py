@@ -1,0 +1,92 @@
+"""How far many requests have come: a bar in a terminal, nothing elsewhere.
+
+Knows nothing of the requests.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Where nobody looks."""
+
+    def show(self, before: int, done: int, failed: int, tokens: int) -> None:
+        """So many are done now: some before, some now, some of them badly."""
+
+    def hold(self, seconds: float, why: str) -> None:
+        """Nothing is sent for a while."""
+
+
+class _Shown(Progress):
+    """In a terminal."""
+
+    def __init__(self, bar: Bar, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+        self._began = time.monotonic()
+        self._held_until = 0.0
+        self._why = ""
+
+    def show(self, before: int, done: int, failed: int, tokens: int) -> None:
+        now = time.monotonic()
+        passed = max(0.001, now - self._began)
+        said = f"{(done + failed) / passed:.1f}/s"
+        if tokens:
+            said += f" · {60 * tokens / passed:,.0f} tokens/min"
+        if failed:
+            said += f" · {failed:,} failed"
+        if now < self._held_until:  # those that were under way still come in
+            said = self._waiting(self._held_until - now)
+        self._bar.update(self._task, completed=before + done + failed, said=said)
+
+    def hold(self, seconds: float, why: str) -> None:
+        from memagent.log import plain_to_see
+
+        self._held_until = time.monotonic() + seconds
+        self._why = plain_to_see(why)
+        self._bar.update(self._task, said=self._waiting(seconds))
+
+    def _waiting(self, seconds: float) -> str:
+        return f"waiting {seconds:.0f} s: {self._why}"
+
+
+@contextmanager
+def progress(file: Path | None) -> Iterator[Progress]:
+    """The progress of as many requests as the file has lines; of unknown many without one."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield Progress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[said]}", markup=False),
+        TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60) as bar:
+        task = bar.add_task("", total=None, said="")
+        if file is not None:
+            threading.Thread(target=_count, args=[file, bar, task], daemon=True).start()
+        yield _Shown(bar, task)
+
+
+def _count(file: Path, bar: Bar, task: TaskID) -> None:
+    """Count the lines beside the work: a large file takes a while."""
+    lines, last = 0, b"\n"
+    with file.open("rb") as read:
+        while piece := read.read(1 << 20):
+            lines += piece.count(b"\n")
+            last = piece[-1:]
+    bar.update(task, total=lines + (last != b"\n"))

@@ -53,8 +53,8 @@ class CompletionLLM(ServedLLM):
 
     def _completion(self, request: Request) -> Completion:
         prompt = self.wrapper.prompt(request)
-        room = self._room(prompt)
-        most = min(request.max_tokens or self._max_tokens or MOST_WORDS, room)
+        wanted = request.max_tokens or self._max_tokens or MOST_WORDS
+        most = min(wanted, self._room(prompt, wanted))
         constraint = self.server.constraint if self._constrain and request.tools else ""
         return Completion(
             prompt, self.model, self.window, (*self.wrapper.stop, *self._stop), most, self._temperature,
@@ -63,10 +63,12 @@ class CompletionLLM(ServedLLM):
             self._sampling,
         )  # fmt: skip
 
-    def _room(self, prompt: str) -> int:
-        """How many tokens the window leaves for an answer; the server itself counts where that may be few."""
+    def _room(self, prompt: str, wanted: int) -> int:
+        """How many tokens the window leaves for an answer. Where that may be fewer than wanted, the server itself
+        counts: some cut off the beginning of a prompt to make room.
+        """
         tokens = int(estimate(prompt) * self._factor)
-        if self.window - 2 * tokens < LEAST_ROOM:
+        if self.window - 2 * tokens < max(wanted, LEAST_ROOM):
             tokens = self._count(prompt) or tokens
         room = self.window - tokens
         if room < LEAST_ROOM:

@@ -14,11 +14,16 @@ from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.completion import Text
 from memagent.llm.draft import Draft
 from memagent.llm.line import line_to
-from memagent.llm.served import LEAST_ROOM, MOST_WORDS, Hearing, ServedLLM
+from memagent.llm.served import LEAST_ROOM, Hearing, ServedLLM
 from memagent.llm.servers import Completion, Part, TextServer, inside
 from memagent.llm.servers.ollama import ended, settings
 from memagent.llm.wrappers import Wrapper
 from memagent.messages import Message, estimate
+
+FEWER = 0.75
+"""Tokens in JSON for each that is estimated, until an answer has told: what fits must not be refused."""
+MOST_SAID = 4096
+"""Tokens of an answer, where nobody set a limit: with room for thoughts."""
 
 
 class OllamaChat(ServedLLM):
@@ -41,6 +46,7 @@ class OllamaChat(ServedLLM):
         self._calls = calls
         self._constrain = constrain
         self._told = told or Wrapper()
+        self._factor = FEWER
 
     def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Hearing]:
         plainly = bool(request.tools) and not self._calls
@@ -63,7 +69,7 @@ class OllamaChat(ServedLLM):
         return "/api/chat", body, hearing
 
     def _completion(self, request: Request, plainly: bool) -> Completion:
-        most = request.max_tokens or self._max_tokens or MOST_WORDS
+        most = request.max_tokens or self._max_tokens or min(MOST_SAID, self.window)
         schema = self._told.schema(request) if plainly and self._constrain else None
         return Completion(
             "", self.model, self.window, self._stop, most, self._temperature, schema=schema, sampling=self._sampling

@@ -140,9 +140,10 @@ def _chat(server: TextServer, line: Line, model: str, window: int, settings: Set
 
 def fitting(model: str) -> str:
     """The wrapper that suits a model, by the model's name; ChatML where the name says nothing."""
+    own = re.split(r"[/\\]", model)[-1]  # without the folder that it is in
     for name, place in registry.WRAPPERS.items():
         wrapper: type[Wrapper] = registry.load(place)
-        if wrapper.fits and re.search(wrapper.fits, model, re.IGNORECASE):
+        if wrapper.fits and re.search(wrapper.fits, own, re.IGNORECASE):
             return name
     return "chatml"
 

@@ -105,7 +105,10 @@ class ServedLLM(Asking):
                 self._leave(body)
         if not (hearing.finish or hearing.full):
             raise self.endpoint.broke("it did not come to its end") if hearing.known else self._foreign()
-        return hearing.answer()
+        answer = hearing.answer()
+        if answer.usage and answer.usage.prompt >= self.window and not (answer.text or answer.calls):
+            raise self._overflow(answer.usage.prompt)  # some servers say no more than nothing
+        return answer
 
     def _foreign(self) -> Setback:
         return self.endpoint.not_compatible("its answer has another form")

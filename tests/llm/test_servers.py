@@ -276,6 +276,37 @@ def test_what_can_not_fit_is_not_sent(exchange: Exchange) -> None:
         assert not exchange.questions(served)
 
 
+def test_a_prompt_that_leaves_little_room_is_counted_and_the_answer_kept_short(exchange: Exchange) -> None:
+    request = Request([Message("system", "boot", "word " * 700, NOW)])
+    if exchange.told["count"] is None:
+        pytest.skip("it counts no tokens")
+    counted = {"length": 950, "value": 950, "count": 950, "tokens": [7] * 950, "results": [{"tokens": 950}]}
+    doors = [door for door in exchange.told["doors"] if "oken" in door]
+    with chat_server(exchange.answer(), doors={door: as_json(200, counted) for door in doors}) as served:
+        exchange.heard(served, request, window=1200)
+        (body,) = exchange.questions(served)
+    assert 250 in body.values()
+
+
+def test_a_server_that_says_nothing_because_it_is_full() -> None:
+    exchange = Exchange("lmstudio")
+    said = exchange.told["answer"]["body"].replace('"Hello"', '""').replace('", Ada"', '""')
+    said = said.replace('"prompt_tokens":24', '"prompt_tokens":9000')
+    for window in (8192, 16_384):
+        with exchange.serving(exchange.answer(said)) as served:
+            if window < 9000:
+                with pytest.raises(ContextOverflow, match="9000 tokens"):
+                    exchange.heard(served, window=window)
+            else:
+                assert exchange.heard(served, window=window) == [Answer(usage=Usage(9000, 4))]
+
+
+def test_a_login_in_the_address_goes_before_the_key(exchange: Exchange) -> None:
+    with exchange.serving(exchange.answer()) as served:
+        exchange.heard(served, base_url=served.url.replace("http://", "http://me:secret@"))
+        assert {asked.headers["authorization"] for asked in served.asked} == {"Basic bWU6c2VjcmV0"}
+
+
 def test_a_server_that_says_it_is_full(exchange: Exchange) -> None:
     if exchange.told["full"] is None:
         pytest.skip("it cuts off the beginning and goes on, so that our own count must hold")

@@ -14,7 +14,6 @@ from memagent.errors import ConfigError
 LLMS = {
     "openai": "memagent.llm.opening:openai",
     "azure": "memagent.llm.opening:azure",
-    "scripted": "memagent.llm.opening:scripted",
     "embedded": "memagent.llm.opening:embedded",
     "llamacpp": "memagent.llm.opening:text_server",
     "ollama": "memagent.llm.opening:text_server",
@@ -23,6 +22,7 @@ LLMS = {
     "vllm": "memagent.llm.opening:text_server",
     "webui": "memagent.llm.opening:text_server",
     "webui-legacy": "memagent.llm.opening:text_server",
+    "scripted": "memagent.llm.opening:scripted",
 }
 SERVERS = {
     "llamacpp": "memagent.llm.servers.llamacpp:LlamaCpp",

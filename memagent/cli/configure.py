@@ -124,7 +124,7 @@ def _ask_all(settings: Settings) -> None:
     changes["provider"] = answer(questionary.select("Who runs the model?", providers, default=settings.provider))
     key = ""
     if changes["provider"] != "scripted":
-        where = "Address of the server (empty: OpenAI itself, or the usual port of that server on this machine)"
+        where = "Address of the server (empty: OpenAI itself, or the usual port here)"
         changes["endpoint"] = answer(questionary.text(where, default=settings.endpoint))
         if not settings.api_key:
             key = answer(

@@ -1,7 +1,8 @@
 """text-generation-webui as it was until November 2023: its blocking interface, at /api/v1/generate.
 
-Speaks for its last version, 1.7. The answer comes whole, when it is done: the time limit for silence must cover it all.
-What does not fit into the window it cuts off without a word, so that the prompt is counted before.
+Speaks for its last version, the snapshot of 2023-11-12. The answer comes whole, when it is done: the time limit for
+silence must cover it all. What does not fit into the window it cuts off without a word, so that the prompt is counted
+before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class WebUILegacy(TextServer):
 
     title = "text-generation-webui (legacy)"
     port = 5000
-    version = "1.7"
+    version = "2023-11-12"
     start = "python server.py --api"
     load = "Load one in its Model tab, or start it with --model MODEL."
     constraint = "gbnf"

@@ -42,7 +42,7 @@ def local_time() -> datetime:
 
 
 def open_model(settings: Settings) -> LLM:
-    """The model that the settings name; nothing is sent to it yet."""
+    """The model that the settings name; it is not asked anything yet but what a server of one's own has."""
     opened: Callable[[Settings], LLM] = registry.find("provider", registry.LLMS, settings.provider)
     return opened(settings)
 

@@ -14,11 +14,25 @@ from memagent.errors import ConfigError
 LLMS = {
     "openai": "memagent.llm.opening:openai",
     "azure": "memagent.llm.opening:azure",
-    "scripted": "memagent.llm.opening:scripted",
     "embedded": "memagent.llm.opening:embedded",
     "llamacpp": "memagent.llm.opening:text_server",
+    "ollama": "memagent.llm.opening:text_server",
+    "lmstudio": "memagent.llm.opening:text_server",
+    "koboldcpp": "memagent.llm.opening:text_server",
+    "vllm": "memagent.llm.opening:text_server",
+    "webui": "memagent.llm.opening:text_server",
+    "webui-legacy": "memagent.llm.opening:text_server",
+    "scripted": "memagent.llm.opening:scripted",
 }
-SERVERS = {"llamacpp": "memagent.llm.servers.llamacpp:LlamaCpp"}
+SERVERS = {
+    "llamacpp": "memagent.llm.servers.llamacpp:LlamaCpp",
+    "ollama": "memagent.llm.servers.ollama:Ollama",
+    "lmstudio": "memagent.llm.servers.lmstudio:LMStudio",
+    "koboldcpp": "memagent.llm.servers.koboldcpp:KoboldCpp",
+    "vllm": "memagent.llm.servers.vllm:VLLM",
+    "webui": "memagent.llm.servers.webui:WebUI",
+    "webui-legacy": "memagent.llm.servers.webui_legacy:WebUILegacy",
+}
 WRAPPERS = {
     "chatml": "memagent.llm.wrappers.chatml:ChatML",
     "chatml-thoughts": "memagent.llm.wrappers.chatml:ChatMLThoughts",

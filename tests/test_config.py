@@ -23,6 +23,8 @@ OTHER_THAN_TEXT = {
     "warn_at": 0.5,
     "azure_api_version": "2024-10-21",
     "allowed_hosts": ("localhost:8080", "10.0.0.7"),
+    "sampling": ("top_k=40", "grammar=root ::= x", "dry_sequence_breakers=null"),
+    "stop": (r"\nUser:", "###", "</s>"),
 }
 
 

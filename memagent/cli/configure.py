@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memagent import registry
 from memagent.cli.light import Commands
 from memagent.errors import MemagentError, UserError
 
@@ -64,8 +65,8 @@ def explained(settings: Settings, flags: dict[str, Any], *, asking: bool) -> Non
     """Before a first chat: when no model is chosen, say what to do; ask, where somebody can answer. A model that is
     the only one at its endpoint is taken without a word.
     """
-    if settings.provider == "scripted" or settings.model:
-        return
+    if settings.provider == "scripted" or settings.provider in registry.SERVERS or settings.model:
+        return  # a text server is asked for the model in use there
     found: list[str] = []
     problem = None
     if settings.api_key or settings.endpoint:
@@ -94,10 +95,13 @@ def models_at(settings: Settings) -> list[str]:
     from dataclasses import replace
 
     from memagent.assemble import open_model
+    from memagent.llm.opening import offered
 
+    if settings.provider in registry.SERVERS:
+        return offered(settings)
     llm = open_model(replace(settings, model=settings.model or "?", retries=0, timeout=5.0))
-    offered: Callable[[], list[str]] = getattr(llm, "list_models", list)
-    return sorted(offered())
+    listed: Callable[[], list[str]] = getattr(llm, "list_models", list)
+    return sorted(listed())
 
 
 def _ask_all(settings: Settings) -> None:
@@ -120,7 +124,7 @@ def _ask_all(settings: Settings) -> None:
     changes["provider"] = answer(questionary.select("Who runs the model?", providers, default=settings.provider))
     key = ""
     if changes["provider"] != "scripted":
-        where = "Address of the server (empty for OpenAI itself)"
+        where = "Address of the server (empty: OpenAI itself, or the usual port here)"
         changes["endpoint"] = answer(questionary.text(where, default=settings.endpoint))
         if not settings.api_key:
             key = answer(

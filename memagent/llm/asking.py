@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from memagent.errors import ConfigError, MemagentError
+from memagent.errors import ConfigError, MemagentError, NotFound
 from memagent.llm import Answer, Heard, Pause, Piece, Request, Restarted
 from memagent.llm.failures import Endpoint, Setback
 from memagent.llm.retry import Backoff
@@ -83,7 +83,17 @@ class Asking:
         """Whether the same can be said in a way that this endpoint does not refuse."""
         return False
 
+    def list_models(self) -> list[str]:
+        """The names of the models there."""
+        raise NotImplementedError
+
     def _given_up(self, setback: Setback, tries: int) -> MemagentError:
+        if isinstance(setback.error, NotFound):
+            with suppress(MemagentError):
+                names = self.list_models()
+                if names:
+                    shown = ", ".join(map(self.endpoint.masked, names[:12])) + (" …" if len(names) > 12 else "")
+                    return NotFound(setback.error.message, hint=f"It has: {shown}.")
         return setback.after(tries)
 
     def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:

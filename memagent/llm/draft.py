@@ -47,7 +47,7 @@ class Draft:
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
         """The next part of the answer, or all of it at once, as the endpoint sent it."""
-        self._usage = _usage(chunk.get("usage")) or self._usage
+        self._usage = counted(chunk.get("usage")) or self._usage
         for key in ("id", "model"):
             if isinstance(chunk.get(key), str):
                 self._raw.setdefault(key, chunk[key])
@@ -184,7 +184,8 @@ def _spoken(content: object) -> tuple[str, str]:
     return thoughts, text
 
 
-def _usage(sent: object) -> Usage | None:
+def counted(sent: object) -> Usage | None:
+    """Tokens as OpenAI's `usage` tells them; None where nothing was counted."""
     if not isinstance(sent, dict):
         return None
     details = sent.get("prompt_tokens_details")

@@ -95,7 +95,8 @@ class Setback(Exception):
 class Endpoint:
     """Where a model is asked. `key_name` is where the user keeps the key, as the messages call it.
 
-    `login` is the name and password that came with the URL; the URL itself is fit to be shown.
+    `login` is the name and password that came with the URL; the URL itself is fit to be shown. `title` and `start` are
+    what the server is called and how it is started, where that is known.
     """
 
     url: str
@@ -106,6 +107,8 @@ class Endpoint:
     connect_timeout: float = 10.0
     login: str = field(default="", repr=False)
     kind: str = "an OpenAI-compatible endpoint"
+    title: str = "the server"
+    start: str = ""
 
     @property
     def where(self) -> str:
@@ -138,7 +141,7 @@ class Endpoint:
         if 300 <= said.status < 400:
             return self.not_compatible(f"it redirects to another address, {said.status}")
         if why == "path":
-            return self.not_compatible(f"it answered {said.status}")
+            return Setback(self.not_compatible(f"it answered {said.status}").error, refusal=said)
         kind, message, hint = _REFUSED[why]
         if why in ("key", "forbidden") and not self.key:
             message = "{where} wants an API key, and none is set."
@@ -205,7 +208,8 @@ class Endpoint:
         names = {type(cause).__name__ for cause in causes}
         hint = "Check the network and the address; `memagent configure` changes it."
         if self.local:
-            hint = "Is the server running? Start it, or choose another endpoint with `memagent configure`."
+            start = f"Start it with `{self.start}`" if self.start else "Start it"
+            hint = f"Is {self.title} running? {start}, or choose another endpoint with `memagent configure`."
         if "ConnectTimeout" in names:
             return f"{self.where} did not answer within {self.connect_timeout:g} s.", hint, True
         if names & {"ReadTimeout", "WriteTimeout", "PoolTimeout"}:

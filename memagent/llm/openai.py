@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from memagent import __version__
-from memagent.errors import ConfigError, ContextOverflow, MemagentError, NotFound
+from memagent.errors import ConfigError, ContextOverflow
 from memagent.llm import Answer, Piece, Request, refusals, wire
 from memagent.llm.asking import GRACE, Asking, address, checked_key, hang_up_after, trusted
 from memagent.llm.draft import Draft
@@ -182,15 +181,6 @@ class OpenAILLM(Asking):
                 self._without |= {new} if new else set()
                 return new is not None
         return False
-
-    def _given_up(self, setback: Setback, tries: int) -> MemagentError:
-        if isinstance(setback.error, NotFound):
-            with suppress(MemagentError):
-                names = self.list_models()
-                if names:
-                    shown = ", ".join(map(self.endpoint.masked, names[:12])) + (" …" if len(names) > 12 else "")
-                    return NotFound(setback.error.message, hint=f"It has: {shown}.")
-        return setback.after(tries)
 
 
 _CONCESSIONS = {

@@ -1,4 +1,5 @@
-"""How each kind of model is made from the settings; nothing is sent to it yet.
+"""How each kind of model is made from the settings. A server is asked at most which models it has, and how large
+their windows are.
 
 Knows nothing of agents.
 """
@@ -7,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from memagent import registry
 from memagent.config import Settings
-from memagent.errors import ConfigError
+from memagent.errors import ConfigError, NotFound
 from memagent.llm import LLM
 
 if TYPE_CHECKING:
+    from memagent.llm.line import Line
     from memagent.llm.servers import TextServer
     from memagent.llm.wrappers import Wrapper
 
@@ -52,23 +57,30 @@ def scripted(settings: Settings) -> LLM:
 
 
 def text_server(settings: Settings) -> LLM:
-    """A model behind a text server: through a wrapper of ours, or by the server's own chat."""
-    server: TextServer = registry.find("provider", registry.SERVERS, settings.provider)()
-    name = settings.wrapper
-    if name == "auto":
-        name = fitting(settings.model) if settings.constrain and server.constraint == "gbnf" else "native"
-    if name == "native":
-        return _chat(server, settings)
-    from memagent.llm.completion import CompletionLLM
+    """A model behind a text server: through a wrapper of ours, or by the server's own chat.
 
-    wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
-    wrapper.terse = settings.terse
-    llm = CompletionLLM(
-        server, wrapper, settings.model or server.title, base_url=settings.endpoint, window=settings.context_window,
-        constrain=settings.constrain, sampling=sampling(settings), stop=settings.stop, **_common(settings),
+    What is not set (model, window) the server is asked for.
+    """
+    from memagent.llm.completion import CompletionLLM
+    from memagent.llm.line import line_to
+
+    server: TextServer = registry.find("provider", registry.SERVERS, settings.provider)()
+    line = line_to(
+        server, settings.model, base_url=settings.endpoint, api_key=settings.api_key, timeout=settings.timeout
+    )
+    with asking(line):
+        model = settings.model or _first(server, line)
+        window = settings.context_window or server.window(line.get, model) or settings.window
+        name = settings.wrapper
+        if name == "auto":
+            held = settings.constrain and server.constraint == "gbnf"
+            name = fitting(model) if held or not (server.chat or server.own_chat) else "native"
+        if name == "native":
+            return _chat(server, line, model, window, settings)
+    return CompletionLLM(
+        server, _wrapper(name, settings), model, base_url=settings.endpoint, window=window, constrain=settings.constrain,
+        sampling=sampling(settings), stop=stops(settings), **_common(settings),
     )  # fmt: skip
-    llm.window = settings.context_window or llm.find_window() or settings.window
-    return llm
 
 
 def embedded(settings: Settings) -> LLM:
@@ -77,29 +89,79 @@ def embedded(settings: Settings) -> LLM:
 
     path = Path(settings.model)
     name = fitting(path.stem) if settings.wrapper in ("auto", "native") else settings.wrapper
-    wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
-    wrapper.terse = settings.terse
     return EmbeddedLLM(
-        path, wrapper, states=settings.home / "models" / "states", window=settings.context_window,
-        threads=settings.threads, constrain=settings.constrain, sampling=sampling(settings), stop=settings.stop,
+        path, _wrapper(name, settings), states=settings.home / "models" / "states", window=settings.context_window,
+        threads=settings.threads, constrain=settings.constrain, sampling=sampling(settings), stop=stops(settings),
         temperature=settings.temperature, max_tokens=settings.max_tokens or None,
     )  # fmt: skip
 
 
-def _chat(server: TextServer, settings: Settings) -> LLM:
+def _wrapper(name: str, settings: Settings) -> Wrapper:
+    wrapper: Wrapper = registry.find("wrapper", registry.WRAPPERS, name)()
+    wrapper.terse = settings.terse
+    return wrapper
+
+
+@contextmanager
+def asking(line: Line) -> Iterator[None]:
+    """While something is asked over a line, which is then let go."""
+    from memagent.llm.failures import Setback
+
+    try:
+        yield
+    except Setback as setback:
+        raise setback.error from None
+    finally:
+        line.close()
+
+
+def offered(settings: Settings) -> list[str]:
+    """The models that a text server has, the one in use first."""
+    from memagent.llm.line import line_to
+
+    server: TextServer = registry.find("provider", registry.SERVERS, settings.provider)()
+    line = line_to(server, base_url=settings.endpoint, api_key=settings.api_key)
+    with asking(line):
+        return [offer.name for offer in server.offers(line.get)]
+
+
+def _first(server: TextServer, line: Line) -> str:
+    """The model in use there, or else the first that it has."""
+    offers = server.offers(line.get)
+    if not offers:
+        raise NotFound(f"{server.title} at {line.endpoint.where} has no model.", hint=server.load)
+    return offers[0].name
+
+
+def _chat(server: TextServer, line: Line, model: str, window: int, settings: Settings) -> LLM:
     """The server's own chat, which knows the model's own template."""
+    stop = {"stop": list(stops(settings))} if settings.stop else {}
+    if server.own_chat:
+        return cast(
+            LLM,
+            registry.load(server.own_chat)(
+                server, model, base_url=settings.endpoint, window=window, calls=server.calls(line.get, model),
+                constrain=settings.constrain, sampling=sampling(settings), stop=stops(settings), **_common(settings),
+            ),
+        )  # fmt: skip
+    if not server.chat:
+        raise ConfigError(
+            f"{server.title} has no chat of its own that knows functions.", hint="Choose a wrapper: --wrapper auto"
+        )
     from memagent.llm.openai import OpenAILLM
 
-    url = (settings.endpoint or f"http://127.0.0.1:{server.port}").removesuffix("/v1")
-    extra = {**sampling(settings), **({"stop": list(settings.stop)} if settings.stop else {})}
-    return OpenAILLM(_model(settings), settings.window, base_url=url + server.chat, extra=extra, **_common(settings))
+    url = line.endpoint.url + server.chat
+    llm = OpenAILLM(model, window, base_url=url, extra=sampling(settings) | stop, **_common(settings))
+    llm.endpoint = replace(llm.endpoint, title=server.title, start=server.start, login=line.endpoint.login)
+    return llm
 
 
 def fitting(model: str) -> str:
     """The wrapper that suits a model, by the model's name; ChatML where the name says nothing."""
+    own = re.split(r"[/\\]", model)[-1]  # without the folder that it is in
     for name, place in registry.WRAPPERS.items():
         wrapper: type[Wrapper] = registry.load(place)
-        if wrapper.fits and re.search(wrapper.fits, model, re.IGNORECASE):
+        if wrapper.fits and re.search(wrapper.fits, own, re.IGNORECASE):
             return name
     return "chatml"
 
@@ -116,6 +178,11 @@ def sampling(settings: Settings) -> dict[str, Any]:
         except ValueError:
             found[name.strip()] = value.strip()
     return found
+
+
+def stops(settings: Settings) -> tuple[str, ...]:
+    """The texts at which an answer ends; a line break in one is written as \\n."""
+    return tuple(text.replace("\\n", "\n") for text in settings.stop)
 
 
 def _model(settings: Settings) -> str:

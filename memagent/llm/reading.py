@@ -7,6 +7,7 @@ Knows what is no answer at all (a web page, nothing, an error in the middle), an
 from __future__ import annotations
 
 import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import chain
@@ -16,6 +17,8 @@ from memagent.llm import refusals, sse
 from memagent.llm.failures import Endpoint
 
 LONGEST_EVENT = 8_000_000
+_FRAMING = re.compile(rb"(event|id|retry)?:")
+"""What stands around the data of events: names, numbers, and comments that keep the connection open."""
 
 Part = dict[str, Any] | None
 """A JSON object, or None where the endpoint says that this was all."""
@@ -47,8 +50,10 @@ def objects(chunks: Iterator[bytes], endpoint: Endpoint) -> Iterator[dict[str, A
         if text.startswith(b"<") and not any_object and not held:
             raise endpoint.not_compatible("it sent a web page")
         text = text.removeprefix(b"data:").lstrip()
-        if not text or text == b"[DONE]" or (not held and not text.startswith(b"{")):
+        if not text or text == b"[DONE]" or (not held and _FRAMING.match(text)):
             continue
+        if not held and not text.startswith(b"{") and not any_object:
+            raise endpoint.not_compatible("it sent something that is not JSON")
         held += text
         if (part := parsed(held)) is None and len(held) < LONGEST_EVENT:
             continue  # a single object may be written on many lines

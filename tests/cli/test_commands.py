@@ -57,7 +57,7 @@ def refused(done: Done, code: int = 2) -> str:
         (["add", "pet", "x", "--text", "a"], "'pet' is not one of"),
         (["ask", ""], "What should I say?"),
         (["ask", "hi", "--context-window", "big"], "valid integer"),
-        (["ask", "hi", "--provider", "foo"], "openai or azure or scripted"),
+        (["ask", "hi", "--provider", "foo"], "openai or azure or"),
         (["ask", "hi", "--preset", "chatt"], "Did you mean 'chat'"),
         (["ask", "hi", "--persona", "nope"], "There are: "),
         (["ask", "hi", "--agent", "../x"], "'../x'"),

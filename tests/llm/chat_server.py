@@ -7,7 +7,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,11 +32,12 @@ class Asked:
 
 @dataclass
 class ChatServer:
-    """Answers with one reply after the other."""
+    """Answers with one reply after the other; at each of its `doors` ("GET /path") always with the same."""
 
     replies: list[Reply]
     listener: socket.socket
     tls: ssl.SSLContext | None = None
+    doors: Mapping[str, Reply] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
 
@@ -61,15 +62,20 @@ class ChatServer:
                 connection = self.tls.wrap_socket(connection, server_side=True)
             while asked := _request(connection):
                 self.asked.append(asked)
-                reply = self.replies.pop(0) if self.replies else plain(500, "the script is over")
+                reply = self.doors.get(f"{asked.method} {asked.path}") or self._next()
                 if not reply(connection):
                     return
 
+    def _next(self) -> Reply:
+        return self.replies.pop(0) if self.replies else plain(500, "the script is over")
+
 
 @contextmanager
-def chat_server(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[ChatServer]:
+def chat_server(
+    *replies: Reply, tls: ssl.SSLContext | None = None, doors: Mapping[str, Reply] | None = None
+) -> Iterator[ChatServer]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = ChatServer(list(replies), listener, tls)
+    server = ChatServer(list(replies), listener, tls, doors or {})
     thread = threading.Thread(target=server.accept, daemon=True)
     thread.start()
     try:
@@ -187,9 +193,10 @@ def pieces(*sent: bytes, end: bool = True, kind: str = "text/event-stream") -> R
     return send
 
 
-def until_closed(*sent: bytes) -> Reply:
+def until_closed(*sent: bytes, kind: str = "text/event-stream") -> Reply:
     """These bytes without a length: the end of the connection is the end of the answer, whether meant or not."""
-    return raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n", *sent)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
+    return raw(head.encode("ascii"), *sent)
 
 
 def then_silence(reply: Reply, gone: threading.Event | None = None) -> Reply:

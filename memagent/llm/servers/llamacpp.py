@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memagent.llm import Usage
-from memagent.llm.servers import Completion, Get, Offer, Part, TextServer, whole_number
+from memagent.llm.servers import Completion, Get, Offer, Part, TextServer, inside, whole_number
 
 
 class LlamaCpp(TextServer):
@@ -18,6 +18,8 @@ class LlamaCpp(TextServer):
     title = "llama.cpp"
     port = 8080
     version = "b4500"
+    start = "llama-server -m MODEL.gguf --jinja"
+    load = "Start it with one: llama-server -m MODEL.gguf"
     constraint = "gbnf"
 
     def asked(self, completion: Completion) -> tuple[str, dict[str, Any]]:
@@ -29,24 +31,26 @@ class LlamaCpp(TextServer):
             body["grammar"] = completion.grammar
         return "/completion", body | dict(completion.sampling)
 
-    def heard(self, event: Mapping[str, Any]) -> Part:
+    def heard(self, event: Mapping[str, Any]) -> Part | None:
         text = event.get("content")
-        text = text if isinstance(text, str) else ""
+        if not isinstance(text, str):
+            return None
         if event.get("stop") is not True:
             return Part(text)
         finish = "length" if event.get("stop_type") == "limit" or event.get("truncated") is True else "stop"
-        timings = event.get("timings")
-        anew = whole_number(timings.get("prompt_n")) if isinstance(timings, dict) else 0
+        anew = whole_number(inside(event, "timings", "prompt_n"))
         prompt = whole_number(event.get("tokens_evaluated"))
         usage = Usage(prompt, whole_number(event.get("tokens_predicted")), max(0, prompt - anew) if anew else 0)
         return Part(text, finish, usage if prompt else None)
 
     def offers(self, get: Get) -> list[Offer]:
-        props = get("/props", None)
-        settings = props.get("default_generation_settings") if isinstance(props, dict) else None
-        window = whole_number(settings.get("n_ctx")) if isinstance(settings, dict) else 0
+        window = whole_number(inside(get("/props", None), "default_generation_settings", "n_ctx"))
         return [Offer(offer.name, window) for offer in super().offers(get)]
 
+    def window(self, get: Get, model: str) -> int:
+        """There is one model, by whatever name it is asked for."""
+        return super().window(get, model) or next((offer.window for offer in self.offers(get)), 0)
+
     def count(self, get: Get, _model: str, text: str, /) -> int | None:
-        tokens = get("/tokenize", {"content": text, "parse_special": True}).get("tokens")
+        tokens = inside(get("/tokenize", {"content": text, "parse_special": True}), "tokens")
         return len(tokens) if isinstance(tokens, list) else None

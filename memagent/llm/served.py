@@ -1,0 +1,131 @@
+"""Models behind a text server: one question and its answer, whatever the server and however it is asked.
+
+What is asked, and how the answer is read, is told by whoever builds on it: as text (completion.py), or as a chat of the
+server's own (ollama_chat.py). Knows nothing of agents.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from memagent.errors import ContextOverflow
+from memagent.llm import Answer, Piece, Request, Usage
+from memagent.llm.asking import GRACE, Asking, hang_up_after
+from memagent.llm.failures import Setback
+from memagent.llm.line import Line
+from memagent.llm.reading import objects
+from memagent.llm.servers import TextServer
+from memagent.llm.sse import TooLong
+
+LEAST_ROOM = 32
+"""Tokens that must be left for an answer."""
+MOST_WORDS = 1024
+"""Tokens of an answer, where nobody set a limit: some models never stop."""
+PARTING = 1.0
+"""Seconds for telling a server that nobody listens any more."""
+
+
+class Hearing(Protocol):
+    """An answer while it is heard. `finish` says why it ended, as soon as it did; `full` that no more is taken in;
+    `known` that what was sent is of the server's kind.
+    """
+
+    finish: str
+    full: bool
+    known: bool
+
+    def hear(self, event: Mapping[str, Any]) -> Iterator[Piece]:
+        """The next event of the answer."""
+        ...
+
+    def answer(self) -> Answer:
+        """All that was heard."""
+        ...
+
+
+class ServedLLM(Asking):
+    """A model of a text server."""
+
+    def __init__(self, server: TextServer, line: Line, window: int, **patience: Any) -> None:
+        super().__init__(line.endpoint, line.endpoint.model, window, **patience)
+        self.server = server
+        self.line = line
+        self._factor = 1.0
+
+    def warm_up(self) -> None:
+        """Load what the first question needs."""
+        self.line.open()
+
+    def close(self) -> None:
+        """Let the connections go. It can still be asked afterwards."""
+        self.line.close()
+
+    def list_models(self) -> list[str]:
+        """The names of the models there, the one in use first."""
+        try:
+            return [offer.name for offer in self.server.offers(self.line.get)]
+        except Setback as setback:
+            raise setback.error from None
+
+    def find_window(self) -> int:
+        """The context window that the model has there; 0 when the server does not say."""
+        try:
+            return self.server.window(self.line.get, self.model)
+        except Setback as setback:
+            raise setback.error from None
+
+    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Hearing]:
+        """Where to ask, what, and who hears the answer."""
+        raise NotImplementedError
+
+    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
+        path, body, hearing = self._question(request)
+        response = self.line.send("POST", path, body, self.endpoint.timeout)
+        ending: threading.Timer | None = None
+        try:
+            for event in objects(self._chunks(response), self.endpoint):
+                yield from hearing.hear(event)
+                if hearing.full:
+                    break
+                if hearing.finish and ending is None:
+                    ending = hang_up_after(GRACE, response)
+        except TooLong:
+            hearing.full = True
+        except Setback:
+            if not hearing.finish:  # else what broke is only what comes after the answer
+                raise
+        finally:
+            if ending is not None:
+                ending.cancel()
+            response.close()
+            if not hearing.finish:
+                self._leave(body)
+        if not (hearing.finish or hearing.full):
+            raise self.endpoint.broke("it did not come to its end") if hearing.known else self._foreign()
+        answer = hearing.answer()
+        if answer.usage and answer.usage.prompt >= self.window and not (answer.text or answer.calls):
+            raise self._overflow(answer.usage.prompt)  # some servers say no more than nothing
+        return answer
+
+    def _foreign(self) -> Setback:
+        return self.endpoint.not_compatible("its answer has another form")
+
+    def _overflow(self, tokens: int) -> ContextOverflow:
+        return ContextOverflow(
+            f"The prompt has {tokens} tokens, and the window of {self.model} {self.window}.",
+            hint="Set the context window to what the model really has, or shorten its core memory.",
+        )
+
+    def _learn(self, estimated: int, usage: Usage | None) -> None:
+        """How far estimates are from what this model counts."""
+        if usage and usage.prompt:
+            self._factor = min(3.0, max(0.4, usage.prompt / max(1, estimated)))
+
+    def _leave(self, body: Mapping[str, Any]) -> None:
+        parting = self.server.left(body)
+        if parting is not None:
+            with suppress(Setback):
+                self.line.get(*parting, timeout=PARTING)

@@ -80,11 +80,15 @@ def _chat(server: TextServer, settings: Settings) -> LLM:
 
 
 def fitting(model: str) -> str:
-    """The wrapper that suits a model, by the model's name; ChatML where the name says nothing."""
-    for name, place in registry.WRAPPERS.items():
-        wrapper: type[Wrapper] = registry.load(place)
-        if wrapper.fits and re.search(wrapper.fits, model, re.IGNORECASE):
-            return name
+    """The wrapper that suits a model, by the model's name; ChatML where the name says nothing.
+
+    Of a path the file counts first: the folder above it may be named after some other model.
+    """
+    wrappers: dict[str, type[Wrapper]] = {name: registry.load(place) for name, place in registry.WRAPPERS.items()}
+    for part in (re.split(r"[/\\]", model)[-1], model):
+        for name, wrapper in wrappers.items():
+            if wrapper.fits and re.search(wrapper.fits, part, re.IGNORECASE):
+                return name
     return "chatml"
 
 

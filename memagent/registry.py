@@ -33,9 +33,20 @@ SERVERS = {
     "webui": "memagent.llm.servers.webui:WebUI",
     "webui-legacy": "memagent.llm.servers.webui_legacy:WebUILegacy",
 }
+# The first one that fits a model's name is taken: those for models named after what they were made from come last.
 WRAPPERS = {
+    "airoboros": "memagent.llm.wrappers.airoboros:Airoboros",
+    "airoboros-thoughts": "memagent.llm.wrappers.airoboros:AiroborosThoughts",
+    "dolphin": "memagent.llm.wrappers.dolphin:Dolphin",
+    "dolphin-thoughts": "memagent.llm.wrappers.dolphin:DolphinThoughts",
     "chatml": "memagent.llm.wrappers.chatml:ChatML",
     "chatml-thoughts": "memagent.llm.wrappers.chatml:ChatMLThoughts",
+    "zephyr": "memagent.llm.wrappers.zephyr:Zephyr",
+    "zephyr-thoughts": "memagent.llm.wrappers.zephyr:ZephyrThoughts",
+    "qwen": "memagent.llm.wrappers.qwen:Qwen",
+    "llama3": "memagent.llm.wrappers.llama3:Llama3",
+    "mistral": "memagent.llm.wrappers.mistral:Mistral",
+    "summary": "memagent.llm.wrappers.summary:Summary",
 }
 EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}

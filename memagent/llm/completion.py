@@ -17,7 +17,7 @@ from memagent.llm.line import line_to
 from memagent.llm.served import LEAST_ROOM, MOST_WORDS, Hearing, ServedLLM
 from memagent.llm.servers import Completion, TextServer
 from memagent.llm.wrappers import Wrapper
-from memagent.llm.wrappers.form import Reader
+from memagent.llm.wrappers.reader import Reader
 from memagent.messages import estimate
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,16 +20,19 @@ from memagent.errors import LocalLLMError, MissingExtra
 from memagent.llm import Answer, Piece, Request
 from memagent.llm.completion import CompletionLLM
 from memagent.llm.failures import Setback
+from memagent.llm.line import Line
 from memagent.llm.servers.llamacpp import LlamaCpp
 from memagent.llm.states import States
 from memagent.llm.wrappers import Wrapper
-from memagent.llm.wrappers.chatml import ChatML
 
 if TYPE_CHECKING:
     import httpx2
 
 WINDOW = 4096
 """Tokens, where nobody says otherwise: more would take more memory, and minutes to read after each summary."""
+SAMPLING: Mapping[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6, "dry_penalty_last_n": 512}
+"""Small models fall into saying the same again and again."""
+MOST_WORDS = 320
 ENOUGH = 256
 """Tokens read anew that are worth being kept at once, and not only at the end."""
 _SAMPLE = "Once upon a time there was a little house at the edge of a wood, and in it lived an old woman. " * 3
@@ -53,9 +57,8 @@ class Engine:
         params.n_ctx = window
         params.n_parallel = 1
         params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads.write, threads.read
-        # Threads that wait for each other must not spin: on a busy machine that is slower than one thread alone.
-        params.cpuparams.poll = params.cpuparams_batch.poll = 0
-        params.n_batch = 128  # how often it tells how far it has read
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0  # threads that wait leave the core to others
+        params.n_batch = 128  # so often it looks whether anybody still listens
         params.cache_ram_mib = 256
         params.slot_save_path = f"{states}{os.sep}"
         params.hostnames, params.port = ["127.0.0.1"], 0
@@ -92,40 +95,66 @@ def engine_version() -> str:
         return ""
 
 
-class EmbeddedLLM(CompletionLLM):
-    """The model in a GGUF file. It is loaded when it is first needed; `states` is where what it has read is kept."""
+class EngineLine(Line):
+    """The line to an engine that is started when it is first needed."""
 
-    def __init__(
-        self, path: Path, wrapper: Wrapper, *, states: Path, window: int = 0, threads: int = 0, **settings: Any
-    ) -> None:
-        super().__init__(LlamaCpp(), wrapper, path.stem, window=window or WINDOW, **settings)
-        self.path = path
-        self.states = States(states, path, self.window, engine_version())
-        self._given_threads = threads
+    def __init__(self, line: Line, start: Callable[[], Engine]) -> None:
+        super().__init__(line.endpoint)
+        self._start = start
+        self._starting = threading.Lock()
         self._engine: Engine | None = None
-        self._kept = 0
-        self._read = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine was started."""
+        return self._engine is not None
+
+    def open(self) -> httpx2.Client:
+        with self._starting:
+            if self._engine is None:
+                self._engine = self._start()
+                self.endpoint = replace(self.endpoint, url=self._engine.url, key=self._engine.key)
+        return super().open()
 
     def close(self) -> None:
-        """Keep what was read, and let the model go. It can still be asked afterwards."""
-        if self._engine is not None:
-            self._keep()
         super().close()
-        with self._opening:
+        with self._starting:
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
 
-    def _connected(self) -> httpx2.Client:
-        with self._opening:
-            if self._engine is None:
-                self.states.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                threads = self._threads()
-                self._engine = Engine(self.path, self.window, threads, self.states.folder)
-                self.endpoint = replace(
-                    self.endpoint, url=self._engine.url, key=self._engine.key, kind="the embedded model"
-                )
-        return super()._connected()
+
+class EmbeddedLLM(CompletionLLM):
+    """The model in a GGUF file. It is loaded when it is first needed; `states` is where what it has read is kept."""
+
+    def __init__(
+        self, path: Path, wrapper: Wrapper, *, states: Path, window: int = 0, threads: int = 0,
+        sampling: Mapping[str, Any] | None = None, max_tokens: int | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        window = window or WINDOW
+        super().__init__(
+            LlamaCpp(), wrapper, path.stem, window=window, sampling={**SAMPLING, **(sampling or {})},
+            max_tokens=max_tokens or MOST_WORDS, **settings,
+        )  # fmt: skip
+        self.path = path
+        self.states = States(states, path, window, engine_version())
+        self._given_threads = threads
+        self._engine_line = EngineLine(self.line, self._started)
+        self.line = self._engine_line
+        self.endpoint = replace(self.endpoint, kind="the embedded model")
+        self._unkept = 0
+        self._read = ""
+
+    def close(self) -> None:
+        """Keep what was read, and let the model go. It can still be asked afterwards."""
+        if self._engine_line.running:
+            self._keep()
+        self._read = ""
+        super().close()
+
+    def _started(self) -> Engine:
+        self.states.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Engine(self.path, self.window, self._threads(), self.states.folder)
 
     def _threads(self) -> Threads:
         if self._given_threads:
@@ -139,39 +168,37 @@ class EmbeddedLLM(CompletionLLM):
 
     def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
         prompt = self.wrapper.prompt(request)
-        self._take_up(prompt)
+        if not self._read:
+            self._take_up(prompt)
         self._read = prompt
         answer = yield from super()._heard(request)
         if answer.usage:
-            self._kept += answer.usage.prompt - answer.usage.cached + answer.usage.completion
-        if self._kept >= ENOUGH:
+            self._unkept += answer.usage.prompt - answer.usage.cached + answer.usage.completion
+        if self._unkept >= ENOUGH:
             self._keep()
         return answer
 
     def _take_up(self, prompt: str) -> None:
         """What an earlier process has read of such a prompt is not read again."""
-        if self._read:
-            return
-        self._connected()
         found = self.states.nearest(prompt)
         if found is not None:
             try:
-                self.get("/slots/0?action=restore", {"filename": found})
+                self.line.get("/slots/0?action=restore", {"filename": found}, _PATIENCE)
             except Setback:
                 self.states.drop(found)
 
-    def _keep(self) -> None:
+    def _keep(self, *, lasting: bool = False) -> None:
         """Store what was read, for the next process."""
-        if not self._read or not self._kept:
+        if not self._read or not self._unkept:
             return
         name = self.states.new()
         try:
-            self.get("/slots/0?action=save", {"filename": name})
+            self.line.get("/slots/0?action=save", {"filename": name}, _PATIENCE)
         except Setback:
             self.states.drop(name)
             return
-        self.states.keep(name, self._read)
-        self._kept = 0
+        self.states.keep(name, self._read, lasting=lasting)
+        self._unkept = 0
 
 
 def quickest(path: Path, states: Path, told: Callable[[int], None] = lambda _: None) -> Threads:
@@ -193,15 +220,16 @@ def quickest(path: Path, states: Path, told: Callable[[int], None] = lambda _: N
 
 def _speeds(path: Path, states: Path, count: int) -> tuple[float, float]:
     """Tokens a second, read and written, with so many threads."""
+    from memagent.llm.line import line_to
+
     engine = Engine(path, 512, Threads(count, count), states)
-    llm = CompletionLLM(LlamaCpp(), ChatML(), path.stem, base_url=engine.url, api_key=engine.key, window=512)
+    line = line_to(LlamaCpp(), path.stem, base_url=engine.url, api_key=engine.key)
     try:
         question = {"prompt": _SAMPLE, "n_predict": 12, "temperature": 0, "ignore_eos": True}
-        found = llm.get("/completion", question, timeout=_PATIENCE)
-        timings = found["timings"]
+        timings = line.get("/completion", question, _PATIENCE)["timings"]
         return float(timings["prompt_per_second"]), float(timings["predicted_per_second"])
     except Setback as setback:
         raise setback.error from None
     finally:
-        llm.close()
+        line.close()
         engine.close()

@@ -138,7 +138,8 @@ def _retold(told: Wrapper, request: Request) -> list[dict[str, Any]]:
     """The conversation for a template that knows nothing of functions."""
     first, *rest = request.messages
     boot, rest = (first.content, rest) if first.role == "system" else ("", [first, *rest])
-    sent = [{"role": "system", "content": told.system(boot, told.describe(request))}]
+    described = told.describe(request, told.functions(request.tools))
+    sent = [{"role": "system", "content": f"{described}\n\n{boot}"}]
     for message in rest:
         answered = message.role == "assistant"
         text = told.form.written(message) if answered else message.content

@@ -78,8 +78,8 @@ def text_server(settings: Settings) -> LLM:
         if name == "native":
             return _chat(server, line, model, window, settings)
     return CompletionLLM(
-        server, _wrapper(name, settings), model, base_url=settings.endpoint, window=window, constrain=settings.constrain,
-        sampling=sampling(settings), stop=stops(settings), **_common(settings),
+        server, _wrapper(name, settings), model, base_url=settings.endpoint, window=window,
+        constrain=settings.constrain, sampling=sampling(settings), stop=stops(settings), **_common(settings),
     )  # fmt: skip
 
 
@@ -157,12 +157,15 @@ def _chat(server: TextServer, line: Line, model: str, window: int, settings: Set
 
 
 def fitting(model: str) -> str:
-    """The wrapper that suits a model, by the model's name; ChatML where the name says nothing."""
-    own = re.split(r"[/\\]", model)[-1]  # without the folder that it is in
-    for name, place in registry.WRAPPERS.items():
-        wrapper: type[Wrapper] = registry.load(place)
-        if wrapper.fits and re.search(wrapper.fits, own, re.IGNORECASE):
-            return name
+    """The wrapper that suits a model, by the model's name; ChatML where the name says nothing.
+
+    Of a path the file counts first: the folder above it may be named after some other model.
+    """
+    wrappers: dict[str, type[Wrapper]] = {name: registry.load(place) for name, place in registry.WRAPPERS.items()}
+    for part in (re.split(r"[/\\]", model)[-1], model):
+        for name, wrapper in wrappers.items():
+            if wrapper.fits and re.search(wrapper.fits, part, re.IGNORECASE):
+                return name
     return "chatml"
 
 

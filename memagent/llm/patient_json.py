@@ -49,6 +49,16 @@ def read_strictly(text: str) -> Any:
     return value
 
 
+def read_first(text: str, at: int) -> tuple[Any, int]:
+    """The value of valid JSON that begins at `at`, and where it ends. Raises `ValueError` for other text."""
+    try:
+        value, stop = _DECODER.raw_decode(text, at)
+    except RecursionError:
+        raise _too_deep() from None
+    _guard_depth(value)
+    return value, stop
+
+
 def read_patiently(text: str, at: int, end: int) -> tuple[Any, int]:
     """The object or list that begins at `at`, mended if need be, and where it ends."""
     try:

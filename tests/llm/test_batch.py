@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from memagent.config import Settings
 from memagent.errors import ConfigError, LLMConnectionError, LLMError, MemagentError
-from memagent.llm.batch import Call, Ending, Limits, Outcome, UnfitCall, call_from, door_to, run_batch
 from memagent.llm.asking import trusted
+from memagent.llm.batch import Call, Ending, Limits, Outcome, UnfitCall, call_from, door_to, run_batch
 from memagent.llm.retry import Backoff
 
 KEY = "sk-canary/0123456789abcdef"

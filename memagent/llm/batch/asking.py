@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from memagent.errors import ConfigError, LLMConnectionError
 from memagent.llm import refusals
+from memagent.llm.asking import LONGEST_BODY, trusted
 from memagent.llm.batch.call import HOLDS, Call, Outcome
 from memagent.llm.batch.door import Door
 from memagent.llm.failures import Endpoint, Setback
-from memagent.llm.asking import LONGEST_BODY, trusted
 
 if TYPE_CHECKING:
     import httpx2

@@ -2,36 +2,48 @@
 family writes its calls.
 
 A wrapper is one small file and one line in `registry.py`. The marks between messages are `Wrapper`'s, the form of a
-call is `Form`'s (see form.py). Knows nothing of servers.
+call is `Form`'s (see form.py). What is added to a conversation is added to the end of its prompt, and nothing before
+changes: so a server has to read only what is new. Knows nothing of servers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
-from memagent.llm import Request
+from memagent.llm import Request, Schema
 from memagent.llm.wrappers.describing import as_signatures
-from memagent.llm.wrappers.form import Form, Reader
-from memagent.llm.wrappers.telling import told
+from memagent.llm.wrappers.form import Form
+from memagent.llm.wrappers.guard import Guard
+from memagent.llm.wrappers.reader import Reader
+from memagent.llm.wrappers.telling import tells_nothing, told
 from memagent.messages import Message
+
+Turn = tuple[str, str]
+"""Who it is (user, assistant or tool), and the text."""
 
 
 class Wrapper:
     """How a conversation is written for a family of models. A kind of its own overrides what differs.
 
-    `about` says for whom it is, in a line, and `fits` finds the models it is for by their names. `begin` is what every
-    prompt starts with, `stop` what ends an answer, `form` how calls are written; `terse` tells events in few words
-    instead of JSON.
+    `about` says for whom it is, in a line, and `fits` is a pattern that finds the models it is for by their names.
+    `stop` ends an answer, and `form` is how calls are written. `marks` is a pattern of all that stands between
+    messages and can't stand in them; `<|…|>`, `<s>` and `[INST]` need not be named. `terse` tells events in few words
+    instead of JSON. `calls` is false for models that only write text.
+
+    The beginning-of-text token is in no prompt: llama.cpp, koboldcpp, Ollama, LM Studio, vLLM and text-generation-webui
+    all put the one that the model wants before what they are sent, and twice is worse than not at all.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
     fits: ClassVar[str] = ""
-    begin: ClassVar[str] = ""
     stop: ClassVar[tuple[str, ...]] = ()
     form: ClassVar[Form] = Form()
+    marks: ClassVar[str] = ""
     terse: bool = False
+    calls: ClassVar[bool] = True
 
     # What a family of models has its own way of ----------------------------------------------------------------------
 
@@ -43,44 +55,66 @@ class Wrapper:
         """What stands before the model's answer."""
         raise NotImplementedError
 
-    def describe(self, request: Request) -> str:
-        """What the model is told of the functions, and of how to call them."""
-        return f"{self.form.instruction(request)}\n\n{as_signatures(request.tools)}"
+    def functions(self, tools: Sequence[Schema]) -> str:
+        """The functions, one after the other, without marks of the family."""
+        return as_signatures(tools)
 
-    def system(self, text: str, described: str) -> str:
-        """The text of the system message: what stays for good comes first."""
-        return f"{described}\n\n{text}" if described else text
+    def describe(self, request: Request, functions: str) -> str:
+        """What the model is told of the functions, and of how to call them."""
+        return f"{self.form.instruction(request)}\n\n{functions}"
+
+    def laid_out(self, system: str, described: str, turns: Sequence[Turn]) -> Iterator[str]:
+        """The conversation, message for message. What stays for good comes first: the system's text ends with what
+        the agent remembers, and changes with it.
+        """
+        if system or described:
+            yield self.message("system", "\n\n".join(filter(None, (described, system))))
+        for role, text in turns:
+            yield self.message(role, text)
+
+    def written(self, message: Message) -> str:
+        """An answer of the model's, as it would write it."""
+        return self.form.written(message, self.guard)
 
     # What is the same for all ----------------------------------------------------------------------------------------
 
     def prompt(self, request: Request) -> str:
         """The whole prompt, up to where the model goes on."""
-        return "".join(self._written(request)) + self.answer_begins()
-
-    def _written(self, request: Request) -> Iterator[str]:
-        yield self.begin
-        described = self.describe(request) if request.tools else ""
+        tools = self._tools(request)
+        described = self.describe(request, self.guard.text(self.functions(tools))) if tools else ""
         first, rest = _parted(request.messages)
-        if first or described:
-            yield self.message("system", self.system(first, described))
+        turns = tuple(self._turns(rest))
+        return "".join([*self.laid_out(self.guard.text(first), described, turns), self.answer_begins()])
+
+    @cached_property
+    def guard(self) -> Guard:
+        """Keeps the family's marks out of texts."""
+        return Guard(self.marks)
+
+    def _turns(self, messages: Sequence[Message]) -> Iterator[Turn]:
         before: Message | None = None
-        for message in rest:
-            role = "user" if message.role == "system" else message.role
-            text = self.form.written(message) if role == "assistant" else told(message, before, terse=self.terse)
-            yield self.message(role, text)
+        for message in messages:
+            if message.role == "assistant":
+                yield "assistant", self.written(message)
+            elif not (self.terse and tells_nothing(message)):
+                role = "tool" if message.role == "tool" else "user"
+                yield role, self.guard.text(told(message, before, terse=self.terse))
             before = message
 
-    def grammar(self, request: Request) -> str:
-        """What an answer to this request looks like, as GBNF."""
-        return self.form.grammar(request)
+    def _tools(self, request: Request) -> Sequence[Schema]:
+        return request.tools if self.calls else ()
 
-    def schema(self, request: Request) -> dict[str, Any]:
+    def grammar(self, request: Request) -> str:
+        """What an answer to this request looks like, as GBNF; empty where it may be any text."""
+        return self.form.grammar(request) if self._tools(request) else ""
+
+    def schema(self, request: Request) -> dict[str, Any] | None:
         """The same as JSON Schema, of one call."""
-        return self.form.schema(request)
+        return self.form.schema(request) if self._tools(request) else None
 
     def reader(self, request: Request) -> Reader:
         """Reads the answer to this request."""
-        return Reader(self.form, request.tools)
+        return Reader(self.form, self._tools(request))
 
 
 def _parted(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:

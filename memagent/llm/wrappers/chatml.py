@@ -1,4 +1,7 @@
-"""ChatML: messages between <|im_start|> and <|im_end|>, as Qwen, Hermes, OpenHermes and many others read them."""
+"""ChatML: messages between <|im_start|> and <|im_end|>, as Hermes, OpenHermes, Yi and many others read them.
+
+Knows nothing of Qwen's own way with functions: see qwen.py.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ from memagent.llm.wrappers.form import Form
 
 
 class ChatML(Wrapper):
-    """Models that were trained on ChatML."""
+    """Models that were trained on ChatML. Few of them want a beginning-of-text token, and servers know which."""
 
     name = "chatml"
-    about = "Qwen, Hermes, Yi and others that were trained on ChatML"
-    fits = r"hermes|\byi\b|chatml|smollm"
+    about = "Hermes, Yi, SmolLM and others that were trained on ChatML; whatever no other one fits"
+    fits = r"hermes|\byi\b|chatml|smollm|mistral.*openorca"
     stop = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
-    form = Form()
+    marks = r"</?tool_(?:response|call)>"
 
     def message(self, role: str, text: str) -> str:
         if role == "tool":
-            role, text = "user", f"<tool_response>\n{text}\n</tool_response>"
+            role, text = "user", self.result(text)
         return f"<|im_start|>{role}\n{text}<|im_end|>\n"
+
+    def result(self, text: str) -> str:
+        """What a function returned, in a message of the user's."""
+        return f"<tool_response>\n{text}\n</tool_response>"
 
     def answer_begins(self) -> str:
         return "<|im_start|>assistant\n"
@@ -28,6 +35,6 @@ class ChatMLThoughts(ChatML):
     """The same, with a thought before each answer."""
 
     name = "chatml-thoughts"
-    fits = ""
     about = "the same, and the model thinks before it calls"
+    fits = ""
     form = Form(thoughts="thoughts")

@@ -1,5 +1,5 @@
 """In which form a model writes its calls as text: as JSON with names of its own for the parts, between marks of its
-own; and how an answer in that form is read while it is written.
+own.
 
 What does not fit is read by `repair.split_calls`, which knows the forms of many models. Knows nothing of prompts.
 """
@@ -7,25 +7,27 @@ What does not fit is read by `repair.split_calls`, which knows the forms of many
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from memagent.llm import Answer, Piece, Request, Schema, Usage
+from memagent.errors import JSONParseError
+from memagent.llm import Request, Schema
 from memagent.llm.gbnf import Grammar, Part, chars, either, literal, sequence
 from memagent.llm.grammars import calls_schema, value_of
+from memagent.llm.patient_json import read_first
 from memagent.llm.repair import split_calls
-from memagent.llm.thinking import Thinking
 from memagent.llm.wrappers.describing import without_heartbeat
-from memagent.llm.wrappers.tap import Tap
+from memagent.llm.wrappers.guard import Guard
 from memagent.messages import SPEAK, Message, ToolCall, storable
 
-LONGEST = 2_000_000
 LONGEST_THOUGHT = 200
 """Characters that a thought may have where a grammar holds it: some models never come to an end."""
-MOST_MORE = 3
+MOST_QUIET = 3
 """Calls before the last one that a grammar lets through."""
-_OPENERS = "{<[`"
+_SPACE = re.compile(r"\s*+")
 
 Choices = Mapping[tuple[str, str], Sequence[str]]
 
@@ -33,12 +35,14 @@ Choices = Mapping[tuple[str, str], Sequence[str]]
 @dataclass(frozen=True)
 class Form:
     """A call is `before` + `{name: …, arguments: …}` + `after`, the next one follows behind `between`; all of them
-    stand between `opens` and `closes`. With `thoughts`, the first one begins with what the model thinks.
+    stand between `opens` and `closes`. With `thoughts`, the first one begins with what the model thinks; or its
+    arguments do, with `thoughts_inside`.
     """
 
     name: str = "function"
     arguments: str = "params"
     thoughts: str = ""
+    thoughts_inside: bool = False
     before: str = ""
     after: str = ""
     between: str = "\n"
@@ -47,108 +51,140 @@ class Form:
 
     def instruction(self, request: Request) -> str:
         """How to call functions, in words for the model."""
-        thinks = f'"{self.thoughts}": "what you think", ' if self.thoughts else ""
-        example = f'{self.before}{{{thinks}"{self.name}": "name", "{self.arguments}": {{…}}}}{self.after}'
         if speaks_by_call(request.tools):
-            return f"You act only by calling functions. Write each call like this, and nothing else:\n{example}"
-        return f"You can call functions. Write a call like this, and nothing else:\n{example}"
+            return f"You act only by calling functions. Write each call like this, and nothing else:\n{self.example()}"
+        return f"You can call functions. Write a call like this, and nothing else:\n{self.example()}"
+
+    def example(self) -> str:
+        """What a call looks like."""
+        thinks = f'"{self.thoughts}": "what you think", ' if self.thoughts else ""
+        before, inside = ("", thinks) if self.thoughts_inside else (thinks, "")
+        call = f'{{{before}"{self.name}": "name", "{self.arguments}": {{{inside}…}}}}'
+        return f"{self.opens}{self.before}{call}{self.after}{self.closes}"
 
     def grammar(self, request: Request) -> str:
         """The grammar (GBNF) of an answer: some calls of quiet functions, and one whose result must be heard. An agent
         that speaks plainly may write text instead.
         """
         grammar = Grammar()
-        bodies = {
-            str(tool["name"]): self._body(grammar, tool, request.choices)
-            for tool in request.tools if request.force in (None, tool["name"])
-        }  # fmt: skip
         start = literal(f"{self.before}{{")
-        parts = [literal(self.opens), start]
-        if self.thoughts:
-            thought = value_of(grammar, {"type": "string"}, self.thoughts, longest_string=LONGEST_THOUGHT)
-            parts += [literal(f"{json.dumps(self.thoughts)}: "), thought, literal(", ")]
-        quiet = [body for name, body in bodies.items() if name in request.quiet]
-        others = [body for name, body in bodies.items() if name not in request.quiet]
-        if quiet and others:
-            one_more = sequence(grammar.add("quiet", either(*quiet)), literal(self.between), start)
-            parts.append(grammar.repeated(one_more, 0, MOST_MORE, "more"))
-        parts += [grammar.add("last", either(*(others or quiet))), literal(self.closes)]
-        calls = grammar.add("calls", sequence(*parts))
+        lead = [literal(self.opens), start]
+        if self.thoughts and not self.thoughts_inside:
+            lead += [literal(f"{json.dumps(self.thoughts)}: "), self._thought(grammar), literal(", ")]
+        quiet, last = self._bodies(grammar, request, first=False)
+        first_quiet, first_last = self._bodies(grammar, request, first=True)
+        options = [sequence(*lead, first_last, literal(self.closes))]
+        if quiet is not None and first_quiet is not None:
+            more = sequence(literal(self.between), start)
+            again = grammar.repeated(sequence(quiet, more), 0, MOST_QUIET - 1, "more")
+            options.append(sequence(*lead, first_quiet, more, again, last, literal(self.closes)))
+        calls = grammar.add("calls", either(*options))
         if speaks_by_call(request.tools) or request.force:
             return grammar.text(calls)
         words = sequence(chars("^\\x00-\\x20{<`\\["), grammar.repeated(chars("^\\x00"), name="words"))
         return grammar.text(either(calls, words))
 
-    def _body(self, grammar: Grammar, tool: Schema, choices: Choices) -> Part:
-        """A call from its name on."""
+    def _bodies(self, grammar: Grammar, request: Request, *, first: bool) -> tuple[Part | None, Part]:
+        """Calls of quiet functions and of all others, from their names on; where there are no others, of these."""
+        inside = first and self.thoughts_inside
+        bodies = {
+            str(tool["name"]): self._body(grammar, tool, request.choices, thinks=inside)
+            for tool in request.tools if request.force in (None, tool["name"])
+        }  # fmt: skip
+        quiet = [body for name, body in bodies.items() if name in request.quiet]
+        others = [body for name, body in bodies.items() if name not in request.quiet]
+        if not quiet or not others:
+            return None, grammar.add("last", either(*bodies.values()))
+        return grammar.add("quiet", either(*quiet)), grammar.add("last", either(*others))
+
+    def _body(self, grammar: Grammar, tool: Schema, choices: Choices, *, thinks: bool) -> Part:
         name = str(tool["name"])
         parameters = without_heartbeat(tool)["parameters"]
         of = {key: {"enum": list(choices[name, key])} for key in parameters["properties"] if choices.get((name, key))}
-        arguments = value_of(grammar, {**parameters, "properties": {**parameters["properties"], **of}}, name)
+        properties, required = {**parameters["properties"], **of}, list(parameters.get("required", ()))
+        if thinks:
+            properties = {self.thoughts: {"type": "string", "maxLength": LONGEST_THOUGHT}, **properties}
+            required = [self.thoughts, *required]
+        arguments = value_of(grammar, {**parameters, "properties": properties, "required": required}, name)
         head = literal(f"{json.dumps(self.name)}: {json.dumps(name)}, {json.dumps(self.arguments)}: ")
         return grammar.add(f"call-{name}", sequence(head, arguments, literal(f"}}{self.after}")))
+
+    def _thought(self, grammar: Grammar) -> Part:
+        return value_of(grammar, {"type": "string", "maxLength": LONGEST_THOUGHT}, "thought")
 
     def schema(self, request: Request) -> dict[str, Any]:
         """The JSON Schema of one call."""
         thoughts = {"type": "string", "maxLength": LONGEST_THOUGHT}
         named = [without_heartbeat(tool) for tool in request.tools if request.force in (None, tool["name"])]
-        first = {self.thoughts: thoughts} if self.thoughts else None
+        first = {self.thoughts: thoughts} if self.thoughts and not self.thoughts_inside else None
         return calls_schema(named, self.name, self.arguments, first=first)
 
-    def written(self, message: Message) -> str:
+    def written(self, message: Message, guard: Guard | None = None) -> str:
         """An answer of the model's, just as it would write it."""
+        guard = guard or Guard()
+        content = guard.text(message.content)
         if not message.calls:
-            return message.content
-        calls = [{self.name: call.name, self.arguments: _loaded(call.arguments)} for call in message.calls]
+            return content
+        calls: list[dict[str, Any]] = [
+            {self.name: call.name, self.arguments: _loaded(call.arguments) or {}} for call in message.calls
+        ]
         lead = ""
-        if self.thoughts:
-            calls[0] = {self.thoughts: message.content, **calls[0]}
-        elif message.content:
-            lead = message.content + "\n"
-        texts = [f"{self.before}{json.dumps(call, ensure_ascii=False)}{self.after}" for call in calls]
+        if not self.thoughts:
+            lead = f"{content}\n" if content else ""
+        elif content and self.thoughts_inside:
+            calls[0][self.arguments] = {self.thoughts: content, **calls[0][self.arguments]}
+        elif content:
+            calls[0] = {self.thoughts: content, **calls[0]}
+        texts = [f"{self.before}{guard.json(call)}{self.after}" for call in calls]
         return f"{lead}{self.opens}{self.between.join(texts)}{self.closes}"
 
     def read(self, text: str, known: Sequence[str]) -> tuple[str, tuple[ToolCall, ...]]:
         """What the model says or thinks, and its calls."""
-        exact = self._exact(text)
-        if exact is not None:
+        if (found := self._call_begins.search(text)) and (exact := self._exact(text, found)):
             return exact
         said, calls = split_calls(text, known)
-        if not calls or not self.thoughts:
+        if not calls:
             return said, calls
-        thoughts = [said] if said else []
+        thoughts = [said]
         plain = []
         for call in calls:
             arguments = _loaded(call.arguments)
-            if isinstance(thought := arguments.pop(self.thoughts, None), str):
-                thoughts.append(thought)
-            plain.append(ToolCall(call.id, call.name, json.dumps(arguments, ensure_ascii=False)))
-        return "\n".join(thoughts), tuple(plain)
+            if self.thoughts and arguments and self.thoughts in arguments:
+                thoughts.append(str(arguments.pop(self.thoughts)))
+                call = _call(call.name, arguments)
+            plain.append(call)
+        return "\n".join(filter(None, thoughts)), tuple(plain)
 
-    def _exact(self, text: str) -> tuple[str, tuple[ToolCall, ...]] | None:
-        """The answer if it is in this very form, whatever functions it names; else None."""
-        begin = text.find(self.opens + self.before + "{")
-        if begin < 0:
-            return None
-        decoder = json.JSONDecoder()
-        thoughts = [text[:begin].strip()]
+    @cached_property
+    def _call_begins(self) -> re.Pattern[str]:
+        """Marks are not asked for: to many of them a token of its own belongs, which servers don't write out."""
+        marks = "".join(rf"(?:{re.escape(mark)}\s*+)?" for mark in f"{self.opens} {self.before}".split())
+        keys = "|".join(re.escape(json.dumps(key)) for key in (self.thoughts, self.name) if key)
+        return re.compile(rf"{marks}(?=\{{\s*+(?:{keys})\s*+:)")
+
+    def _exact(self, text: str, begin: re.Match[str]) -> tuple[str, tuple[ToolCall, ...]] | None:
+        """The answer if from `begin` on it is in this very form, whatever functions it names; else None."""
+        thoughts = [text[: begin.start()].strip()]
         calls: list[ToolCall] = []
-        at = begin + len(self.opens)
-        while text.startswith(self.before + "{", at):
+        at = begin.end()
+        while text.startswith("{", at):
             try:
-                value, at = decoder.raw_decode(text, at + len(self.before))
-            except (ValueError, RecursionError):
+                value, at = read_first(text, at)
+            except (ValueError, JSONParseError):
                 return None
-            thoughts.append(str(value.pop(self.thoughts, "")) if self.thoughts else "")
-            name, arguments = value.get(self.name), value.get(self.arguments)
-            if len(value) != 2 or not isinstance(name, str) or not isinstance(arguments, dict):
+            name, arguments = value.pop(self.name, None), value.pop(self.arguments, None)
+            if not isinstance(name, str) or not isinstance(arguments, dict):
                 return None
-            calls.append(ToolCall("", name, json.dumps(arguments, ensure_ascii=False)))
-            at = _behind(text, at, self.after)
-            at = _behind(text, at, self.between)
-        if text[_behind(text, at, self.closes) :].strip():
-            return None
-        return "\n".join(filter(None, thoughts)), tuple(calls)
+            thinking = arguments if self.thoughts_inside else value
+            thought = thinking.pop(self.thoughts, "") if self.thoughts else ""
+            if value or not isinstance(thought, str):
+                return None
+            thoughts.append(thought)
+            calls.append(_call(name, arguments))
+            for mark in (self.after, self.between, self.before):
+                at = _behind(text, at, mark)
+        whole = _behind(text, at, self.closes) == len(text)
+        return ("\n".join(filter(None, thoughts)), tuple(calls)) if whole else None
 
 
 def speaks_by_call(tools: Sequence[Schema]) -> bool:
@@ -158,81 +194,20 @@ def speaks_by_call(tools: Sequence[Schema]) -> bool:
 
 def _behind(text: str, at: int, mark: str) -> int:
     """Where the text goes on behind a mark, if it stands there; blanks around it count for nothing."""
-    mark = mark.strip()
-    start = at + len(text[at:]) - len(text[at:].lstrip())
-    return start + len(mark) if text.startswith(mark, start) else at
+    for part in ("", mark.strip()):
+        at += len(part) if text.startswith(part, at) else 0
+        space = _SPACE.match(text, at)
+        at = space.end() if space else at
+    return at
 
 
-def _loaded(arguments: str) -> dict[str, Any]:
+def _call(name: str, arguments: dict[str, Any]) -> ToolCall:
+    return ToolCall("", storable(name), storable(json.dumps(arguments, ensure_ascii=False)))
+
+
+def _loaded(arguments: str) -> dict[str, Any] | None:
     try:
         loaded = json.loads(arguments)
     except (ValueError, RecursionError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
-class Reader:
-    """Reads one answer: its text goes in piece by piece, what can be shown comes out at once, the whole at the end."""
-
-    def __init__(self, form: Form, tools: Sequence[Schema]) -> None:
-        self._form = form
-        self._names = [str(tool["name"]) for tool in tools]
-        self._private = speaks_by_call(tools)
-        self._tap = Tap(form.name, form.arguments, form.thoughts)
-        self._thinking = Thinking()
-        self._thoughts: list[str] = []
-        self._text: list[str] = []
-        self._room = LONGEST
-        self._calling = False
-        self.full = False
-
-    def hear(self, text: str) -> Iterator[Piece]:
-        """The next part of the answer."""
-        text = text[: self._room + 1]
-        self._room -= len(text)
-        self.full = self._room < 0
-        thought, text = self._thinking.part(text)
-        if thought:
-            self._thoughts.append(thought)
-            yield Piece("thought", storable(thought))
-        self._text.append(text)
-        if not self._names:
-            if text:
-                yield Piece("text", storable(text))
-            return
-        yield from self._heard(text)
-
-    def _heard(self, text: str) -> Iterator[Piece]:
-        """Words before the first mark of a call are shown as they are; behind it, what the calls say."""
-        if not self._calling:
-            opener = next((i for i, char in enumerate(text) if char in _OPENERS), len(text))
-            if opener:
-                yield Piece("text", storable(text[:opener]))
-            self._calling, text = opener < len(text), text[opener:]
-        for index, name, kind, part in self._tap.feed(text):
-            if kind == "arguments":
-                yield Piece("arguments", part, index, name)
-            elif self._private:
-                yield Piece("text", part)
-            else:
-                yield Piece("thought", part)
-
-    def answer(self, finish: str, usage: Usage | None) -> Answer:
-        """The whole answer."""
-        thought, rest = self._thinking.rest()
-        text = storable("".join([*self._text, rest]).strip())
-        thoughts = storable("".join([*self._thoughts, thought]).strip())
-        finish = "length" if self.full else finish
-        calls: tuple[ToolCall, ...] = ()
-        if self._names and text:
-            said, calls = self._form.read(text, self._names)
-            calls = calls or self._unfinished(finish)
-            if calls and not self._private:
-                thoughts, said = "\n".join(filter(None, (thoughts, said))), ""
-            text = said if calls else text
-        return Answer(text, thoughts, calls, finish, usage)
-
-    def _unfinished(self, finish: str) -> tuple[ToolCall, ...]:
-        """The call in the middle of which the answer was cut off."""
-        name, arguments = self._tap.last
-        return (ToolCall("", name, arguments),) if finish == "length" and name and arguments else ()
+        return None
+    return loaded if isinstance(loaded, dict) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from memagent.messages import Message, unmarked
+from memagent.messages import SPEAK, Message, unmarked
 
 SILENCE = 3600.0
 """Seconds after which the time is told again."""
@@ -24,6 +24,11 @@ def told(message: Message, before: Message | None, *, terse: bool) -> str:
     if not isinstance(fields, dict):
         return message.content
     return unmarked(_tersely(message, before, {key: str(value) for key, value in fields.items()}))
+
+
+def tells_nothing(message: Message) -> bool:
+    """Whether a message, told tersely, is nothing that the model does not know: that its words were said."""
+    return message.role == "tool" and message.name == SPEAK and '"status": "OK"' in message.content[:20]
 
 
 def _tersely(message: Message, before: Message | None, fields: dict[str, str]) -> str:

@@ -43,8 +43,6 @@ from memagent.storage.sqlite import SqliteDatabase
 E = TypeVar("E", bound=Event)
 NOON = datetime(2026, 5, 31, 12, tzinfo=timezone(timedelta(hours=2)))
 FUNCTIONS = '''
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from memagent.tools import tool
 
 @tool(after_cut="retry")
@@ -66,6 +64,11 @@ def fail() -> str:
 def leave() -> str:
     """Leave quietly."""
     return "Gone."
+'''
+LINGER = '''
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from memagent.tools import tool
 
 go_on, gone = threading.Event(), threading.Event()
 refused = []
@@ -349,7 +352,8 @@ def test_failures_in_a_row_are_stopped(house: House) -> None:
 
 
 def test_a_thread_that_a_function_leaves_behind_can_no_longer_touch_the_agent(house: House) -> None:
-    agent = house.agent(steps(call("linger", heartbeat=True), {"say": "Done."}))
+    (house.settings.home / "functions" / "lingering.py").write_text(LINGER)
+    agent = house.agent(steps(call("linger", heartbeat=True), {"say": "Done."}), functions=[*BASE, "lingering"])
     odd = agent.tools["linger"].function.__globals__
     returned = None
     for event in agent.turn("Go"):
@@ -357,6 +361,7 @@ def test_a_thread_that_a_function_leaves_behind_can_no_longer_touch_the_agent(ho
             returned = event
             odd["go_on"].set()
             assert odd["gone"].wait(10)
+            odd["pool"].shutdown()
     assert returned and returned.ok
     assert odd["refused"] == ["The time for this call is over."] * 5
     assert agent.state.core.blocks["human"].value.endswith("in time")

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,8 @@ class Console:
         self._arguments = arguments or {}
         on_terminal = bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
         self._interactive = on_terminal if interactive is None else interactive
-        if not self._interactive and isinstance(sys.stdin, TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # what is piped in may be no text
+        if not self._interactive and (reconfigure := getattr(sys.stdin, "reconfigure", None)):
+            reconfigure(errors="replace")  # what is piped in may be no text
         self._typed_at = 0.0
         self._session: PromptSession[str | None] | None = None
         self._unsent: Document | None = None

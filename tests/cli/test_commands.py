@@ -239,7 +239,7 @@ def test_stopped_in_the_middle(
     memagent("ask", "hello")
     with started(environment, "slow") as running:
         running.send_signal(number)
-        assert running.wait(10) == code
+        assert running.wait(30) == code
     turns = json.loads(memagent("export", "companion").out)["turns"]
     assert [turn["state"] for turn in turns] == ["done", "interrupted"]
     assert memagent("ask", "and now").out == "echo and now\n"

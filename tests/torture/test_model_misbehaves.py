@@ -363,10 +363,13 @@ def test_long_arguments_in_tiny_pieces_cost_little(tmp_path: Path) -> None:
 
 def test_calls_beyond_what_one_answer_may_have_are_dropped_and_told(tmp_path: Path) -> None:
     calls = tuple(say(f"number {n}") for n in range(40))
-    with talking(tmp_path, Saying(Answer(calls=calls))) as agent:
+    model = Saying(Answer(calls=calls), Answer(calls=(say("That was much."),)))
+    with talking(tmp_path, model) as agent:
         happened = list(agent.turn("Go."))
-        assert replies(happened) == [f"number {n}" for n in range(16)]
-        assert any(isinstance(event, Notice) and "24" in event.text for event in happened)
+        assert replies(happened) == [*(f"number {n}" for n in range(16)), "That was much."]
+        assert any(isinstance(event, Notice) and "24" in event.text for event in happened), "the user is told"
+        last = [message for message in model.requests[1].messages if message.kind == "result"][-1]
+        assert "24 more, which did not happen" in last.content, "and so is the model"
 
 
 # --- R26: not to the end ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from memagent import events
 from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
-from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError
+from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
 from memagent.events import Ending, Happening
 from memagent.listen import Ear, calls_of, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
@@ -130,7 +130,7 @@ class Agent:
     def _close(self, ending: Ending) -> None:
         try:
             self.state.end(ending)
-        except BackendError:
+        except (BackendError, NotFound):
             log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
 
     def _spent(self) -> tuple[int, dict[str, int]]:

@@ -241,6 +241,24 @@ def test_heartbeats_are_paused_for_as_long_as_was_asked(house: House) -> None:
     assert not agent.state.quiet()
 
 
+def test_a_turn_that_is_taken_back_pauses_no_heartbeats_any_more(house: House) -> None:
+    script = [
+        {"when": {"said": said, "after_calls": 0}, **call("pause_heartbeats", minutes=minutes)}
+        for said, minutes in (("nap", 30), ("sleep", 300))
+    ]
+    agent = house.agent([*script, {"when": {}, "say": 'I write ", "no_heartbeats_until": "never".'}])
+    for words in ("nap", "sleep", "other"):
+        list(agent.turn(words))
+    house.now += timedelta(minutes=31)
+    for quiet in (True, False):  # first the words, which change nothing; then the pause of 300 minutes
+        agent.state.undo_turn()
+        assert agent.state.quiet() is quiet
+    house.now -= timedelta(minutes=10)
+    assert agent.state.quiet(), "the pause before holds again"
+    agent.state.undo_turn()
+    assert not agent.state.quiet()
+
+
 # Text without a call --------------------------------------------------------------------------------------------------
 
 

@@ -277,6 +277,21 @@ def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]
 
 
 @posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs a file that is always full")
+def test_an_output_that_is_full(memagent: Memagent, environment: dict[str, str]) -> None:
+    memagent("ask", "hello")
+    for words, more in ((["list"], {}), (["ask", "nobody saw it"], {}), (["list"], {"PYTHONUNBUFFERED": "1"})):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [*MEMAGENT, *words], env={**environment, **more}, stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[-2].startswith("The output can't be written: No space left")
+    assert "echo nobody saw it" in memagent("search", "companion", "nobody").out
+
+
+@posix
 def test_a_terminal_without_all_letters_or_with_no_output_at_all(
     memagent: Memagent, environment: dict[str, str]
 ) -> None:

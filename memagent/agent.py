@@ -111,9 +111,11 @@ class Agent:
             ended = True
         except MemagentError as error:
             ending, ended = "failed", True
+            refused = taken and isinstance(error, ContextOverflow) and self._too_long_alone()
             if taken:
-                self._close(ending)
-            yield events.Failed(error.message, error.hint, type(error).__name__)
+                self._close(ending, refused=refused)
+            hint = f"{error.hint} It was not kept." if refused else error.hint
+            yield events.Failed(error.message, hint, type(error).__name__)
         finally:
             try:
                 if taken and not ended:
@@ -127,9 +129,9 @@ class Agent:
         yield from work
         return "done"
 
-    def _close(self, ending: Ending) -> None:
+    def _close(self, ending: Ending, *, refused: bool = False) -> None:
         try:
-            self.state.end(ending)
+            self.state.end(ending, refused=refused)
         except (BackendError, NotFound):
             log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
 
@@ -207,6 +209,12 @@ class Agent:
         """What the model sees."""
         state = self.state
         return [system_message(self.system, state.core.render(), state.entry.created), *state.window]
+
+    def _too_long_alone(self) -> bool:
+        """Whether what came in, and was not answered yet, is more than the window could ever hold."""
+        came = self.state.turn_log
+        free = self.limits.window - self.used() + self.gauge.of(self.state.window)
+        return free > 0 and self.gauge.of(came) > free and not any(m.kind == "answer" for m in came)
 
     def _under_pressure(self) -> bool:
         """Whether the agent must be warned that the window fills up: once between two compactions."""

@@ -220,12 +220,14 @@ class PersistenceManager:
         self._see(stored)
         return stored, edits
 
-    def end(self, ending: Ending) -> None:
-        """The turn is over, or waits; the agent is free for others."""
+    def end(self, ending: Ending, *, refused: bool = False) -> None:
+        """The turn is over, or waits; the agent is free for others. What came in `refused` is taken back."""
         whole = ending in ("done", "waiting")
         with self._fenced() as tx:
             if not whole:
                 self._settle(tx, self.turn)
+            if refused:
+                self.log.undo(tx, self.turn_log[0].seq, self.clock())
             tx.run(
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from memagent.cli.light import Commands
-from memagent.errors import NotFound, UserError
+from memagent.errors import NotFound, ToolFileError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,12 @@ def _functions() -> list[dict[str, Any]]:
 
     rows = []
     for name, path in available_sets(config.load({}).home / "functions").items():
-        for tool in load_file(path).values():
+        try:
+            tools = load_file(path)
+        except ToolFileError as error:
+            rows.append({"name": "(broken)", "set": name, "what it does": error.message})
+            continue
+        for tool in tools.values():
             about = str(tool.schema["description"]).split("\n")[0]
             rows.append({"name": tool.name, "set": name, "what it does": about})
     return rows

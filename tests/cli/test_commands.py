@@ -263,6 +263,15 @@ def test_an_agent_that_is_busy_elsewhere(
     monkeypatch.undo()
 
 
+def test_a_broken_function_set_is_listed_with_what_is_wrong(memagent: Memagent, home: Path) -> None:
+    (home / "functions").mkdir()
+    (home / "functions" / "bad.py").write_text("def half(:\n")
+    (home / "functions" / "good.py").write_text('def whole() -> int:\n    """Is fine."""\n    return 1\n')
+    rows = {row["set"]: row for row in json.loads(memagent("list", "functions", "--json").out)}
+    assert rows["good"]["what it does"] == "Is fine." and "base" in rows
+    assert rows["bad"]["name"] == "(broken)" and "bad.py:1" in rows["bad"]["what it does"]
+
+
 @posix
 def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]) -> None:
     memagent("ask", "hello")

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memagent.cli.keyboard import forget_typed
 from memagent.log import harmless
 
 if TYPE_CHECKING:
@@ -109,11 +110,12 @@ class Console:
         return line.rstrip("\r\n")
 
     def confirm(self, question: str) -> bool:
-        """Ask for a yes or no; anything but a clear yes is a no, and so is silence in a pipe."""
+        """Ask for a yes or no; all but a clear yes is a no, also silence in a pipe, and what was typed before."""
         if not self._interactive:
             return False
         from prompt_toolkit import prompt
 
+        forget_typed()
         try:
             answer = prompt(f"{harmless(question)} [y/N] ")
         except (EOFError, KeyboardInterrupt):

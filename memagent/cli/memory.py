@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.cli.light import Commands
+from memagent.cli.names import agents
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
     from memagent.memory.core import Edit
     from memagent.persistence import PersistenceManager
 
-Agent = Annotated[str, typer.Argument(help="The agent's name.")]
+Agent = Annotated[str, typer.Argument(help="The agent's name.", autocompletion=agents)]
 Label = Annotated[str, typer.Argument(help="The block: persona, human …")]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from memagent.cli.names import agents
 from memagent.errors import UserError
 
 
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def search(
-    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    agent: Annotated[str, typer.Argument(help="The agent's name.", autocompletion=agents)],
     query: Annotated[str, typer.Argument(help="Words to look for.")] = "",
     where: Annotated[Literal["recall", "archival"], typer.Option("--in", help="Conversation, or notes.")] = "recall",
     since: Annotated[str, typer.Option(help="Only from this day on (recall): 2026-05-01.")] = "",

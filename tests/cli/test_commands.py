@@ -327,3 +327,38 @@ def test_completion_in_bash(memagent: Memagent, environment: dict[str, str]) -> 
     assert done.stdout.split("\n")[:3] == ["export", "--agent", "personas"], done
     for shell in ("zsh", "fish"):
         assert "_MEMAGENT_COMPLETE" in memagent("completion", shell).out
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("run --agent ", ["companion", "zoe"]), ("ask -a z", ["zoe"]), ("show z", ["zoe"]), ("export c", ["companion"]),
+        ("search z", ["zoe"]), ("memory show z", ["zoe"]), ("memory undo c", ["companion"]), ("rename z", ["zoe"]),
+        ("delete agent z", ["zoe"]), ("delete functions g", ["good"]), ("show p", ["preset", "persona", "prompt"]),
+        ("show preset chat", ["chat", "chat_plain"]), ("run --preset chat_p", ["chat_plain"]), ("show nothing z", []),
+    ],
+)  # fmt: skip
+def test_names_are_completed(memagent: Memagent, monkeypatch: pytest.MonkeyPatch, line: str, names: list[str]) -> None:
+    for name in ("companion", "zoe"):
+        memagent("ask", "-a", name, "-y", "hello")
+    memagent("add", "functions", "good", "-f", "-", stdin=b'def whole():\n    """Is fine."""\n')
+    monkeypatch.setenv("_MEMAGENT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"memagent {line}")
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ") + 1))
+    assert memagent().out.split() == names
+
+
+def test_completion_makes_nothing_and_says_nothing_of_what_is_wrong(
+    memagent: Memagent, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(home.iterdir())
+    for name, value in (
+        ("_MEMAGENT_COMPLETE", "complete_bash"),
+        ("COMP_WORDS", "memagent export "),
+        ("COMP_CWORD", "2"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert (memagent().out.strip(), sorted(home.iterdir())) == ("", before)
+    (home / "config.yaml").write_text("modle: x\n")
+    done = memagent()
+    assert (done.out.strip(), done.err) == ("", "")

@@ -53,7 +53,7 @@ SCRIPT = """
 """
 
 
-MEMAGENT = (sys.executable, "-c", "from memagent.cli.app import main; main()")
+MEMAGENT = (sys.executable, "-c", "from memagent.cli.app import program; program()")
 """The command, whether or not it is on the path."""
 
 

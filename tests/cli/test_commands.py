@@ -314,6 +314,32 @@ def test_a_terminal_without_all_letters_or_with_no_output_at_all(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+STUCK = '''
+import time
+from concurrent.futures import ThreadPoolExecutor
+from memagent.tools import tool
+
+@tool(time_limit=0.1)
+def stick() -> str:
+    """Wait for a thread that does not end."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(time.sleep, 3600).result()
+'''
+
+
+def test_the_process_does_not_wait_for_what_was_given_up(
+    memagent: Memagent, home: Path, environment: dict[str, str]
+) -> None:
+    memagent("add", "functions", "stuck", "-f", "-", stdin=STUCK.encode())
+    memagent("add", "preset", "sticky", "--text", "system: chat\nfunctions: [base, stuck]\n")
+    (home / "script.yaml").write_text("- {when: {after_calls: 0}, call: stick}\n- {when: {}, say: It stuck.}\n")
+    done = subprocess.run(
+        [*MEMAGENT, "ask", "--preset", "sticky", "--no-verify", "hello"], env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "It stuck.\n"), done.stderr
+
+
 @posix
 def test_completion_in_bash(memagent: Memagent, environment: dict[str, str]) -> None:
     script = memagent("completion", "bash").out

@@ -11,7 +11,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
 from memagent.messages import storable, unmarked
@@ -155,11 +155,12 @@ class CoreMemory:
                 for row in rows
             }
 
-    def render(self) -> str:
-        """The blocks as the model sees them. No value can end its own block and begin another."""
-        tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *self.blocks]))}))", re.IGNORECASE)
+    def render(self, blocks: Mapping[str, Block] | None = None) -> str:
+        """The blocks, or others in their place, as the model sees them. No value can end its block and begin one."""
+        blocks = self.blocks if blocks is None else blocks
+        tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *blocks]))}))", re.IGNORECASE)
         parts = ["<core_memory>"]
-        for block in self.blocks.values():
+        for block in blocks.values():
             about = f' about="{html.escape(block.description)}"' if block.description else ""
             mode = ' read_only="true"' if block.read_only else ""
             size = f'used="{len(block.value)}" limit="{block.limit}"'
@@ -218,6 +219,16 @@ class CoreMemory:
             f"{_EDITS} WHERE agent = ? {where}ORDER BY id DESC LIMIT ?", self._agent, *values, limit
         )
         return [_edit(row) for row in rows]
+
+    def on(self, day: date) -> dict[str, Block]:
+        """The blocks as they were at the end of a day; those that came later are not among them."""
+        found = {}
+        for block in self.blocks.values():
+            where = "WHERE agent = ? AND label = ? AND substr(created, 1, 10) <= ? ORDER BY id DESC LIMIT 1"
+            for row in self._database.rows(f"{_EDITS} {where}", self._agent, block.label, day.isoformat()):
+                edit = _edit(row)
+                found[block.label] = replace(block, value=edit.after, version=edit.version)
+        return found
 
     def version(self, label: str, version: int) -> Edit:
         """The edit that made a version."""

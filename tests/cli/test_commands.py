@@ -272,6 +272,15 @@ def test_a_broken_function_set_is_listed_with_what_is_wrong(memagent: Memagent, 
     assert rows["bad"]["name"] == "(broken)" and "bad.py:1" in rows["bad"]["what it does"]
 
 
+def test_core_memory_as_it_was_on_a_day(memagent: Memagent) -> None:
+    memagent("ask", "note I like maps")
+    for on, code, said in (("2001-01-01", 2, "was not there yet"), ("May", 2, "not a day")):
+        done = memagent("memory", "show", "companion", "--on", on)
+        assert done.code == code and said in done.err
+    for words in (["show", "companion"], ["show", "companion", "human"], ["show", "companion", "--json"]):
+        assert memagent("memory", *words, "--on", "2999-12-31").out == memagent("memory", *words).out != ""
+
+
 @posix
 def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]) -> None:
     memagent("ask", "hello")

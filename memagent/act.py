@@ -14,7 +14,7 @@ from typing import Protocol
 from memagent import events
 from memagent.errors import ToolError
 from memagent.events import Happening
-from memagent.listen import UNREADABLE
+from memagent.listen import refused
 from memagent.llm import LLM, Answer, Request
 from memagent.messages import Message, ToolCall, unmarked
 from memagent.persistence import CUT, PersistenceManager, digest
@@ -39,7 +39,7 @@ def act(agent: Actor, calls: Sequence[ToolCall]) -> Happening[bool]:
         arguments = json.loads(call.arguments)
         known = agent.state.call_state(call)
         tool = agent.tools.get(call.name)
-        if known in ("", "waiting") and tool and tool.rules.approval and UNREADABLE not in arguments:
+        if known in ("", "waiting") and tool and tool.rules.approval and not refused(arguments):
             agent.state.mark(call, "waiting")
             yield events.ApprovalAsked(call.id, call.name, arguments, digest(call))
             return True
@@ -79,8 +79,8 @@ def _refusal(agent: Actor, call: ToolCall, tool: Tool | None, known: str) -> str
         return DENIED
     if known == "started" and tool and tool.rules.after_cut == "ask":
         return CUT
-    if UNREADABLE in (given := json.loads(call.arguments)):
-        return str(given[UNREADABLE]) or "These arguments could not be read."
+    if reason := refused(json.loads(call.arguments)):
+        return reason
     if tool is None:
         return f"There is no function {call.name!r}. There are: {', '.join(agent.tools)}."
     due = first_due(agent.state.turn_log, agent.tools)

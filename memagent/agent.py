@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from memagent import events
 from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
-from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError
+from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
 from memagent.events import Ending, Happening
 from memagent.listen import Ear, calls_of, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
@@ -112,9 +112,11 @@ class Agent:
             ended = True
         except MemagentError as error:
             ending, ended = "failed", True
+            refused = taken and isinstance(error, ContextOverflow) and self._too_long_alone()
             if taken:
-                self._close(ending)
-            yield events.Failed(error.message, error.hint, type(error).__name__)
+                self._close(ending, refused=refused)
+            hint = f"{error.hint} It was not kept." if refused else error.hint
+            yield events.Failed(error.message, hint, type(error).__name__)
         finally:
             try:
                 if taken and not ended:
@@ -128,10 +130,10 @@ class Agent:
         yield from work
         return "done"
 
-    def _close(self, ending: Ending) -> None:
+    def _close(self, ending: Ending, *, refused: bool = False) -> None:
         try:
-            self.state.end(ending)
-        except BackendError:
+            self.state.end(ending, refused=refused)
+        except (BackendError, NotFound):
             log.warning("the end of a turn could not be stored; it is settled when the agent is opened again")
 
     def _spent(self) -> tuple[int, dict[str, int]]:
@@ -215,6 +217,12 @@ class Agent:
         """
         core, window = self.state.core, self.state.window
         return core.render(core.before({call.id for m in window for call in m.calls}) if self.steady else None)
+
+    def _too_long_alone(self) -> bool:
+        """Whether what came in, and was not answered yet, is more than the window could ever hold."""
+        came = self.state.turn_log
+        free = self.limits.window - self.used() + self.gauge.of(self.state.window)
+        return free > 0 and self.gauge.of(came) > free and not any(m.kind == "answer" for m in came)
 
     def _under_pressure(self) -> bool:
         """Whether the agent must be warned that the window fills up: once between two compactions."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from memagent.config_file import Written, changed, page, write_whole
 from memagent.errors import ConfigError
 from memagent.settings import PREFIX, SETTINGS, Setting, Settings
 
-__all__ = ["SETTINGS", "Setting", "Settings", "clean_environment", "ensure_home", "load", "mask", "masked", "save"]
+__all__ = [
+    "SETTINGS", "Setting", "Settings", "clean_environment", "ensure_home", "home", "load", "mask", "masked", "save",
+]  # fmt: skip
 
 FILE = "config.yaml"
 MOST_BYTES = 1_000_000
@@ -143,9 +146,11 @@ def _misplaced(setting: Setting, where: str) -> ConfigError:
     )
 
 
-def _check_together(settings: Settings) -> None:
-    """What is right alone can be wrong together."""
+def _check_together(settings: Settings, among: Collection[str] = SETTINGS) -> None:
+    """What is right alone can be wrong together. Only these are looked at, with what belongs to them."""
     for low, high in (("compact_to", "compact_at"), ("warn_at", "compact_at")):
+        if low not in among and high not in among:
+            continue
         least, most = getattr(settings, low), getattr(settings, high)
         if least > most or (low == "compact_to" and least == most):
             raise ConfigError(
@@ -171,6 +176,12 @@ def _current() -> Path:
         return Path.cwd()
     except FileNotFoundError:  # it was deleted while a shell stood in it
         return Path("/")
+
+
+def home() -> Path:
+    """Home, found without a look at the settings: they may be what must be mended."""
+    cwd = _current()
+    return _home(os.environ, list(_dotenv(cwd / ".env")), cwd)
 
 
 def _home(environ: Mapping[str, str], dotenv: Iterable[Given], cwd: Path) -> Path:
@@ -235,29 +246,42 @@ def _file(path: Path) -> Iterator[Given]:
     """The settings in config.yaml."""
     for key, place in page(path, _read(path)).items():
         where = f"{path}, line {place.line}"
-        if key not in SETTINGS:
-            raise _unknown(key, where, SETTINGS)
-        if SETTINGS[key].secret:
-            raise _misplaced(SETTINGS[key], where)
+        if not _belongs(key):
+            error = _misplaced(SETTINGS[key], where) if key in SETTINGS else _unknown(key, where, SETTINGS)
+            error.hint += f" This takes it out of the file: memagent configure --unset {key}"
+            raise error
         if place.value is not None:
             yield Given(key, place.value, where)
 
 
 def save(settings: Settings, changes: Mapping[str, Any]) -> Path:
-    """Change settings in config.yaml, and nothing else in it; `None` takes one back. Returns the file."""
+    """Change settings in config.yaml, and nothing else in it; `None` takes one back. Returns the file.
+
+    What is wrong in the file already stays, and hinders nobody from mending it one after the other.
+    """
     path = settings.home / FILE
     where = "the change asked for"
-    right = dict.fromkeys(changes) | {key: value for key, (value, _) in _settled(_typed(changes, where, secrets=False))}
     text = _read(path)
-    new = changed(path, text, {key: _as_text(value) for key, value in right.items()})
-    known = (
-        Given(key, place.value, where) for key, place in page(path, new).items() if key in SETTINGS and place.value
-    )
-    _check_together(Settings(**{key: value for key, (value, _) in _settled(known)}))
+    there = page(path, text)
+    foreign = [key for key, value in changes.items() if value is None and key in there and not _belongs(key)]
+    wanted = {key: value for key, value in changes.items() if key not in foreign}
+    right = dict.fromkeys(wanted) | {key: value for key, (value, _) in _settled(_typed(wanted, where, secrets=False))}
+    new = changed(path, text, {key: _as_text(value) for key, value in right.items()}, foreign)
+    known: dict[str, Any] = {}
+    for key, place in page(path, new).items():
+        if _belongs(key) and place.value:
+            with suppress(ConfigError):
+                known.update((name, value) for name, (value, _) in _settled([Given(key, place.value, where)]))
+    _check_together(Settings(**known), right)
     if new != text:
         ensure_home(settings)
         write_whole(path, new)
     return path
+
+
+def _belongs(key: str) -> bool:
+    """Whether a key is one that the file may have."""
+    return key in SETTINGS and not SETTINGS[key].secret
 
 
 def _as_text(value: Any) -> Written:

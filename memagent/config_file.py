@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,13 +88,17 @@ def _end(node: yaml.Node) -> int:
     return int(node.end_mark.index)
 
 
-def changed(path: Path, text: str, changes: Mapping[str, Written]) -> str:
-    """The text with other values; `None` takes a value back. Fails rather than to lose or change anything else."""
+def changed(path: Path, text: str, changes: Mapping[str, Written], gone: Collection[str] = ()) -> str:
+    """The text with other values; `None` takes a value back, and what shall be `gone` leaves with its key. Fails rather
+    than to lose or change anything else.
+    """
     places = page(path, text)
     new = text or HEADER
     for key, place in sorted(places.items(), key=lambda item: -item[1].start):
         if key in changes:
             new = _replaced(new, place, changes[key])
+        elif key in gone:
+            new = _without(new, place)
     indent = " " * next((place.indent for place in places.values()), 0)
     added = {key: value for key, value in changes.items() if key not in places and value is not None}
     if added and not new.endswith("\n"):
@@ -102,6 +106,7 @@ def changed(path: Path, text: str, changes: Mapping[str, Written]) -> str:
     new += "".join(f"{indent}{key}: {_dumped(value)}\n" for key, value in added.items())
     wanted = {key: place.value for key, place in places.items()} | added
     wanted |= {key: changes[key] for key in places if key in changes}
+    wanted = {key: value for key, value in wanted.items() if key not in gone}
     try:
         right = {key: place.value for key, place in page(path, new).items()} == wanted
     except ConfigError:
@@ -109,6 +114,14 @@ def changed(path: Path, text: str, changes: Mapping[str, Written]) -> str:
     if not right:
         raise ConfigError(f"{path} is written in a way that only an editor can change.", hint=_MEND)
     return new
+
+
+def _without(text: str, place: Place) -> str:
+    """The text without the lines of a setting."""
+    lines = text.splitlines(keepends=True)
+    last = text[: place.end].rstrip().count("\n")
+    del lines[place.line - 1 : max(last, place.line - 1) + 1]
+    return "".join(lines)
 
 
 def _replaced(text: str, place: Place, value: Written) -> str:

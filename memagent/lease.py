@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from weakref import WeakSet
 
-from memagent.storage import Row
+from memagent.errors import MemagentError, NotFound, TakenOver
+from memagent.storage import Row, Transaction
 
 LEASE_SECONDS = 600
 NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
@@ -74,6 +75,13 @@ def held_by_another(row: Row, ours: Holder) -> str:
     if not holder.alive():
         return ""
     return f"process {holder.process} on {holder.host}" if holder.host != _host() else f"process {holder.process}"
+
+
+def lost(tx: Transaction, agent: str, name: str) -> MemagentError:
+    """Why an agent that somebody held is not his any more."""
+    if not tx.rows("SELECT 1 FROM agents WHERE id = ?", agent):
+        return NotFound(f"The agent {name!r} has been deleted.")
+    return TakenOver(f"Another process has taken over the agent {name!r}.", hint="Open it again to go on.")
 
 
 @cache

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from memagent.errors import JSONParseError
 from memagent.events import Delta
@@ -20,6 +21,7 @@ from memagent.verdict import Speech
 
 MOST_CALLS = 16
 UNREADABLE = "unreadable_arguments"
+DROPPED = "dropped_calls"
 
 EMPTY = "Your last answer was empty. Answer with a function call."
 CUT_OFF = "Your last answer was too long and was cut off inside a function call. Make it shorter."
@@ -115,10 +117,27 @@ def with_calls(answer: Answer, known: Collection[str]) -> Answer:
 
 
 def calls_of(answer: Answer, new_id: Callable[[int], str]) -> tuple[tuple[ToolCall, ...], int]:
-    """The calls of an answer, with ids of ours and arguments that are JSON, and how many were too many."""
+    """The calls of an answer, with ids of ours and arguments that are JSON, and how many were too many. The first of
+    these stands for all of them: with a result of its own, by which the model learns that they did not happen.
+    """
     found = answer.calls[:MOST_CALLS]
-    calls = tuple(ToolCall(new_id(i), call.name, readable(call.arguments)) for i, call in enumerate(found))
-    return calls, len(answer.calls) - len(found)
+    calls = [ToolCall(new_id(i), call.name, readable(call.arguments)) for i, call in enumerate(found)]
+    if dropped := len(answer.calls) - len(found):
+        told = (
+            f"One answer may have {MOST_CALLS} calls. This one had {dropped} more, which did not happen; make those "
+            "again that are still needed."
+        )
+        name = answer.calls[MOST_CALLS].name
+        calls.append(ToolCall(new_id(MOST_CALLS), name, as_json({DROPPED: told})))
+    return tuple(calls), dropped
+
+
+def refused(arguments: Mapping[str, Any]) -> str:
+    """Why a call with these arguments was never fit to be carried out, in words for the model; empty when it was."""
+    for reason in (UNREADABLE, DROPPED):
+        if reason in arguments:
+            return str(arguments[reason]) or "These arguments could not be read."
+    return ""
 
 
 def readable(arguments: str) -> str:

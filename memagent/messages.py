@@ -113,9 +113,17 @@ def alert(text: str, now: datetime) -> Message:
     return Message("user", "alert", _packed(type="system_alert", message=text, time=stamp(now)), now)
 
 
-def result(call: ToolCall, ok: bool, text: str, now: datetime, said: str = "") -> Message:
-    """What a function returned, or why it failed; `said` is what the agent spoke to the user through it."""
-    content = _packed(status="OK" if ok else "Failed", message=storable(text), time=stamp(now))
+PAUSE = "no_heartbeats_until"
+
+
+def result(
+    call: ToolCall, ok: bool, text: str, now: datetime, said: str = "", quiet_until: datetime | None = None
+) -> Message:
+    """What a function returned, or why it failed; `said` is what the agent spoke to the user through it, `quiet_until`
+    how long it asked for no heartbeats.
+    """
+    pause = {PAUSE: quiet_until.isoformat()} if quiet_until else {}
+    content = _packed(status="OK" if ok else "Failed", message=storable(text), time=stamp(now), **pause)
     return Message("tool", "result", content, now, said=said, call_id=call.id, name=call.name)
 
 

@@ -16,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 
 from memagent.embeddings import Embedder
-from memagent.errors import AgentBusy, BackendError, MissingExtra, NotFound, TakenOver, UserError
+from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
-from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
+from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Edit
@@ -203,7 +203,7 @@ class PersistenceManager:
         if stage:
             stage.close()  # a thread that the function left behind must not change what is being stored
         said = "\n\n".join(stage.said) if stage else ""
-        message = result(call, ok, text, now, said=said)
+        message = result(call, ok, text, now, said, stage.quiet_until if stage else None)
         edits: list[Edit] = []
         with self._fenced() as tx:
             if stage:
@@ -220,12 +220,14 @@ class PersistenceManager:
         self._see(stored)
         return stored, edits
 
-    def end(self, ending: Ending) -> None:
-        """The turn is over, or waits; the agent is free for others."""
+    def end(self, ending: Ending, *, refused: bool = False) -> None:
+        """The turn is over, or waits; the agent is free for others. What came in `refused` is taken back."""
         whole = ending in ("done", "waiting")
         with self._fenced() as tx:
             if not whole:
                 self._settle(tx, self.turn)
+            if refused:
+                self.log.undo(tx, self.turn_log[0].seq, self.clock())
             tx.run(
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
@@ -268,7 +270,10 @@ class PersistenceManager:
                 "SELECT said FROM messages WHERE agent = ? AND turn = ? AND kind = 'user' AND undone IS NULL",
                 self.entry.id, newest,
             )  # fmt: skip
+            paused = self.log.pause(tx, rows[0][0])
             self.log.undo(tx, rows[0][0], now)
+            if paused:
+                tx.run("UPDATE agents SET quiet_until = ? WHERE id = ?", self.log.pause(tx), self.entry.id)
             _, left = self.core.undo_turn(tx, newest, now)
             self.archival.undo_turn(tx, newest, now)
             tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
@@ -325,7 +330,7 @@ class PersistenceManager:
     def _take(self, tx: Transaction) -> str:
         rows = tx.rows(f"SELECT holder, lease_until, {NOW}, fence, name FROM agents WHERE id = ?", self.entry.id)
         if not rows:
-            raise NotFound(f"The agent {self.entry.name!r} has been deleted.")
+            raise lost(tx, self.entry.id, self.entry.name)
         if holder := held_by_another(rows[0], self._holder):
             return holder
         if rows[0][4] != self.entry.name:
@@ -350,9 +355,7 @@ class PersistenceManager:
                 LEASE_SECONDS, self.entry.id, self._fence,
             )  # fmt: skip
             if not ours:
-                raise TakenOver(
-                    f"Another process has taken over the agent {self.entry.name!r}.", hint="Open it again to go on."
-                )
+                raise lost(tx, self.entry.id, self.entry.name)
             yield tx
 
     def _settle(self, tx: Transaction, turn: int) -> list[Message]:

@@ -43,8 +43,6 @@ from memagent.storage.sqlite import SqliteDatabase
 E = TypeVar("E", bound=Event)
 NOON = datetime(2026, 5, 31, 12, tzinfo=timezone(timedelta(hours=2)))
 FUNCTIONS = '''
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from memagent.tools import tool
 
 @tool(after_cut="retry")
@@ -66,6 +64,11 @@ def fail() -> str:
 def leave() -> str:
     """Leave quietly."""
     return "Gone."
+'''
+LINGER = '''
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from memagent.tools import tool
 
 go_on, gone = threading.Event(), threading.Event()
 refused = []
@@ -238,6 +241,24 @@ def test_heartbeats_are_paused_for_as_long_as_was_asked(house: House) -> None:
     assert not agent.state.quiet()
 
 
+def test_a_turn_that_is_taken_back_pauses_no_heartbeats_any_more(house: House) -> None:
+    script = [
+        {"when": {"said": said, "after_calls": 0}, **call("pause_heartbeats", minutes=minutes)}
+        for said, minutes in (("nap", 30), ("sleep", 300))
+    ]
+    agent = house.agent([*script, {"when": {}, "say": 'I write ", "no_heartbeats_until": "never".'}])
+    for words in ("nap", "sleep", "other"):
+        list(agent.turn(words))
+    house.now += timedelta(minutes=31)
+    for quiet in (True, False):  # first the words, which change nothing; then the pause of 300 minutes
+        agent.state.undo_turn()
+        assert agent.state.quiet() is quiet
+    house.now -= timedelta(minutes=10)
+    assert agent.state.quiet(), "the pause before holds again"
+    agent.state.undo_turn()
+    assert not agent.state.quiet()
+
+
 # Text without a call --------------------------------------------------------------------------------------------------
 
 
@@ -349,7 +370,8 @@ def test_failures_in_a_row_are_stopped(house: House) -> None:
 
 
 def test_a_thread_that_a_function_leaves_behind_can_no_longer_touch_the_agent(house: House) -> None:
-    agent = house.agent(steps(call("linger", heartbeat=True), {"say": "Done."}))
+    (house.settings.home / "functions" / "lingering.py").write_text(LINGER)
+    agent = house.agent(steps(call("linger", heartbeat=True), {"say": "Done."}), functions=[*BASE, "lingering"])
     odd = agent.tools["linger"].function.__globals__
     returned = None
     for event in agent.turn("Go"):
@@ -357,6 +379,7 @@ def test_a_thread_that_a_function_leaves_behind_can_no_longer_touch_the_agent(ho
             returned = event
             odd["go_on"].set()
             assert odd["gone"].wait(10)
+            odd["pool"].shutdown()
     assert returned and returned.ok
     assert odd["refused"] == ["The time for this call is over."] * 5
     assert agent.state.core.blocks["human"].value.endswith("in time")

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memagent.listen import CUT_OFF, EMPTY, FIRST_WORDS, MOST_CALLS, UNREADABLE, Ear, calls_of, problem_with, readable
+from memagent.listen import (
+    CUT_OFF,
+    EMPTY,
+    FIRST_WORDS,
+    MOST_CALLS,
+    UNREADABLE,
+    Ear,
+    calls_of,
+    problem_with,
+    readable,
+    refused,
+)
 from memagent.llm import Answer, Piece
 from memagent.messages import ToolCall, storable
 
@@ -118,6 +129,9 @@ def test_what_can_not_be_read_says_how_it_should_be() -> None:
 def test_calls_get_ids_of_ours_and_are_not_too_many() -> None:
     answer = Answer(calls=tuple(ToolCall("theirs", "f", "") for _ in range(MOST_CALLS + 3)))
     calls, dropped = calls_of(answer, lambda index: f"ours{index}")
-    assert [call.id for call in calls] == [f"ours{n}" for n in range(MOST_CALLS)]
+    assert [call.id for call in calls] == [f"ours{n}" for n in range(MOST_CALLS + 1)]
     assert dropped == 3
-    assert all(call.arguments == "{}" for call in calls)
+    assert all(call.arguments == "{}" and not refused(json.loads(call.arguments)) for call in calls[:MOST_CALLS])
+    assert "3 more, which did not happen" in refused(json.loads(calls[-1].arguments)), (
+        "one stands for all that were dropped"
+    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from memagent.cli.light import Commands
-from memagent.errors import NotFound, UserError
+from memagent.cli.names import TEXTS, agents, agents_and_kinds, of_kind
+from memagent.errors import NotFound, ToolFileError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Kinds = Literal["agent", "preset", "persona", "human", "prompt", "functions"]
-KINDS = ("preset", "persona", "human", "prompt")
 
 
 def register(app: typer.Typer) -> None:
@@ -112,15 +112,28 @@ def _functions() -> list[dict[str, Any]]:
 
     rows = []
     for name, path in available_sets(config.load({}).home / "functions").items():
-        for tool in load_file(path).values():
+        try:
+            tools = load_file(path)
+        except ToolFileError as error:
+            rows.append({"name": "(broken)", "set": name, "what it does": error.message})
+            continue
+        for tool in tools.values():
             about = str(tool.schema["description"]).split("\n")[0]
             rows.append({"name": tool.name, "set": name, "what it does": about})
     return rows
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="An agent's name; or: preset, persona, human, prompt, functions.")],
-    name: Annotated[str, typer.Argument(help="The name, after preset, persona, human, prompt or functions.")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="An agent's name; or: preset, persona, human, prompt, functions.", autocompletion=agents_and_kinds
+        ),
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(help="The name, after preset, persona, human, prompt or functions.", autocompletion=of_kind),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Show an agent and its core memory, or a text.
@@ -136,11 +149,11 @@ def show(
     home = config.load({}).home
     if kind == "functions":
         text = _function_set(home, name).read_text(encoding="utf-8")
-    elif kind in KINDS:
+    elif kind in TEXTS:
         text = Library(home).text(f"{kind}s", name)  # type: ignore[arg-type]
     else:
         raise UserError(
-            f"There is nothing called {kind!r} to show.", hint=f"One of: agent, {', '.join(KINDS)}, functions."
+            f"There is nothing called {kind!r} to show.", hint=f"One of: agent, {', '.join(TEXTS)}, functions."
         )
     typer.echo(harmless(text).rstrip())
     return None
@@ -196,7 +209,7 @@ def _counts(database: Any, agent: str) -> dict[str, int]:
 
 def delete(
     kind: Annotated[Kinds, typer.Argument(help="What to delete.")],
-    name: Annotated[str, typer.Argument(help="Its name.")],
+    name: Annotated[str, typer.Argument(help="Its name.", autocompletion=of_kind)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete an agent with all it remembers, or a text.
@@ -236,7 +249,7 @@ def _delete_text(kind: str, name: str, yes: bool) -> None:
 
 
 def rename(
-    name: Annotated[str, typer.Argument(help="The agent's name now.")],
+    name: Annotated[str, typer.Argument(help="The agent's name now.", autocompletion=agents)],
     new: Annotated[str, typer.Argument(help="Its new name.")],
 ) -> None:
     """Give an agent another name."""

@@ -5,8 +5,10 @@ Knows nothing of what the subcommands do.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from io import TextIOWrapper
@@ -74,8 +76,30 @@ def version() -> None:
     typer.echo(f"memagent {__version__}")
 
 
+def program() -> None:
+    """The program `memagent`: its process ends when the command does, whatever a function of the user's still does."""
+    try:
+        main()
+    except SystemExit as end:
+        functions = sys.modules.get("memagent.tools.run")
+        if functions and functions.anything_given_up():
+            _leave_at_once(end.code)
+        raise
+
+
+def _leave_at_once(code: Any) -> None:
+    """End the process without a wait for anybody; everything of the agents has been stored and closed."""
+    import logging
+
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 def main() -> None:
-    """Run the command line, as `memagent` does."""
+    """Run the command line."""
     completion_init()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has every letter

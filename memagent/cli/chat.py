@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memagent.agent import Agent
+from memagent.cli.keyboard import hushed
 from memagent.context import parts
 from memagent.errors import MemagentError
 from memagent.events import ApprovalAsked, Happening
@@ -75,7 +76,8 @@ class Chat:
         """Show a turn; ask for the approvals that it needs; Ctrl-C ends the turn and not the chat."""
         while True:
             try:
-                shown = self.printer.show(events)
+                with hushed():
+                    shown = self.printer.show(events)
             except KeyboardInterrupt:
                 self.tell("Stopped. Finished steps are kept, an unfinished reply is not; /retry asks again.")
                 return

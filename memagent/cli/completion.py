@@ -1,4 +1,4 @@
-"""`memagent completion`: lets the shell complete commands and options.
+"""`memagent completion`: lets the shell complete commands, options and names.
 
 Knows nothing of the commands.
 """
@@ -21,7 +21,7 @@ def completion(
     shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")],
     install: Annotated[bool, typer.Option("--install", help="Put it into the shell's start-up file.")] = False,
 ) -> None:
-    """Let your shell complete commands and options.
+    """Let your shell complete commands, options and names.
 
     Prints what the shell must read, or installs it.
     """

@@ -46,7 +46,6 @@ def configure(
     from memagent import config
     from memagent.cli.opened import attended
 
-    settings = config.load({})
     if set_ or unset:
         changes: dict[str, Any] = dict.fromkeys(unset or [])
         for item in set_ or []:
@@ -54,8 +53,10 @@ def configure(
             if not equals:
                 raise UserError(f"{item!r} does not set anything.", hint="Write it like --set model=gpt-4.1-mini")
             changes[name.strip()] = value.strip()
+        settings = config.Settings(home=config.home())  # not loaded: a wrong value may be what is to be mended
         typer.echo(f"Saved to {config.save(settings, changes)}")
         return
+    settings = config.load({})
     if not attended():
         raise UserError("Nobody is there to answer questions.", hint="Give --set NAME=VALUE instead.")
     _ask_all(settings)

@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memagent.cli.keyboard import forget_typed
 from memagent.log import harmless
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Console:
         self._arguments = arguments or {}
         on_terminal = bool(sys.stdin and sys.stdin.isatty() and sys.stdout.isatty())
         self._interactive = on_terminal if interactive is None else interactive
-        if not self._interactive and isinstance(sys.stdin, TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # what is piped in may be no text
+        if not self._interactive and (reconfigure := getattr(sys.stdin, "reconfigure", None)):
+            reconfigure(errors="replace")  # what is piped in may be no text
         self._typed_at = 0.0
         self._session: PromptSession[str | None] | None = None
         self._unsent: Document | None = None
@@ -110,11 +110,12 @@ class Console:
         return line.rstrip("\r\n")
 
     def confirm(self, question: str) -> bool:
-        """Ask for a yes or no; anything but a clear yes is a no, and so is silence in a pipe."""
+        """Ask for a yes or no; all but a clear yes is a no, also silence in a pipe, and what was typed before."""
         if not self._interactive:
             return False
         from prompt_toolkit import prompt
 
+        forget_typed()
         try:
             answer = prompt(f"{harmless(question)} [y/N] ")
         except (EOFError, KeyboardInterrupt):

@@ -2,11 +2,12 @@
 
 typer hands the value of an option to pydantic when it is no boolean yet; the help option that every command has is one
 of those unless it has a default. `--debug` may stand anywhere on the line, and a reader that has gone away
-(`memagent list | head -1`) ends a command without a word. Knows nothing of our commands.
+(`memagent list | head -1`) ends a command without a word; a full disk is told in a line. Knows nothing of our commands.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from memagent.errors import BackendError
+
 DEBUG = "--debug"
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What writing to a file fails with, through no fault of ours."""
 NOBODY_READS = 141
 """The exit code of a program whose output nobody reads any more, as shells count it."""
 
@@ -51,9 +56,22 @@ class _LightHelp:
             if sys.stdout is not None:  # it can be closed from the start
                 sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python flushes to as it ends
+            _print_no_more()
             raise typer.Exit(NOBODY_READS) from None
+        except OSError as error:
+            if (
+                error.errno not in NO_ROOM or error.filename
+            ):  # those of our own files have been explained where they are
+                raise
+            _print_no_more()
+            hint = "What was done is stored all the same; memagent search finds what was said."
+            raise BackendError(f"The output can't be written: {error.strerror}.", hint=hint) from None
         return done
+
+
+def _print_no_more() -> None:
+    """Let nothing go wrong any more where Python flushes to as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class LightCommand(_LightHelp, TyperCommand):  # type: ignore[misc]

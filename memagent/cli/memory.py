@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.cli.light import Commands
+from memagent.cli.names import agents
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
     from memagent.memory.core import Edit
     from memagent.persistence import PersistenceManager
 
-Agent = Annotated[str, typer.Argument(help="The agent's name.")]
+Agent = Annotated[str, typer.Argument(help="The agent's name.", autocompletion=agents)]
 Label = Annotated[str, typer.Argument(help="The block: persona, human …")]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
@@ -45,20 +46,27 @@ def state_of(name: str) -> Iterator[PersistenceManager]:
         yield open_state(home.settings, home.database, home.entry(name))
 
 
-def show(agent: Agent, label: Annotated[str, typer.Argument(help="One block only.")] = "", json: Json = False) -> None:
-    """Show core memory as the agent sees it."""
-    from memagent.cli.opened import as_json
+def show(
+    agent: Agent,
+    label: Annotated[str, typer.Argument(help="One block only.")] = "",
+    on: Annotated[str, typer.Option("--on", help="As it was at the end of that day: 2026-05-31.")] = "",
+    json: Json = False,
+) -> None:
+    """Show core memory as the agent sees it, or saw it on a day."""
+    from memagent.cli.opened import as_json, day
     from memagent.log import harmless
     from memagent.memory.core import find
 
     with state_of(agent) as state:
-        blocks = [find(state.core.blocks, label)] if label else list(state.core.blocks.values())
+        when = day(on)
+        there = state.core.on(when) if when else state.core.blocks
+        if not there:
+            raise UserError(f"{state.entry.name} was not there yet on {on}.", hint="See: memagent memory history")
+        blocks = [find(there, label)] if label else list(there.values())
         if json:
             as_json([vars(block) for block in blocks])
-        elif label:
-            typer.echo(harmless(blocks[0].value))
         else:
-            typer.echo(harmless(state.core.render()))
+            typer.echo(harmless(blocks[0].value if label else state.core.render(there)))
 
 
 def edit(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -77,6 +78,14 @@ def attended() -> bool:
 def piped_in() -> bytes:
     """All of standard input."""
     return sys.stdin.buffer.read() if sys.stdin is not None else b""
+
+
+def day(text: str) -> date | None:
+    """A day that was given; none when nothing was."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise UserError(f"{text!r} is not a day.", hint="Write it like 2026-05-01.") from error
 
 
 @contextmanager

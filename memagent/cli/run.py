@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memagent.cli.light import debugging
+from memagent.cli.names import agents, texts_of
 from memagent.errors import AgentBusy, NotFound, UserError
 
 if TYPE_CHECKING:
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
     from memagent.cli.opened import Opened
 
 AgentName = Annotated[
-    str, typer.Option("--agent", "-a", help="The agent; a new one is made if there is none of that name.")
+    str,
+    typer.Option(
+        "--agent", "-a", autocompletion=agents, help="The agent; a new one is made if there is none of that name."
+    ),
 ]
-Persona = Annotated[str | None, typer.Option("--persona", help="Persona of a new agent.")]
-Human = Annotated[str | None, typer.Option("--human", help="What a new agent knows of you.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="Preset of a new agent.")]
+Persona = Annotated[
+    str | None, typer.Option("--persona", autocompletion=texts_of("persona"), help="Persona of a new agent.")
+]
+Human = Annotated[
+    str | None, typer.Option("--human", autocompletion=texts_of("human"), help="What a new agent knows of you.")
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", autocompletion=texts_of("preset"), help="Preset of a new agent.")
+]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="The model to use.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Address of the model's server.")]
 Provider = Annotated[str | None, typer.Option("--provider", help="openai, azure or scripted.")]

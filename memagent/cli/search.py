@@ -5,11 +5,11 @@ Knows nothing of how a search ranks.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
 import typer
 
+from memagent.cli.names import agents
 from memagent.errors import UserError
 
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def search(
-    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    agent: Annotated[str, typer.Argument(help="The agent's name.", autocompletion=agents)],
     query: Annotated[str, typer.Argument(help="Words to look for.")] = "",
     where: Annotated[Literal["recall", "archival"], typer.Option("--in", help="Conversation, or notes.")] = "recall",
     since: Annotated[str, typer.Option(help="Only from this day on (recall): 2026-05-01.")] = "",
@@ -32,10 +32,10 @@ def search(
     A conversation is searched by words or by date, notes by words and meaning.
     """
     from memagent.cli.memory import state_of
-    from memagent.cli.opened import as_json
+    from memagent.cli.opened import as_json, day
     from memagent.log import harmless
 
-    first, last = _day(since), _day(until)
+    first, last = day(since), day(until)
     if first and last and first > last:
         raise UserError(f"{first} is after {last}.", hint="--since is the earlier day.")
     with state_of(agent) as state:
@@ -57,10 +57,3 @@ def search(
     before = found.page * found.size
     shown = f"{before + 1}-{before + len(found.results)} of {found.total}"
     typer.echo(shown if found.results else f"Nothing here; {found.total} in all.")
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise UserError(f"{text!r} is not a day.", hint="Write it like 2026-05-01.") from error

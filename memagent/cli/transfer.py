@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from memagent.cli.names import agents
 from memagent.errors import NameTaken, UserError
 
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    agent: Annotated[str, typer.Argument(help="The agent's name.", autocompletion=agents)],
     file: Annotated[Path | None, typer.Argument(help="Where to; standard output without it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:

@@ -39,11 +39,12 @@ _COLUMNS = "t.id, t.note, t.text, t.tags, t.source, t.created"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A text ready to be stored. `parts` is empty when this very text is there already."""
+    """A text ready to be stored. When this very text is there already, `parts` is empty and `note` is its number."""
 
     parts: tuple[str, ...]
     tags: tuple[str, ...] = ()
     vectors: tuple[bytes, ...] = ()
+    note: int | None = None
 
 
 class ArchivalMemory:
@@ -67,8 +68,8 @@ class ArchivalMemory:
         if not parts:
             raise ToolError("There is no text to keep.")
         checked = _checked_tags(tags)
-        if self._is_there(self._database, parts):
-            return Prepared((), checked)
+        if (note := self._note_of(self._database, parts)) is not None:
+            return Prepared((), checked, note=note)
         vectors: list[bytes] = []
         if self._embedder:
             try:
@@ -80,8 +81,10 @@ class ArchivalMemory:
         return Prepared(parts, checked, tuple(vectors))
 
     def store(self, tx: Transaction, prepared: Prepared, *, turn: int | None, now: datetime) -> int:
-        """Keep a text; returns in how many parts, 0 when it was there already."""
-        if not prepared.parts or self._is_there(tx, prepared.parts):
+        """Keep a text; returns in how many parts, 0 when it was there already, and got the new tags."""
+        note = self._note_of(tx, prepared.parts) if prepared.parts else prepared.note
+        if note is not None:
+            self._add_tags(tx, note, prepared.tags)
             return 0
         newest = tx.rows("SELECT max(note) FROM passages WHERE agent = ?", self._agent)[0][0] or 0
         tags = json.dumps(prepared.tags, ensure_ascii=False)
@@ -205,14 +208,25 @@ class ArchivalMemory:
                 found[number] = Found(stored_text(written), when, source or "you", note, tuple(json.loads(tags)))
         return [found[number] for number in numbers if number in found]
 
-    def _is_there(self, reader: Database | Transaction, parts: Sequence[str]) -> bool:
-        """Whether the agent has kept this very text before."""
+    def _add_tags(self, tx: Transaction, note: int, tags: Sequence[str]) -> None:
+        """Give a note these tags too; those that are too many fall away."""
+        rows = tx.rows("SELECT tags FROM passages WHERE agent = ? AND note = ?", self._agent, note)
+        with reading("A note in archival memory"):
+            all_tags = list(dict.fromkeys([*json.loads(rows[0][0]), *tags]))[:MOST_TAGS] if rows else []
+        tx.run(
+            "UPDATE passages SET tags = ? WHERE agent = ? AND note = ?",
+            json.dumps(all_tags, ensure_ascii=False), self._agent, note,
+        )  # fmt: skip
+
+    def _note_of(self, reader: Database | Transaction, parts: Sequence[str]) -> int | None:
+        """The number of the note that is this very text, if the agent has kept it before."""
         notes = reader.rows(
             "SELECT note FROM passages WHERE agent = ? AND substr(text, 1, 60) = ? AND part = 0 AND source = '' "
             "AND undone IS NULL",
             self._agent, parts[0][:60],
         )  # fmt: skip
-        return any([row[0] for row in reader.rows(_PARTS, self._agent, note)] == list(parts) for (note,) in notes)
+        same = (n for (n,) in notes if [row[0] for row in reader.rows(_PARTS, self._agent, n)] == list(parts))
+        return next(same, None)
 
 
 _PARTS = "SELECT text FROM passages WHERE agent = ? AND note = ? ORDER BY part"

@@ -11,7 +11,7 @@ import html
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
 from memagent.messages import storable, unmarked
@@ -165,32 +165,30 @@ class CoreMemory:
         lines = [line for label in self.open_labels() for line in self.blocks[label].value.splitlines()]
         return [*dict.fromkeys(line for line in lines if line.strip())][:MOST_LINES]
 
-    def before(self, calls: Collection[str]) -> dict[str, str]:
-        """What the blocks held before their latest edits, as far as it was these calls that made them."""
+    def before(self, calls: Collection[str]) -> dict[str, Block]:
+        """The blocks as they were before their latest edits, as far as it was these calls that made them."""
         rows = self._database.rows(
             "SELECT label, before, call_id FROM block_edits WHERE agent = ? ORDER BY id DESC LIMIT 1000", self._agent
         )
-        values: dict[str, str] = {}
+        blocks = dict(self.blocks)
         settled: set[str] = set()
         for label, value, call_id in rows:
             if call_id not in calls:
                 settled.add(label)
-            elif label not in settled:
-                values[label] = text(value)
-        return values
+            elif label not in settled and label in blocks:
+                blocks[label] = replace(blocks[label], value=text(value))
+        return blocks
 
-    def render(self, values: Mapping[str, str] | None = None) -> str:
-        """The blocks as the model sees them; with other `values` for some of them, where they are given. No value can
-        end its own block and begin another.
-        """
-        tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *self.blocks]))}))", re.IGNORECASE)
+    def render(self, blocks: Mapping[str, Block] | None = None) -> str:
+        """The blocks, or others in their place, as the model sees them. No value can end its block and begin one."""
+        blocks = self.blocks if blocks is None else blocks
+        tags = re.compile(rf"<(?=/?(?:{'|'.join(map(re.escape, ['core_memory', *blocks]))}))", re.IGNORECASE)
         parts = ["<core_memory>"]
-        for block in self.blocks.values():
+        for block in blocks.values():
             about = f' about="{html.escape(block.description)}"' if block.description else ""
             mode = ' read_only="true"' if block.read_only else ""
-            value = (values or {}).get(block.label, block.value)
-            size = f'used="{len(value)}" limit="{block.limit}"'
-            value = unmarked(tags.sub("&lt;", value))
+            size = f'used="{len(block.value)}" limit="{block.limit}"'
+            value = unmarked(tags.sub("&lt;", block.value))
             parts.append(f"<{block.label}{about} {size}{mode}>\n{value}\n</{block.label}>")
         return "\n".join([*parts, "</core_memory>"])
 
@@ -245,6 +243,16 @@ class CoreMemory:
             f"{_EDITS} WHERE agent = ? {where}ORDER BY id DESC LIMIT ?", self._agent, *values, limit
         )
         return [_edit(row) for row in rows]
+
+    def on(self, day: date) -> dict[str, Block]:
+        """The blocks as they were at the end of a day; those that came later are not among them."""
+        found = {}
+        for block in self.blocks.values():
+            where = "WHERE agent = ? AND label = ? AND substr(created, 1, 10) <= ? ORDER BY id DESC LIMIT 1"
+            for row in self._database.rows(f"{_EDITS} {where}", self._agent, block.label, day.isoformat()):
+                edit = _edit(row)
+                found[block.label] = replace(block, value=edit.after, version=edit.version)
+        return found
 
     def version(self, label: str, version: int) -> Edit:
         """The edit that made a version."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from memagent.messages import Message, ToolCall, storable
+from memagent.messages import PAUSE, Message, ToolCall, storable
 from memagent.storage import Database, Row, Transaction, reading, text
 
 COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created"
@@ -83,6 +83,15 @@ class MessageLog:
     def size(self) -> int:
         """How many messages there are, by the number of the newest."""
         return int(self._database.rows("SELECT max(seq) FROM messages WHERE agent = ?", self._agent)[0][0] or 0)
+
+    def pause(self, tx: Transaction, first: int = 0) -> str | None:
+        """Until when the newest result from `first` on that asked for no heartbeats wanted none."""
+        rows = tx.rows(
+            "SELECT content FROM messages WHERE agent = ? AND seq >= ? AND kind = 'result' AND undone IS NULL "
+            "AND content LIKE ? ORDER BY seq DESC LIMIT 1",
+            self._agent, first, f'%", "{PAUSE}": "%',
+        )  # fmt: skip
+        return str(json.loads(rows[0][0])[PAUSE]) if rows else None
 
     def undo(self, tx: Transaction, first: int, now: datetime) -> int:
         """Mark everything from `first` on as undone; returns how many messages that are."""

@@ -287,8 +287,25 @@ def _full(path: Path) -> StorageError:
     return StorageError(f"The disk is full: {path} can't grow.", hint="Free some space; nothing stored is lost.")
 
 
+def _may_not_grow(path: Path) -> StorageError | None:
+    """What stands behind a failed write, if this process may only write files up to a size."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if most == resource.RLIM_INFINITY:
+        return None
+    return StorageError(
+        f"{path} may not grow: this process may write files of {most:,} bytes at most.",
+        hint="Raise the limit (ulimit -f); nothing stored is lost.",
+    )
+
+
 def _explain(path: Path, error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")) and (limited := _may_not_grow(path)):
+        return limited
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):
         return _full(path)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

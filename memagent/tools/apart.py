@@ -26,6 +26,8 @@ from memagent.tools import Outcome, Tool
 
 MEMORY = 2 << 30
 """Bytes of address space that each process of a function may have."""
+TOGETHER = MEMORY
+"""Bytes of memory that all of them may fill together."""
 LOADING = 60.0
 """Seconds that the process may take until its function set is loaded."""
 LEAVING = 2.0
@@ -69,17 +71,17 @@ def _called(tool: Tool, asked: bytes, directory: Path) -> Outcome:
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows: no console, so no Ctrl-C from it either
     )
     try:
-        heard, late = _heard(process, asked, tool)
+        heard, ended = _heard(process, asked, tool)
     finally:
         _end(process)
-    return _result(heard) or Outcome(False, _failure(tool, heard, late, process.returncode))
+    return _result(heard) or Outcome(False, ended or _failure(tool, heard, process.returncode))
 
 
 # Talking to the process -----------------------------------------------------------------------------------------------
 
 
-def _heard(process: subprocess.Popen[bytes], asked: bytes, tool: Tool) -> tuple[bytes, bool]:
-    """All that the process says until it ends, and whether its time was up before."""
+def _heard(process: subprocess.Popen[bytes], asked: bytes, tool: Tool) -> tuple[bytes, str]:
+    """All that the process says until it ends, and why it must be ended before, in words for the model."""
     chunks: SimpleQueue[bytes] = SimpleQueue()
     most = 100_000 + 12 * tool.rules.result_limit  # a character has 12 bytes at most, written as \ud83d\ude00
     talk = threading.Thread(target=_talk, args=(process, asked, most, chunks), daemon=True)
@@ -93,10 +95,12 @@ def _heard(process: subprocess.Popen[bytes], asked: bytes, tool: Tool) -> tuple[
             chunk = chunks.get(timeout=max(0.0, min(until - time.monotonic(), 0.25)))
         except Empty:
             if time.monotonic() >= until:
-                return bytes(heard), heard.count(b"\n") < 2
+                return bytes(heard), _late(tool, heard) if heard.count(b"\n") < 2 else ""
+            if _memory_of(process.pid) > TOGETHER:
+                return bytes(heard), _hungry(tool)
             continue
         if not chunk:
-            return bytes(heard), False
+            return bytes(heard), ""
         heard += chunk
         if b"\n" in chunk:
             until = time.monotonic() + (tool.rules.time_limit if heard.count(b"\n") == 1 else LEAVING)
@@ -128,6 +132,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
 
 
+def _memory_of(group: int) -> int:
+    """Bytes that the processes of a group fill together; 0 where the system does not tell (all but Linux)."""
+    members, filled = [], 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[2]) == group:
+                members.append(folder)
+                filled += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    if filled <= TOGETHER:
+        return filled
+    shared_once = 0
+    for folder in members:  # dear, but only this counts once what they share, and after a fork that is nearly all
+        with suppress(OSError, ValueError, IndexError):
+            shared_once += int((folder / "smaps_rollup").read_text().split("\nPss:")[1].split()[0]) << 10
+    return shared_once
+
+
 # What the model reads of it -------------------------------------------------------------------------------------------
 
 
@@ -140,11 +162,19 @@ def _result(heard: bytes) -> Outcome | None:
     return None
 
 
-def _failure(tool: Tool, heard: bytes, late: bool, code: int | None) -> str:
-    if late:
-        seconds = tool.rules.time_limit if b"\n" in heard else LOADING
-        text = f"{tool.name} did not finish within {seconds:g} seconds and was ended."
-        return f"{text} Whether it had an effect outside is not known."
+def _late(tool: Tool, heard: bytes | bytearray) -> str:
+    seconds = tool.rules.time_limit if b"\n" in heard else LOADING
+    return f"{tool.name} did not finish within {seconds:g} seconds and was ended. {_UNKNOWN}"
+
+
+def _hungry(tool: Tool) -> str:
+    return f"{tool.name} and what it started filled more than {TOGETHER >> 20} MB of memory and was ended. {_UNKNOWN}"
+
+
+_UNKNOWN = "Whether it had an effect outside is not known."
+
+
+def _failure(tool: Tool, heard: bytes, code: int | None) -> str:
     file, _, line = tool.where.rpartition(":")
     # What the child's faulthandler has written: the innermost call first.
     if found := re.search(rb'File "%b", line (\d+)' % re.escape(file.encode()), heard):

@@ -20,7 +20,6 @@ KEPT = 4000
 _here = threading.local()
 _lock = threading.Lock()
 _using = 0
-_switches: dict[str, _Switch] = {}
 _start_thread = threading.Thread.start
 
 
@@ -97,12 +96,13 @@ def _enter(printed: Printed) -> None:
         for name in ("stdout", "stderr", "stdin"):
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, _Switch):
-                _switches[name] = _Switch(name, stream)
-                setattr(sys, name, _switches[name])
+                setattr(sys, name, _Switch(name, stream))
 
 
 def _leave(printed: Printed) -> None:
-    """Take the switches away after the last one."""
+    """Take the switches away after the last one; also an older one, that somebody has brought back who had put a stream
+    of theirs in its place.
+    """
     global _using
     with _lock:
         printed.running -= 1
@@ -110,10 +110,9 @@ def _leave(printed: Printed) -> None:
         if _using:
             return
         threading.Thread.start = _start_thread  # type: ignore[method-assign]
-        for name, switch in _switches.items():
-            if getattr(sys, name) is switch:  # else somebody else has put a stream of theirs in place meanwhile
-                setattr(sys, name, switch.__dict__["_real"])
-        _switches.clear()
+        for name in ("stdout", "stderr", "stdin"):
+            if isinstance(stream := getattr(sys, name), _Switch):
+                setattr(sys, name, stream.__dict__["_real"])
 
 
 def _start(thread: threading.Thread) -> None:

@@ -19,6 +19,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from memagent.errors import MemagentError, StorageError, ToolError
 from memagent.tools import AgentFacade, Outcome, Tool
@@ -105,6 +106,14 @@ class _Worker(threading.Thread):
             return _failure(self._tool, error)
 
 
+_given_up: WeakSet[_Worker] = WeakSet()
+
+
+def anything_given_up() -> bool:
+    """Whether a function that was given up still runs: Python would wait for threads of it before the process ends."""
+    return any(worker.is_alive() for worker in list(_given_up))
+
+
 def _in_thread(tool: Tool, call: partial[Any], agent: AgentFacade | None) -> Outcome:
     """Call it in a thread of its own, and wait for it as long as it may take."""
     worker = _Worker(tool, call)
@@ -115,9 +124,12 @@ def _in_thread(tool: Tool, call: partial[Any], agent: AgentFacade | None) -> Out
     except (RuntimeError, MemoryError) as error:  # no more threads can be started
         return _failure(tool, error)
     except BaseException:  # Ctrl-C, while waiting
+        _given_up.add(worker)
         _cut_off(agent)
         raise
     given_up = late or isinstance(worker.broken, _TimeIsUp)
+    if given_up:
+        _given_up.add(worker)
     if given_up or (worker.printed and worker.printed.running):  # it, or threads that it left behind, may still run
         _cut_off(agent)
     if worker.broken and not given_up:

@@ -15,6 +15,21 @@ SCRIPT = """
   steps:
   - {call: core_memory_append, arguments: {name: human, content: "Is patient."}, heartbeat: true}
   - {say: "one two three four five six seven eight nine ten", pace: 5, delay: 5}
+- when: moment
+  steps:
+  - {call: core_memory_append, arguments: {name: human, content: "Has a moment."}, heartbeat: true}
+  - {say: "That took a moment.", delay: 1}
+- when: {said: later, after_calls: 1}
+  call: http_request
+  delay: 1
+  arguments: {method: GET, url: "http://127.0.0.1/"}
+  heartbeat: true
+- when: {said: later, after_calls: 0}
+  call: core_memory_append
+  arguments: {name: human, content: "Waits for it."}
+  heartbeat: true
+- when: {said: later}
+  say: "It said: {result}"
 - when: fail
   error: {status: 400, message: "no way"}
 - when: fetch
@@ -38,7 +53,7 @@ SCRIPT = """
 """
 
 
-MEMAGENT = (sys.executable, "-c", "from memagent.cli.app import main; main()")
+MEMAGENT = (sys.executable, "-c", "from memagent.cli.app import program; program()")
 """The command, whether or not it is on the path."""
 
 

@@ -41,7 +41,7 @@ class Terminal:
         self._process.wait()
         os.close(self._ours)
 
-    def expect(self, text: str, seconds: float = 20.0) -> str:
+    def expect(self, text: str, seconds: float = 40.0) -> str:
         """Wait until this is printed, after what was expected before; returns all that came until then."""
         until = time.monotonic() + seconds
         while text not in self._unread:
@@ -60,7 +60,7 @@ class Terminal:
     def kill(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def ended(self, seconds: float = 20.0) -> int:
+    def ended(self, seconds: float = 40.0) -> int:
         """The exit code, when it has ended by itself; the rest of what it printed is in `seen`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._read(until - time.monotonic()):

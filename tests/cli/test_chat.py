@@ -129,6 +129,30 @@ def test_silence_lets_the_agent_speak_and_keeps_what_is_typed(chat: Open, memage
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("mine")
+def test_what_is_typed_while_the_agent_answers_waits_unseen_and_approves_nothing(chat: Open) -> None:
+    with chat("--preset", "mine") as terminal:
+        terminal.expect("> ")
+        terminal.say("moment")
+        terminal.expect("Has a moment.")
+        terminal.send("half a")
+        assert "half" not in terminal.expect("That took a moment.")
+        terminal.expect("> half a")
+        terminal.say(" line")
+        terminal.expect("echo half a line")
+        terminal.expect("> ")
+        terminal.say("later")
+        terminal.expect("Waits for it.")
+        terminal.send("y\r")
+        terminal.expect("[y/N]")
+        terminal.say("")
+        terminal.expect("did not allow")
+        terminal.expect("> ")
+        terminal.send(CTRL_D)
+        assert terminal.ended() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mine")
 def test_approval(chat: Open) -> None:
     with chat("--preset", "mine") as terminal:
         terminal.expect("> ")

@@ -239,7 +239,7 @@ def test_stopped_in_the_middle(
     memagent("ask", "hello")
     with started(environment, "slow") as running:
         running.send_signal(number)
-        assert running.wait(10) == code
+        assert running.wait(30) == code
     turns = json.loads(memagent("export", "companion").out)["turns"]
     assert [turn["state"] for turn in turns] == ["done", "interrupted"]
     assert memagent("ask", "and now").out == "echo and now\n"
@@ -263,6 +263,24 @@ def test_an_agent_that_is_busy_elsewhere(
     monkeypatch.undo()
 
 
+def test_a_broken_function_set_is_listed_with_what_is_wrong(memagent: Memagent, home: Path) -> None:
+    (home / "functions").mkdir()
+    (home / "functions" / "bad.py").write_text("def half(:\n")
+    (home / "functions" / "good.py").write_text('def whole() -> int:\n    """Is fine."""\n    return 1\n')
+    rows = {row["set"]: row for row in json.loads(memagent("list", "functions", "--json").out)}
+    assert rows["good"]["what it does"] == "Is fine." and "base" in rows
+    assert rows["bad"]["name"] == "(broken)" and "bad.py:1" in rows["bad"]["what it does"]
+
+
+def test_core_memory_as_it_was_on_a_day(memagent: Memagent) -> None:
+    memagent("ask", "note I like maps")
+    for on, code, said in (("2001-01-01", 2, "was not there yet"), ("May", 2, "not a day")):
+        done = memagent("memory", "show", "companion", "--on", on)
+        assert done.code == code and said in done.err
+    for words in (["show", "companion"], ["show", "companion", "human"], ["show", "companion", "--json"]):
+        assert memagent("memory", *words, "--on", "2999-12-31").out == memagent("memory", *words).out != ""
+
+
 @posix
 def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]) -> None:
     memagent("ask", "hello")
@@ -274,6 +292,21 @@ def test_a_reader_that_goes_away(memagent: Memagent, environment: dict[str, str]
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (141, b"")
+
+
+@posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs a file that is always full")
+def test_an_output_that_is_full(memagent: Memagent, environment: dict[str, str]) -> None:
+    memagent("ask", "hello")
+    for words, more in ((["list"], {}), (["ask", "nobody saw it"], {}), (["list"], {"PYTHONUNBUFFERED": "1"})):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [*MEMAGENT, *words], env={**environment, **more}, stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[-2].startswith("The output can't be written: No space left")
+    assert "echo nobody saw it" in memagent("search", "companion", "nobody").out
 
 
 @posix
@@ -290,6 +323,32 @@ def test_a_terminal_without_all_letters_or_with_no_output_at_all(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+STUCK = '''
+import time
+from concurrent.futures import ThreadPoolExecutor
+from memagent.tools import tool
+
+@tool(time_limit=0.1)
+def stick() -> str:
+    """Wait for a thread that does not end."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(time.sleep, 3600).result()
+'''
+
+
+def test_the_process_does_not_wait_for_what_was_given_up(
+    memagent: Memagent, home: Path, environment: dict[str, str]
+) -> None:
+    memagent("add", "functions", "stuck", "-f", "-", stdin=STUCK.encode())
+    memagent("add", "preset", "sticky", "--text", "system: chat\nfunctions: [base, stuck]\n")
+    (home / "script.yaml").write_text("- {when: {after_calls: 0}, call: stick}\n- {when: {}, say: It stuck.}\n")
+    done = subprocess.run(
+        [*MEMAGENT, "ask", "--preset", "sticky", "--no-verify", "hello"], env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "It stuck.\n"), done.stderr
+
+
 @posix
 def test_completion_in_bash(memagent: Memagent, environment: dict[str, str]) -> None:
     script = memagent("completion", "bash").out
@@ -303,3 +362,38 @@ def test_completion_in_bash(memagent: Memagent, environment: dict[str, str]) -> 
     assert done.stdout.split("\n")[:3] == ["export", "--agent", "personas"], done
     for shell in ("zsh", "fish"):
         assert "_MEMAGENT_COMPLETE" in memagent("completion", shell).out
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("run --agent ", ["companion", "zoe"]), ("ask -a z", ["zoe"]), ("show z", ["zoe"]), ("export c", ["companion"]),
+        ("search z", ["zoe"]), ("memory show z", ["zoe"]), ("memory undo c", ["companion"]), ("rename z", ["zoe"]),
+        ("delete agent z", ["zoe"]), ("delete functions g", ["good"]), ("show p", ["preset", "persona", "prompt"]),
+        ("show preset chat", ["chat", "chat_plain"]), ("run --preset chat_p", ["chat_plain"]), ("show nothing z", []),
+    ],
+)  # fmt: skip
+def test_names_are_completed(memagent: Memagent, monkeypatch: pytest.MonkeyPatch, line: str, names: list[str]) -> None:
+    for name in ("companion", "zoe"):
+        memagent("ask", "-a", name, "-y", "hello")
+    memagent("add", "functions", "good", "-f", "-", stdin=b'def whole():\n    """Is fine."""\n')
+    monkeypatch.setenv("_MEMAGENT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"memagent {line}")
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ") + 1))
+    assert memagent().out.split() == names
+
+
+def test_completion_makes_nothing_and_says_nothing_of_what_is_wrong(
+    memagent: Memagent, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(home.iterdir())
+    for name, value in (
+        ("_MEMAGENT_COMPLETE", "complete_bash"),
+        ("COMP_WORDS", "memagent export "),
+        ("COMP_CWORD", "2"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert (memagent().out.strip(), sorted(home.iterdir())) == ("", before)
+    (home / "config.yaml").write_text("modle: x\n")
+    done = memagent()
+    assert (done.out.strip(), done.err) == ("", "")

@@ -22,6 +22,31 @@ def test_settings_are_set_shown_and_unset(memagent: Memagent, home: Path) -> Non
     assert str(home / "memagent.db") in memagent("config", "path").out
 
 
+def test_what_is_wrong_in_the_file_is_mended_one_after_the_other(memagent: Memagent, home: Path) -> None:
+    file = home / "config.yaml"
+    file.write_text(
+        "# mine\nmodle: gpt-4o  # a slip\nretries: many\nwarn_at: 0.95\ncompact_at: 0.9\nthoughts: perhaps\n"
+        "api_key: sk-1\nold:\n  - a\n  - b\npersona: sam\n"
+    )
+    assert "memagent configure --unset modle" in memagent("list").err
+    for change in ("--unset=modle", "--set=retries=3", "--set=warn_at=0.8", "--unset=api_key", "--unset=old"):
+        done = memagent("configure", change)
+        assert (done.code, done.err) == (0, "")
+    assert memagent("list").code == 2
+    assert memagent("configure", "--unset", "thoughts").code == 0
+    assert memagent("list").code == 0
+    assert file.read_text() == "# mine\nretries: 3\nwarn_at: 0.8\ncompact_at: 0.9\nthoughts: \npersona: sam\n"
+    assert memagent("configure", "--unset", "modle").code == 2, "which is not there any more"
+
+
+def test_what_stands_beside_something_else_is_not_taken_out(memagent: Memagent, home: Path) -> None:
+    file = home / "config.yaml"
+    file.write_text("{model: a, modle: b}\n")
+    done = memagent("configure", "--unset", "modle")
+    assert done.code == 2 and "only an editor" in done.err
+    assert file.read_text() == "{model: a, modle: b}\n"
+
+
 @pytest.mark.parametrize("item", ["context_window=big", "provider=foo", "warn_at=2", "endpoint=localhost"])
 def test_a_wrong_value_is_refused(memagent: Memagent, home: Path, item: str) -> None:
     done = memagent("configure", "--set", item)

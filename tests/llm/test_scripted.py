@@ -401,7 +401,7 @@ def test_closing_ends_a_slow_answer_and_the_port_is_free_again() -> None:
     while not server.requests:
         threading.Event().wait(0.01)
     server.close()
-    assert failed.wait(10)
+    assert failed.wait(30)
     port = int(re.findall(r":(\d+)/", server.url)[0])
     with serve([], port=port), pytest.raises(UserError, match="Nothing can listen"):
         serve([], port=port)

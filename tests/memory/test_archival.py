@@ -134,6 +134,21 @@ def test_the_same_text_is_kept_once(archive, db, agent):
     assert keep(ArchivalMemory(db, new_agent(db), None), "Bob likes jazz.") == [1]
 
 
+def test_a_text_that_is_kept_again_gets_the_new_tags_too(archive, db):
+    long = "A long text that has several parts. " * 100
+    keep(archive, "Bob likes jazz.", long, tags=["music", "Bob"])
+    keep(archive, "Bob likes jazz.", long, tags=["Bob", "friends"])
+    tags = {found.tags for query in ("jazz", "long text") for found in archive.search(query).results}
+    assert tags == {("music", "Bob", "friends")}, "every part has them all"
+    keep(archive, "Bob likes jazz.", tags=[str(number) for number in range(20)])
+    [found] = archive.search("jazz").results
+    assert found.tags[:4] == ("music", "Bob", "friends", "0") and len(found.tags) == 20
+    prepared = [archive.prepare("new", ["one"]), archive.prepare("new", ["two"])]
+    with db.write() as tx:
+        assert [archive.store(tx, each, turn=1, now=NOW) for each in prepared] == [1, 0]
+    assert archive.search("new").results[0].tags == ("one", "two")
+
+
 def test_the_same_text_twice_in_one_call_is_kept_once(archive, db):
     prepared = [archive.prepare("twice"), archive.prepare("twice")]
     with db.write() as tx:

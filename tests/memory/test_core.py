@@ -1,7 +1,7 @@
 """Core memory: what may be edited and what not, and a history that tells every value there ever was."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -232,6 +232,19 @@ def test_a_person_who_edits_what_has_changed_is_told_so(db: SqliteDatabase, core
     rewrite(db, fresh(db, core._agent), "human", "Likes coffee.")
     with db.write() as tx, pytest.raises(UserError, match="changed by someone else"):
         core.rewrite(tx, "human", "Likes tea.", "user", NOW)
+
+
+def test_blocks_are_shown_as_they_were_on_a_day(db: SqliteDatabase, core: CoreMemory) -> None:
+    for days, value in ((1, "Likes tea."), (1, "Likes coffee."), (3, "Likes mate.")):
+        with db.write() as tx:
+            core.seen(core.rewrite(tx, "human", value, "user", NOW + timedelta(days=days)))
+    before = values(make(db, "Bo"))
+    told = [core.on(NOW.date() + timedelta(days=days)) for days in range(-1, 4)]
+    assert told[0] == {}
+    assert {label: block.value for label, block in told[1].items()} == before, "as it was made"
+    assert [blocks["human"].value for blocks in told[2:]] == ["Likes coffee.", "Likes coffee.", "Likes mate."]
+    assert told[2]["human"].version == 3 and told[4] == core.blocks
+    assert "Likes coffee." in core.render(told[2]) and "Likes coffee." not in core.render()
 
 
 def test_the_model_sees_blocks_with_their_sizes(core: CoreMemory) -> None:

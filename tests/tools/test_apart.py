@@ -248,6 +248,33 @@ def test_memory_has_an_end(function: Any, agent: Any, body: str) -> None:
 
 
 @linux
+@pytest.mark.parametrize("own", [True, False])
+def test_memory_of_all_that_it_starts_together_has_an_end(
+    function: Any, agent: Any, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    monkeypatch.setattr(apart, "TOGETHER", 150 << 20)
+    body = f"""
+        import time
+        shared = bytearray(b"x" * 60_000_000)
+        _sign()
+        for _ in range(3):
+            if os.fork() == 0:
+                _sign()
+                filled = bytearray(b"x" * 60_000_000) if {own} else shared
+                time.sleep({3600 if own else 0.6})
+                os._exit(0)
+        time.sleep({3600 if own else 0.8})
+        return "Shared."
+    """
+    outcome = run(function(body, above=SIGNED, time_limit=50), "{}", agent)
+    if own:
+        assert outcome.text.startswith("act and what it started filled more than 150 MB of memory and was ended.")
+    else:
+        assert outcome == Outcome(True, "Shared."), "what they share counts once"
+    wait_until_all_are_gone(agent.files)
+
+
+@linux
 def test_the_system_itself_keeps_it_within_bounds(function: Any, agent: Any) -> None:
     body = """
         import resource, signal
@@ -259,14 +286,14 @@ def test_the_system_itself_keeps_it_within_bounds(function: Any, agent: Any) -> 
 
 @posix
 @pytest.mark.parametrize(
-    ("end", "said"),
+    ("end", "seconds", "said"),
     [
-        ("return 'Fifty.'", "Fifty."),
-        ("os._exit(5)", "act ended its process (exit code 5) before"),
-        ("time.sleep(3600)", "act did not finish within 2 seconds and was ended."),
+        ("return 'Fifty.'", 50, "Fifty."),
+        ("os._exit(5)", 50, "act ended its process (exit code 5) before"),
+        ("time.sleep(3600)", 2, "act did not finish within 2 seconds and was ended."),
     ],
 )
-def test_all_that_it_has_started_ends_with_it(function: Any, agent: Any, end: str, said: str) -> None:
+def test_all_that_it_has_started_ends_with_it(function: Any, agent: Any, end: str, seconds: int, said: str) -> None:
     body = f"""
         import subprocess, sys, time
         _sign()
@@ -280,9 +307,10 @@ def test_all_that_it_has_started_ends_with_it(function: Any, agent: Any, end: st
             time.sleep(0.01)
         {end}
     """
-    outcome = run(function(body, above=SIGNED, time_limit=2), "{}", agent)
+    outcome = run(function(body, above=SIGNED, time_limit=seconds), "{}", agent)
     assert outcome.text.startswith(said)
-    assert len((agent.files / "signed").read_text().split()) == 51
+    signed = len((agent.files / "signed").read_text().split())
+    assert signed == 51 or (seconds == 2 and signed)  # on a slow machine there is not time for all
     wait_until_all_are_gone(agent.files)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import gc
-import io
 import json
 import signal
 import subprocess
@@ -298,10 +297,45 @@ def test_threads_left_over_are_cut_off_and_silent(
     released.set()
     agent.thread.join(5)
     assert capsys.readouterr() == ("", "")
-    until = time.monotonic() + 10
-    while not isinstance(sys.stdout, io.TextIOBase) and time.monotonic() < until:
-        time.sleep(0.01)  # the function's own thread may be a little later than the result
-    assert isinstance(sys.stdout, io.TextIOBase)
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+def test_the_streams_are_the_real_ones_again_after_the_last_thread(redirected: bool) -> None:
+    """In a process of its own: as long as a thread of any function lives, the streams are not the real ones."""
+    script = textwrap.dedent("""
+        import io, sys, threading
+        from contextlib import redirect_stdout
+        from memagent.tools.run import run
+        from memagent.tools.schema import make_tool
+
+        def streams():
+            return [type(stream).__name__ for stream in (sys.stdin, sys.stdout, sys.stderr)]
+
+        def rest():
+            for thread in threading.enumerate():
+                if thread is not threading.main_thread():
+                    thread.join()
+
+        def act():
+            "Act."
+            threading.Thread(target=go_on.wait).start()
+
+        real, go_on = streams(), threading.Event()
+        tool = make_tool(act)
+        run(tool, "{}")
+        assert streams() == ["_Switch"] * 3
+        if REDIRECTED:
+            with redirect_stdout(io.StringIO()):  # which puts back what it found, when that is out of use
+                go_on.set()
+                rest()
+            assert streams()[1] == "_Switch"
+            run(tool, "{}")
+        go_on.set()
+        rest()
+        assert streams() == real, streams()
+        assert threading.Thread.start.__module__ == "threading"
+    """)
+    subprocess.run([sys.executable, "-c", script.replace("REDIRECTED", str(redirected))], timeout=30, check=True)
 
 
 def test_many_threads_of_a_function_print_into_its_outcome(

@@ -226,11 +226,14 @@ def test_a_message_larger_than_the_window_is_a_clear_error_and_the_chat_goes_on(
         assert failed.kind == "ContextOverflow"
         assert "too long" in failed.message
         assert "4096" in failed.message
-        assert "send it in parts" in failed.hint
+        assert "send it in parts" in failed.hint and "It was not kept" in failed.hint
         assert len(server.requests) == before  # nothing was sent, nothing was summarised for nothing
+        assert not agent.state.recall.search("lorem").total
         happened = list(agent.turn("second thoughts"))
         assert replies(happened) == ["I heard second."]
-        assert any(isinstance(event, Compacted) for event in happened)
+        assert not any(isinstance(event, Compacted) for event in happened), "it takes no room in the window"
+        assert agent.state.undo_turn()[0] == "second thoughts"
+        assert agent.state.undo_turn()[0] == "first things first"
         assert replies(list(agent.turn("third time"))) == ["I heard third."]
 
 

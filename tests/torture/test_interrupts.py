@@ -166,7 +166,8 @@ def test_a_listener_that_goes_away_at_any_event_leaves_everything_whole(tmp_path
 
 
 def asking(home: Path, message: str, **more: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from memagent.cli.app import main; main()", "ask", "--json", "-a", NAME, message]
+    door = "from memagent.cli.app import program; program()"
+    command = [sys.executable, "-c", door, "ask", "--json", "-a", NAME, message]
     return subprocess.Popen(
         command, env=environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, **more,

@@ -47,7 +47,7 @@ class Saying:
         yield self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-# --- R20, R21: nothing, or no answer at all --------------------------------------------------------------------------
+# --- nothing, or no answer at all ------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def test_what_is_not_an_endpoint_is_said_to_be_none(tmp_path: Path, html: bytes)
         assert [m.kind for m in agent.state.log.all()] == ["user"]
 
 
-# --- R22, R23: arguments and functions that are not right ------------------------------------------------------------
+# --- arguments and functions that are not right ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_wrong_calls_end_after_three(tmp_path: Path) -> None:
         assert "3 times" in failure(happened).message
 
 
-# --- R24: without end ------------------------------------------------------------------------------------------------
+# --- without end -----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_call_again_and_again_is_stopped(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_heartbeats_without_end_are_stopped(tmp_path: Path) -> None:
         assert len(llm.requests) == 7
 
 
-# --- R25: too much ---------------------------------------------------------------------------------------------------
+# --- too much --------------------------------------------------------------------------------------------------------
 
 
 def busy(work: Callable[[], object]) -> float:
@@ -363,13 +363,16 @@ def test_long_arguments_in_tiny_pieces_cost_little(tmp_path: Path) -> None:
 
 def test_calls_beyond_what_one_answer_may_have_are_dropped_and_told(tmp_path: Path) -> None:
     calls = tuple(say(f"number {n}") for n in range(40))
-    with talking(tmp_path, Saying(Answer(calls=calls))) as agent:
+    model = Saying(Answer(calls=calls), Answer(calls=(say("That was much."),)))
+    with talking(tmp_path, model) as agent:
         happened = list(agent.turn("Go."))
-        assert replies(happened) == [f"number {n}" for n in range(16)]
-        assert any(isinstance(event, Notice) and "24" in event.text for event in happened)
+        assert replies(happened) == [*(f"number {n}" for n in range(16)), "That was much."]
+        assert any(isinstance(event, Notice) and "24" in event.text for event in happened), "the user is told"
+        last = [message for message in model.requests[1].messages if message.kind == "result"][-1]
+        assert "24 more, which did not happen" in last.content, "and so is the model"
 
 
-# --- R26: not to the end ---------------------------------------------------------------------------------------------
+# --- not to the end --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -405,7 +408,7 @@ def test_a_stream_that_keeps_breaking_is_an_error_and_nothing_is_stored_of_it(tm
         assert any(isinstance(event, Discarded) for event in happened)
 
 
-# --- R27: waits ------------------------------------------------------------------------------------------------------
+# --- waits -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wait", ["1", "1000000000", "Fri, 31 Dec 2100 23:59:59 GMT"])
@@ -430,7 +433,7 @@ def test_what_no_waiting_helps_is_said_at_once(tmp_path: Path, status: int) -> N
         assert failed.hint
 
 
-# --- R32: slowly -----------------------------------------------------------------------------------------------------
+# --- slowly ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_turn_can_be_left_between_two_words(tmp_path: Path) -> None:
@@ -473,7 +476,7 @@ def test_an_interrupt_ends_the_waiting_for_a_silent_model(tmp_path: Path, slow: 
         signal.signal(signal.SIGUSR1, usual)
 
 
-# --- S63, S64, S65: what is data, what is not allowed ----------------------------------------------------------------
+# --- what is data, what is not allowed -------------------------------------------------------------------------------
 
 
 def test_a_result_that_imitates_roles_and_calls_is_data(tmp_path: Path) -> None:

@@ -426,6 +426,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
             said += 1
     except MemagentError as error:
         assert type(error).__name__ == "StorageError", error
+        assert "may not grow" in error.message and "300,000 bytes" in error.message, error
     try:
         db.backup(Path(sys.argv[1] + ".copy"))
     except MemagentError as error:

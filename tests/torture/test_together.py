@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from driver import KEEP, NAME, NOTE, consistent, database_of, make_home, new_agent, old_agent, replies, said
 
-from memagent.errors import AgentBusy, TakenOver
+from memagent.errors import AgentBusy, NotFound, TakenOver
 from memagent.events import ApprovalAsked, Failed, Returned, TurnEnded, TurnStarted, Waiting
 from memagent.llm.scripted import ScriptedLLM
 from memagent.messages import heartbeat
@@ -169,6 +169,27 @@ def test_who_was_taken_over_writes_nothing_any_more(after: int, tmp_path: Path) 
         consistent(theirs)
         assert said(list(zombie.turn("new again"))) == ["I am the new one."]
         assert zombie.state.window == zombie.state.log.window()
+
+
+@pytest.mark.parametrize("after", range(1, 12))
+def test_who_is_deleted_in_the_middle_of_a_turn_is_told_so(after: int, tmp_path: Path) -> None:
+    script = [
+        {"when": {"result": "^Kept"}, "say": "Done."},
+        {"when": {"result": "^Saved"}, **KEEP},
+        {"when": {}, **NOTE},
+    ]
+    home = make_home(tmp_path / "home", script)
+    with closing(database_of(home)) as database, closing(database_of(home)) as theirs:
+        agent = new_agent(home, database, llm=ScriptedLLM(script))
+        events = agent.turn("Remember that I like tea.")
+        assert not isinstance([next(events) for _ in range(after)][-1], TurnEnded)
+        Roster(theirs, agent.state.entry.owner).delete(NAME)
+        rest = list(events)
+        (failed,) = [event for event in rest if isinstance(event, Failed)]
+        assert failed.kind == NotFound.__name__ and "has been deleted" in failed.message
+        assert isinstance(rest[-1], TurnEnded) and rest[-1].ending == "failed"
+        for table in ("agents", "messages", "turns", "blocks", "passages", "calls"):
+            assert not theirs.rows(f"SELECT * FROM {table}"), "nothing of it is written any more"
 
 
 # Taking it all back -----------------------------------------------------------------------------------------------

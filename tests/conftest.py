@@ -1,0 +1,29 @@
+"""What holds for every test: nothing is timed, and nothing calls out of this machine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_call_leaves_this_machine() -> Iterator[None]:
+    """A test that needs the network fails at once, also where there is one."""
+    connect = socket.socket.connect
+
+    def near_only(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] != "localhost":
+            assert ip_address(address[0].split("%")[0]).is_loopback, f"a test called out, to {address[0]}"
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", near_only)
+        yield

@@ -221,7 +221,7 @@ class Trial:
         if self._facts["calls"] and "small" in self._presets and (0 < window < SMALL or reads < SLOW):
             preset = "small"
         facts: dict[str, Any] = {"preset": preset}
-        if window and window != self._settings.window:
+        if window and window != self._settings.window and self._settings.provider in ("openai", "azure"):
             facts["context_window"] = window
         if self._settings.provider in registry.SERVERS:
             facts["wrapper"] = self._wrapper()

@@ -82,7 +82,7 @@ def test_it_is_fetched_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pieces", [True, False])
-@pytest.mark.parametrize("modes", [["cut"], ["503", "cut", "ok"], ["cut", "no range"], ["slow"]])
+@pytest.mark.parametrize("modes", [["cut"], ["503", "cut", "ok"], ["cut", "no range"], ["cut", "redirect"], ["slow"]])
 def test_what_breaks_off_goes_on(tmp_path: Path, modes: list[str], pieces: bool) -> None:
     with hub(*modes) as server:
         assert fetched(model(server.place, pieces=pieces), tmp_path) == []
@@ -116,6 +116,16 @@ def test_a_place_that_says_nothing_is_left(tmp_path: Path, monkeypatch: pytest.M
     with hub("silent") as silent, hub() as server:
         (told,) = fetched(model(silent.place, server.place), tmp_path)
     assert "sent nothing" in told
+
+
+def test_where_names_are_looked_up_for_ever_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(hub_module, "CONNECT", 0.2)
+    monkeypatch.setattr(hub_module, "_look_up", lambda _: time.sleep(20))
+    with pytest.raises(BackendError, match=r"the name of no-such-host\.invalid can't be found"):
+        fetch(model(NO_NAME), tmp_path)
 
 
 def test_a_place_with_another_file_is_left(tmp_path: Path) -> None:

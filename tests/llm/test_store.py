@@ -55,6 +55,16 @@ def test_models_and_a_hub_of_ones_own_come_first(tmp_path: Path) -> None:
     assert store.known(tmp_path)[1].places[0].url.startswith("http://127.0.0.1:8/Qwen/")  # type: ignore[union-attr]
 
 
+def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    own(tmp_path, page.split("```yaml\n")[1].split("```")[0])
+    model = store.default(tmp_path)
+    assert (model.name, model.bytes) == ("house-model", 4_683_073_952)
+    assert model.places[1] == Hub(
+        "https://models.example.com/example/house-model-GGUF/resolve/main/house-model-q4_k_m.gguf"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

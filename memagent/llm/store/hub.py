@@ -5,12 +5,16 @@ Knows nothing of what is done when it can't be reached.
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from memagent import __version__
 from memagent.errors import LLMError, NotFound, UserError
@@ -42,6 +46,7 @@ class _Again(Exception):
 
 def fill(place: Hub, partial: Partial, seen: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
     """Fetch what is missing of the file. Raises `Elsewhere` where that can't be done."""
+    _check_name(place.url)
     failed = damaged = 0
     with _client() as client:
         while not partial.full:
@@ -58,6 +63,23 @@ def fill(place: Hub, partial: Partial, seen: Callable[[], None], sleep: Callable
                 raise Elsewhere(why)
             if not partial.full:
                 sleep(failed)
+
+
+def _check_name(url: str) -> None:
+    """Where names can't be looked up, the system may think about that for half a minute."""
+    host = urlsplit(url).hostname
+    if not host or getproxies():  # then the proxy looks it up
+        return
+    looking = threading.Thread(target=_look_up, args=(host,), daemon=True)
+    looking.start()
+    looking.join(CONNECT)
+    if looking.is_alive():
+        raise Elsewhere(f"the name of {host} can't be found")
+
+
+def _look_up(host: str) -> None:
+    with suppress(OSError, UnicodeError):
+        socket.getaddrinfo(host, 443)
 
 
 def _go_on(client: httpx2.Client, url: str, partial: Partial, seen: Callable[[], None]) -> None:

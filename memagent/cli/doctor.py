@@ -154,6 +154,8 @@ def _model(settings: Settings) -> str:
 
     if settings.provider == "scripted":
         return f"scripted: it plays {settings.script or 'the demo'}"
+    if not settings.model and not settings.api_key and not settings.endpoint and settings.provider == "openai":
+        return "none is chosen; memagent run looks for one, memagent model list shows what there is"
     patience = min(settings.timeout, 20.0)
     llm = open_model(replace(settings, retries=0, timeout=patience))
     calls, timed = calls_a_function(llm, patience + 5.0)

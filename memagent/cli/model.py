@@ -50,11 +50,20 @@ def list_models(json: Json = False) -> None:
     for model in models:
         facts = [size(model.bytes)] if model.bytes else []
         facts += [f"{model.window:,} tokens"] if model.window else []
-        facts += [model.where if model.here else "not fetched"]
+        facts += [model.where if model.here else _so_far(settings, model)]
         mark = "*" if model.in_use(settings) else " "
         typer.echo(f"{mark} {model.model.ljust(width)}  {', '.join(facts)}")
     for problem in problems:
         typer.secho(problem, fg="yellow", err=True)
+
+
+def _so_far(settings: Settings, model: Meant) -> str:
+    """How much of a model that is not here has been fetched already."""
+    from memagent.llm import store
+    from memagent.llm.store.fetch import size
+
+    count = store.begun(settings.home, model.model)
+    return f"{size(count)} of it fetched" if count else "not fetched"
 
 
 def pull(name: Name = "", yes: Yes = False) -> None:

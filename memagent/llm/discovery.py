@@ -110,7 +110,7 @@ _NO_TALK = re.compile(
 
 def talks(name: str) -> bool:
     """Whether a model of that name can be talked to: not one for embeddings, pictures or sound."""
-    return not _NO_TALK.search(name)
+    return name.isprintable() and not _NO_TALK.search(name)
 
 
 def servers(ports: Mapping[str, int] | None = None) -> list[Found]:

@@ -78,6 +78,8 @@ def test_who_stops_it_is_told_that_it_goes_on(memagent: Memagent, home: Path, mo
         monkeypatch.setattr("memagent.llm.store.fetch.hub_fill", stopped)
         done = memagent("model", "pull", "--yes")
     assert done.code == 130 and "next time it goes on from there" in done.err
+    (home / "models" / "tiny.gguf.part").write_bytes(MODEL[:1_000_000])
+    assert "2 MB, 1 MB of it fetched" in memagent("model", "list").out
 
 
 def test_doctor_says_where_a_model_is_looked_for(memagent: Memagent) -> None:

@@ -149,9 +149,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def described(data: bytes) -> dict[str, Any]:
     """What a hub tells of a repository."""
     file = {"lfs": {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}}
-    names = ("tiny-q8_0.gguf", "tiny-q4_k_m.gguf", "tiny-fp16-00001-of-00002.gguf")
+    names = ("tiny-q8_0.gguf", "tiny-q4_k_m.gguf", "tiny-fp16-00001-of-00002.gguf", "../../q6_k.gguf", "q6_k\x1b.gguf")
     return {
-        "siblings": [{"rfilename": "README.md"}, *({"rfilename": name, **file} for name in names)],
+        "siblings": [3, {"rfilename": "README.md"}, *({"rfilename": name, **file} for name in names)],
         "tags": ["gguf", "license:mit"],
         "gguf": {"context_length": 2048},
     }

@@ -168,6 +168,7 @@ def test_the_usual_ports_are_those_of_the_servers(kind: str) -> None:
         ("nomic-embed-text", False), ("mxbai-embed-large", False), ("bge-m3", False), ("all-minilm:l6-v2", False),
         ("text-embedding-3-small", False), ("gpt-4o-realtime-preview", False), ("whisper-1", False),
         ("dall-e-3", False),
+        ("evil\x1b[2J", False),
         ("qwen3-embedding:4b", False), ("multilingual-e5-large", False), ("gpt-image-1", False), ("tts-1-hd", False),
     ],
 )  # fmt: skip

@@ -143,8 +143,8 @@ def test_a_model_at_the_hub_is_described_by_it(tmp_path: Path) -> None:
         assert (model.bytes, model.places) == (len(DATA), (server.place,))
         assert model_at(tmp_path, "ann/tiny-GGUF:Q8_0").name == "ann--tiny-GGUF--tiny-q8_0"
         with pytest.raises(NotFound) as caught:
-            model_at(tmp_path, "ann/tiny-GGUF:q2_k")
-        assert "tiny-q4_k_m.gguf" in caught.value.hint and "00001" not in caught.value.hint
+            model_at(tmp_path, "ann/tiny-GGUF:q6_k")
+        assert caught.value.hint == "It has: tiny-q4_k_m.gguf, tiny-q8_0.gguf."
     with pytest.raises(LLMError, match="can't be asked") as unreachable:
         model_at(tmp_path, "ann/tiny-GGUF")
     assert "memagent model use PATH.gguf" in unreachable.value.hint

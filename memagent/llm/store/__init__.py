@@ -175,6 +175,15 @@ def fetched(home: Path) -> list[Path]:
         raise UserError(f"{folder(home)} can't be read: {error.strerror}.", hint="Check who may read it.") from error
 
 
+def begun(home: Path, name: str) -> int:
+    """How many bytes there are of a model that was not fetched whole."""
+    path = place(home, name)
+    try:
+        return path.with_name(path.name + UNFINISHED).stat().st_size
+    except OSError:
+        return 0
+
+
 def remove(home: Path, name: str) -> list[Path]:
     """Delete a model in home, and what was fetched of it so far. Returns what was deleted."""
     path = find(home, name)

@@ -5,6 +5,7 @@ Knows nothing of what is done when it can't be reached.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -33,6 +34,7 @@ CONNECT, SILENCE = 5.0, 15.0
 TRIES = 3
 """How often it may fail one after the other without a byte gained."""
 MOST_BYTES = 20_000_000
+_FILE = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*\.gguf", re.ASCII | re.IGNORECASE)
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -120,7 +122,7 @@ def _offset(response: httpx2.Response, begun: int, total: int) -> int:
     if status == 206:
         said = response.headers.get("content-range", "")
         if said.replace(" ", "") not in (f"bytes{begun}-{total - 1}/{total}", f"bytes{begun}-{total - 1}/*"):
-            raise Elsewhere(f"it has another file there ({said})")
+            raise Elsewhere(f"it has another file there ({said[:60]!r})")
         return begun
     if response.headers.get("content-length", str(total)) != str(total):
         raise Elsewhere("it has a file of another size there")
@@ -144,7 +146,7 @@ def model_at(home: Path, name: str) -> Model:
     size, checksum = _files(info)[files[path.name]]
     if not size or not checksum:
         raise LLMError(f"{address} does not tell size and checksum of {path.name}.", hint="Fetch it another way.")
-    tags = [str(tag) for tag in info.get("tags") or ()]
+    tags = [tag for tag in info.get("tags") or () if isinstance(tag, str) and tag.isprintable()]
     licence = next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), "unknown")
     facts = info.get("gguf")
     window = facts.get("context_length") if isinstance(facts, dict) else 0
@@ -159,8 +161,9 @@ def _files(info: Any) -> dict[str, tuple[int, str]]:
     found = {}
     for item in info.get("siblings") or ():
         lfs = item.get("lfs") if isinstance(item, dict) else None
-        if isinstance(lfs, dict) and str(item.get("rfilename", "")).lower().endswith(store.SUFFIX):
-            found[str(item["rfilename"])] = (int(lfs.get("size") or 0), str(lfs.get("sha256") or ""))
+        if isinstance(lfs, dict) and _FILE.fullmatch(name := str(item.get("rfilename"))):
+            size = lfs.get("size")
+            found[name] = (size if isinstance(size, int) else 0, str(lfs.get("sha256") or ""))
     return found
 
 

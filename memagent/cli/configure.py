@@ -11,7 +11,7 @@ import typer
 
 from memagent import registry
 from memagent.cli.light import Commands
-from memagent.errors import MemagentError, UserError
+from memagent.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WELCOME = """memagent needs a model to talk to: any endpoint that speaks OpenAI's protocol will do.
 
   · OpenAI, with a key:          OPENAI_API_KEY=sk-… memagent run --model gpt-4.1-mini
-  · a server on this machine:    memagent run --endpoint http://localhost:11434/v1 --model NAME
+  · a server elsewhere:          memagent run --endpoint http://host:11434/v1 --model NAME
   · no model at all, to look:    memagent run --provider scripted
 """
 
@@ -59,36 +59,7 @@ def configure(
     settings = config.load({})
     if not attended():
         raise UserError("Nobody is there to answer questions.", hint="Give --set NAME=VALUE instead.")
-    _ask_all(settings)
-
-
-def explained(settings: Settings, flags: dict[str, Any], *, asking: bool) -> None:
-    """Before a first chat: when no model is chosen, say what to do; ask, where somebody can answer. A model that is
-    the only one at its endpoint is taken without a word.
-    """
-    if settings.provider == "scripted" or settings.provider in registry.SERVERS or settings.model:
-        return  # a text server is asked for the model in use there
-    found: list[str] = []
-    problem = None
-    if settings.api_key or settings.endpoint:
-        try:
-            found = models_at(settings)
-        except MemagentError as error:
-            problem = error
-    if len(found) == 1:
-        flags["model"] = found[0]
-        return
-    if not asking:
-        if problem:
-            raise problem
-        how = "Give --model NAME, and --endpoint URL or the key in OPENAI_API_KEY; or run: memagent configure"
-        if found:
-            how = f"Give --model NAME. There are: {', '.join(found[:10])}{' …' if len(found) > 10 else ''}."
-        raise UserError("No model is chosen.", hint=how)
-    typer.echo(WELCOME)
-    if problem:
-        typer.secho(str(problem), fg="red", err=True)
-    _ask_all(settings)
+    ask_all(settings)
 
 
 def models_at(settings: Settings) -> list[str]:
@@ -105,7 +76,7 @@ def models_at(settings: Settings) -> list[str]:
     return sorted(listed())
 
 
-def _ask_all(settings: Settings) -> None:
+def ask_all(settings: Settings) -> None:
     """Ask for what matters, with what holds now as the default."""
     from dataclasses import replace
 
@@ -124,7 +95,7 @@ def _ask_all(settings: Settings) -> None:
     changes: dict[str, Any] = {}
     changes["provider"] = answer(questionary.select("Who runs the model?", providers, default=settings.provider))
     key = ""
-    if changes["provider"] != "scripted":
+    if changes["provider"] not in ("scripted", "embedded"):
         where = "Address of the server (empty: OpenAI itself, or the usual port here)"
         changes["endpoint"] = answer(questionary.text(where, default=settings.endpoint))
         if not settings.api_key:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from memagent import __version__
-from memagent.errors import MemagentError
+from memagent.errors import LLMError, MemagentError
 
 if TYPE_CHECKING:
     from memagent.config import Settings
@@ -149,23 +149,20 @@ def _embeddings(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    import time
-
-    from memagent.assemble import local_time, open_model
-    from memagent.llm import Answer, Request
-    from memagent.messages import Message
+    from memagent.assemble import open_model
+    from memagent.llm.trial import calls_a_function
 
     if settings.provider == "scripted":
         return f"scripted: it plays {settings.script or 'the demo'}"
-    llm = open_model(replace(settings, retries=0, timeout=min(settings.timeout, 20.0)))
-    say = {
-        "name": "say",
-        "description": "Say a word.",
-        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
-    }
-    began = time.monotonic()
-    question = [Message("user", "user", "Call the function say with the word: ready", local_time())]
-    answers = [heard for heard in llm.ask(Request(question, [say])) if isinstance(heard, Answer)]
-    seconds = time.monotonic() - began
-    calls = "calls functions" if answers and answers[-1].calls else "does not call functions: use the preset chat_plain"
-    return f"{llm.model} answers in {seconds:.1f} s, {calls}, window {llm.window} tokens"
+    if not settings.model and not settings.api_key and not settings.endpoint and settings.provider == "openai":
+        return "none is chosen; memagent run looks for one, memagent model list shows what there is"
+    patience = min(settings.timeout, 20.0)
+    llm = open_model(replace(settings, retries=0, timeout=patience))
+    calls, timed = calls_a_function(llm, patience + 5.0)
+    if timed.error:
+        raise timed.error
+    if timed.answer is None:
+        hint = "See what it can do with: memagent model test"
+        raise LLMError(f"{llm.model} has not answered in {timed.whole:.0f} s.", hint=hint)
+    text = "calls functions" if calls else "does not call functions: use the preset chat_plain"
+    return f"{llm.model} answers in {timed.whole:.1f} s, {text}, window {llm.window} tokens"

@@ -36,7 +36,7 @@ Preset = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="The model to use.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Address of the model's server.")]
-Provider = Annotated[str | None, typer.Option("--provider", help="openai, azure or scripted.")]
+Provider = Annotated[str | None, typer.Option("--provider", help="openai, azure, embedded, scripted, or a server.")]
 Window = Annotated[int | None, typer.Option("--context-window", help="Tokens that the model can see.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Take a new agent's first answer as it is.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show every event, and tracebacks.")]
@@ -80,13 +80,15 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli.printer import Printer
     from memagent.log import start_log
 
-    flags = _with_model(agent, given, asking=not yes and attended())
+    flags, kept = _with_model(agent, given, asking=not yes and attended(), yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
-        talking, new = _opened_agent(home, agent, flags, given, yes=yes)
+        talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
+        begun = talking.state.entry.name
 
         def reopen(name: str, model: str) -> Agent:
-            return _loaded(home, name, {**given, "model": model or None})
+            own = flags if name == begun else {**given, "model": None}
+            return _loaded(home, name, {**own, "model": model} if model else own)
 
         chat = Chat(
             talking,
@@ -99,8 +101,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             approve_all=yes,
             debug=debug,
         )
-        name = talking.state.entry.name
-        chat.tell(f"{name}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
+        chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if new and greeting:
             chat.greet()
         chat.run()
@@ -132,10 +133,10 @@ def ask(
 
     given = _flags(locals())
     text = _words(message)
-    flags = _with_model(agent, given, asking=False)
+    flags, kept = _with_model(agent, given, asking=False, yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
-        talking, new = _opened_agent(home, agent, flags, given, yes=yes)
+        talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
         name = talking.state.entry.name
         if not json and (new or (not agent and len(home.roster.all()) > 1)):
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
@@ -167,20 +168,24 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
-def _with_model(agent: str, given: dict[str, Any], *, asking: bool) -> dict[str, Any]:
-    """The flags, and with them a model when none is chosen and there is but one."""
+def _with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The flags, and with them a model when none is chosen; and what of that is kept with a new agent."""
     from memagent import config
-    from memagent.cli.configure import explained
+    from memagent.cli.choosing import Chooser
+    from memagent.cli.configure import ask_all
     from memagent.cli.opened import opened
 
-    settings, flags = config.load(given), dict(given)
+    settings, before = config.load(given), ""
     if settings.database_path.exists():
         with opened(given) as home:
             name = _meant(home, agent)
             if home.roster.exists(name):
                 settings = config.load(given, home.roster.find(name).settings["settings"])
-    explained(settings, flags, asking=asking)
-    return flags
+            if not settings.model and home.roster.exists(last := _meant(home, "")):
+                before = str(home.roster.find(last).settings["settings"].get("model") or "")
+    choice = Chooser(settings, asking, yes, before, lambda: ask_all(settings)).choice()
+    flags = {**given, **choice.flags}
+    return flags, flags if choice.kept else given
 
 
 def _opened_agent(

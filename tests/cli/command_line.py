@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 SCRIPT = """
 - when: {kind: result, result: '^Sent'}
@@ -67,3 +68,10 @@ class Done:
 
 
 Memagent = Callable[..., Done]
+
+
+def bare(folder: Path, runner: str = "no_such_module") -> str:
+    """A PYTHONPATH with which a process finds no model server, and `runner` as what runs the embedded model."""
+    lines = ("from memagent.cli import choosing", "from memagent.llm import discovery", "discovery.KINDS.clear()")
+    (folder / "sitecustomize.py").write_text("\n".join((*lines, f"choosing.RUNNER = {runner!r}\n")))
+    return str(folder)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from command_line import SCRIPT, Done
 
+from memagent.cli import choosing
 from memagent.cli.app import main
+from memagent.llm import discovery
 
 
 @pytest.fixture
@@ -38,6 +40,8 @@ def environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "HOME": str(home),
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(discovery, "KINDS", {})  # whatever runs on this machine is none of the tests' business
+    monkeypatch.setattr(choosing, "RUNNER", "no_such_module")
     monkeypatch.chdir(home)
     return dict(os.environ)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Memagent
+from command_line import Memagent, bare
 
 pytest.importorskip("pty", reason="it needs a pseudo-terminal")
 from terminal import CTRL_C, CTRL_D, Terminal
@@ -174,10 +174,12 @@ def test_approval(chat: Open) -> None:
 
 @pytest.mark.slow
 def test_the_first_start_asks_and_goes_on(chat: Open, home: Path) -> None:
-    with chat(MEMAGENT_PROVIDER="", MEMAGENT_SCRIPT="") as terminal:
+    with chat(MEMAGENT_PROVIDER="", MEMAGENT_SCRIPT="", PYTHONPATH=bare(home)) as terminal:
+        terminal.expect("none was found on this machine")
+        terminal.expect("pip install 'memagent[local]'")
         terminal.expect("memagent needs a model")
         terminal.expect("Who runs the model?")
-        terminal.send("\x1b[A\r")
+        terminal.send("\x1b[B\x1b[B\r")
         terminal.expect("preset for new agents")
         terminal.send("\r")
         terminal.expect("persona for new agents")

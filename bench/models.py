@@ -50,7 +50,7 @@ class Arm:
         from memagent.library import Library
 
         settings = config.load(self.given)
-        preset = Library(settings.home).preset(settings.preset)
+        preset = Library(settings.home).preset(settings.first_preset)
         return config.load(self.given, dict(preset.settings))
 
 

@@ -241,7 +241,7 @@ def _furnished(setup: Setup, settings: Settings, users: Path) -> Settings:
     if setup.human:
         library.add("humans", "given", setup.human, overwrite=True)
     if setup.functions:
-        written = yaml.safe_load(library.text("presets", settings.preset))
+        written = yaml.safe_load(library.text("presets", settings.first_preset))
         sets = written["functions"]
         written["functions"] = [*([sets] if isinstance(sets, str) else sets), setup.functions]
         library.add("presets", "given", yaml.safe_dump(written), overwrite=True)
@@ -249,7 +249,7 @@ def _furnished(setup: Setup, settings: Settings, users: Path) -> Settings:
         shutil.copy(FUNCTIONS / f"{setup.functions}.py", settings.home / "functions")
     return replace(
         settings,
-        preset="given" if setup.functions else settings.preset,
+        preset="given" if setup.functions else settings.first_preset,
         persona="given" if setup.persona else settings.persona,
         human="given" if setup.human else settings.human,
     )

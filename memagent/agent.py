@@ -60,6 +60,12 @@ class Agent:
         self._deadline = 0.0
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
+    def close(self) -> None:
+        """Let the model go; one in this process keeps what it has read."""
+        close = getattr(self.llm, "close", None)
+        if close is not None:
+            close()
+
     # Turns -----------------------------------------------------------------------------------------------------------
 
     def turn(self, message: str | Message, *, arriving: bool = False) -> Happening[None]:

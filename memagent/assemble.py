@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from memagent import registry
 from memagent.agent import Agent
 from memagent.config import Settings
-from memagent.context import Limits
+from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
 from memagent.errors import ConfigError, MissingExtra, UserError
 from memagent.library import Library, check_name
-from memagent.llm import LLM
+from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
 from memagent.memory.log import MessageLog
 from memagent.messages import boot_messages
@@ -47,6 +48,22 @@ def open_model(settings: Settings) -> LLM:
     return opened(settings)
 
 
+def prepare_model(settings: Settings, told: Callable[[int, int], None]) -> None:
+    """Let the embedded model read now what every prompt of its preset begins with, so that no chat waits for it."""
+    from memagent.llm.embedded import EmbeddedLLM
+
+    library = Library(settings.home)
+    preset = library.preset(settings.first_preset)
+    kept = {"preset": preset.name, "functions": preset.functions, "rules": preset.rules, "speech": preset.speech}
+    schemas = [tool.schema for tool in link_tools(settings, kept).values()]
+    llm = open_model(replace(settings, **preset.settings))
+    assert isinstance(llm, EmbeddedLLM)
+    try:
+        llm.read_ahead(Request([system_message(library.system_text(preset), "", local_time())], schemas), told)
+    finally:
+        llm.close()
+
+
 def open_embedder(settings: Settings) -> Embedder | None:
     """The embedder that the settings name, or none: then archival memory is searched by words alone."""
     if settings.embedder == "off":
@@ -71,7 +88,7 @@ def make_agent(
     """A new agent of that name, from the preset, persona and human that the settings name. `given` is kept with it."""
     library = Library(settings.home)
     check_name(name)
-    preset = library.preset(settings.preset)
+    preset = library.preset(settings.first_preset)
     persona, human = settings.persona or preset.persona, settings.human or preset.human
     blocks = _blocks(library, preset, persona, human)
     kept = {

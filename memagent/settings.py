@@ -147,7 +147,7 @@ class Settings:
     max_tokens: int = _is(0, "the longest answer, in tokens; 0: the server's own limit", "whole number", high=1e8)
     timeout: float = _is(120.0, "seconds that the model may be silent", "number", low=1, high=86_400)
     retries: int = _is(4, "how often a failed request is sent again", "whole number", high=20)
-    preset: str = _is("chat", "the preset that a new agent is made from")
+    preset: str = _is("", "the preset of a new agent; empty: chat, or small with the embedded model")
     persona: str = _is("", "the persona of a new agent; empty: its preset's")
     human: str = _is("", "what a new agent knows of you; empty: its preset's")
     agent: str = _is("", "the agent that is meant when none is named")
@@ -178,6 +178,11 @@ class Settings:
     def origin(self, name: str) -> str:
         """Where the value of a setting comes from."""
         return self.origins.get(name, "default")
+
+    @property
+    def first_preset(self) -> str:
+        """The preset of a new agent: the one that is named, or the one that suits its model."""
+        return self.preset or ("small" if self.provider == "embedded" else "chat")
 
     @property
     def window(self) -> int:

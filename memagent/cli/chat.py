@@ -127,7 +127,8 @@ class Chat:
 
     def switch(self, name: str, model: str = "") -> None:
         """Go on with another agent, or the same one with another model."""
-        self.agent = self.reopen(name, model)
+        before, self.agent = self.agent, self.reopen(name, model)
+        before.close()
         self.arriving = name != self.agent.state.entry.name or not model
         self.tell(f"You are talking to {self.agent.state.entry.name} ({self.agent.llm.model}).")
         self._warm_up()

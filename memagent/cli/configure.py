@@ -114,7 +114,7 @@ def ask_all(settings: Settings) -> None:
     library = Library(settings.home)
     for kind, plural in (("preset", "presets"), ("persona", "personas"), ("human", "humans")):
         names = [item.name for item in library.names(plural)]  # type: ignore[arg-type]
-        choices = names if kind == "preset" else ["(the preset's)", *names]
+        choices = ["(as suits the model)" if kind == "preset" else "(the preset's)", *names]
         current = getattr(settings, kind) or choices[0]
         chosen = answer(questionary.select(f"Which {kind} for new agents?", choices, default=current))
         changes[kind] = "" if chosen.startswith("(") else chosen

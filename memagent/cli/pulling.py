@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Shown = Callable[[str, int, int], None]
 """Shows what is being done, how much of it is done, and how much it is in all."""
-PREPARING = "memagent.llm.embedded:prepare"
 
 
 def pulled(settings: Settings, model: Model) -> Path:
@@ -43,23 +42,23 @@ def pulled(settings: Settings, model: Model) -> Path:
         except KeyboardInterrupt:
             typer.echo("Stopped. What was fetched is kept; next time it goes on from there.", err=True)
             raise
-    _prepare(settings, path, model.name)
+    _prepare(settings, model.name)
     return path
 
 
-def _prepare(settings: Settings, path: Path, name: str) -> None:
+def _prepare(settings: Settings, name: str) -> None:
     """What the first chat would wait for is done now, while one waits anyway."""
     from dataclasses import replace
 
-    from memagent import registry
+    from memagent.assemble import prepare_model
+    from memagent.errors import MissingExtra
 
-    try:
-        prepare = registry.load(PREPARING)
-    except ImportError:
-        return
     with _bar(in_bytes=False) as show:
         chosen = replace(settings, provider="embedded", model=name)
-        prepare(chosen, path, lambda done, total: show("reading its first prompt", done, total))
+        try:
+            prepare_model(chosen, lambda done, total: show("reading its first prompt", done, total))
+        except MissingExtra as error:  # a model can be fetched where it is not run
+            typer.echo(str(error), err=True)
 
 
 @contextmanager

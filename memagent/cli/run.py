@@ -102,9 +102,12 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             debug=debug,
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
-        if new and greeting:
-            chat.greet()
-        chat.run()
+        try:
+            if new and greeting:
+                chat.greet()
+            chat.run()
+        finally:
+            chat.agent.close()
         chat.tell(f"Everything is kept. Come back with: memagent run --agent {quote(chat.agent.state.entry.name)}")
 
 
@@ -140,7 +143,10 @@ def ask(
         name = talking.state.entry.name
         if not json and (new or (not agent and len(home.roster.all()) > 1)):
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
-        code = print_answer(talking, text, json=json, approve=yes)
+        try:
+            code = print_answer(talking, text, json=json, approve=yes)
+        finally:
+            talking.close()
         if code and talking.state.held_by():
             code = AgentBusy.exit_code
     raise typer.Exit(code)

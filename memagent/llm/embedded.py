@@ -21,6 +21,8 @@ from memagent.llm import Answer, Piece, Request
 from memagent.llm.completion import CompletionLLM
 from memagent.llm.failures import Setback
 from memagent.llm.line import Line
+from memagent.llm.reading import objects
+from memagent.llm.servers import inside, whole_number
 from memagent.llm.servers.llamacpp import LlamaCpp
 from memagent.llm.states import States
 from memagent.llm.wrappers import Wrapper
@@ -144,6 +146,24 @@ class EmbeddedLLM(CompletionLLM):
         self.endpoint = replace(self.endpoint, kind="the embedded model")
         self._unkept = 0
         self._read = ""
+
+    def read_ahead(self, request: Request, told: Callable[[int, int], None]) -> None:
+        """Read the beginning of a prompt now, and keep it for all that begin like it; `told` how many tokens of how
+        many were read.
+        """
+        prompt = self.wrapper.prompt(request)
+        self._take_up(prompt)
+        question = {"prompt": prompt, "n_predict": 0, "cache_prompt": True, "stream": True, "return_progress": True}
+        response = self.line.send("POST", "/completion", question, _PATIENCE)
+        try:
+            for event in objects(self._chunks(response), self.endpoint):
+                done, total = (inside(event, "prompt_progress", key) for key in ("processed", "total"))
+                if whole_number(total):
+                    told(whole_number(done), whole_number(total))
+        finally:
+            response.close()
+        self._read, self._unkept = prompt, 1
+        self._keep(lasting=True)
 
     def close(self) -> None:
         """Keep what was read, and let the model go. It can still be asked afterwards."""

@@ -85,9 +85,10 @@ def text_server(settings: Settings) -> LLM:
 
 def embedded(settings: Settings) -> LLM:
     """The model that runs in this process; it is loaded when it is first asked."""
+    from memagent.llm import store
     from memagent.llm.embedded import EmbeddedLLM
 
-    path = Path(settings.model)
+    path = store.located(settings.home, settings.model)
     name = fitting(path.stem) if settings.wrapper in ("auto", "native") else settings.wrapper
     return EmbeddedLLM(
         path, _wrapper(name, settings), states=settings.home / "models" / "states", window=settings.context_window,

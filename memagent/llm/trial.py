@@ -79,20 +79,19 @@ def calls_a_function(llm: LLM, seconds: float = 20.0) -> tuple[bool, Timed]:
 def ask(llm: LLM, words: str, tools: Collection[Schema] = (), *, seconds: float, most: int | None = None) -> Timed:
     """Ask one question, and wait for the answer no longer than that."""
     request = Request([Message("user", "user", words, datetime.now().astimezone())], list(tools), max_tokens=most)
-    heard: queue.SimpleQueue[Heard | MemagentError] = queue.SimpleQueue()
+    heard: queue.SimpleQueue[Heard | Exception] = queue.SimpleQueue()
     enough = threading.Event()
 
     def listen() -> None:
-        asking = llm.ask(request)
         try:
+            asking = llm.ask(request)
             for piece in asking:
                 heard.put(piece)
                 if enough.is_set():
-                    break
-        except MemagentError as error:
+                    getattr(asking, "close", lambda: None)()
+                    return
+        except Exception as error:  # noqa: BLE001  # raised where the answer is waited for
             heard.put(error)
-        finally:
-            getattr(asking, "close", lambda: None)()
 
     began = time.monotonic()
     threading.Thread(target=listen, daemon=True).start()
@@ -103,6 +102,8 @@ def ask(llm: LLM, words: str, tools: Collection[Schema] = (), *, seconds: float,
             now = time.monotonic() - began
             if isinstance(item, MemagentError):
                 return Timed(None, first, now, item)
+            if isinstance(item, Exception):
+                raise item
             if isinstance(item, Piece | Answer):
                 first = first or now
             if isinstance(item, Answer):
@@ -223,18 +224,20 @@ class Trial:
         facts: dict[str, Any] = {"preset": preset}
         if window and window != self._settings.window and self._settings.provider in ("openai", "azure"):
             facts["context_window"] = window
-        if self._settings.provider in registry.SERVERS:
-            facts["wrapper"] = self._wrapper()
-        settings = " ".join(f"--set {name}={value}" for name, value in facts.items())
-        return Finding("advice", "ok", f"memagent configure {settings}", facts)
+        other = self._other_wrapper()
+        if other:
+            facts = {"wrapper": other}
+        told = " ".join(f"--set {name}={value}" for name, value in facts.items())
+        return Finding("advice", "ok", f"memagent configure {told}{', and try it again' if other else ''}", facts)
 
-    def _wrapper(self) -> str:
-        """The wrapper in use where it does; else another one."""
+    def _other_wrapper(self) -> str:
+        """Another way of telling the conversation, where the one in use brings no calls."""
         from memagent.llm.opening import fitting
 
-        if self._facts["calls"]:
-            return self._settings.wrapper
-        return fitting(self._settings.model) if self._settings.wrapper in ("auto", "native") else "native"
+        if self._facts["calls"] or self._settings.provider not in registry.SERVERS:
+            return ""
+        own = fitting(self._settings.model)
+        return own if self._settings.wrapper in ("auto", "native") else "native"
 
 
 def _kept(answer: Answer) -> str:

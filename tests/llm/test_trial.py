@@ -71,6 +71,13 @@ def test_a_model_that_calls_nothing() -> None:
     assert found["advice"].facts == {"preset": "chat_plain"}
 
 
+@pytest.mark.parametrize(("wrapper", "other"), [("native", "chatml"), ("chatml", "native")])
+def test_a_text_server_that_brings_no_calls_is_told_the_conversation_another_way(wrapper: str, other: str) -> None:
+    found = tried(Model(calls=False), told=8192, provider="llamacpp", model="any", wrapper=wrapper)
+    assert found["advice"].text == f"memagent configure --set wrapper={other}, and try it again"
+    assert "wrapper" not in tried(Model(), told=8192, provider="llamacpp", wrapper=wrapper)["advice"].facts
+
+
 @pytest.mark.parametrize(
     ("note", "text"),
     [
@@ -116,6 +123,15 @@ def test_what_fails_is_told(error: Exception) -> None:
     found = tried(Failing())
     assert list(found) == ["functions"]
     assert (found["functions"].state, found["functions"].text) == ("wrong", str(error))
+
+
+def test_what_should_not_happen_is_no_finding() -> None:
+    class Wrong(Model):
+        def ask(self, request: Request) -> Iterator[Heard]:
+            raise NotImplementedError
+
+    with pytest.raises(NotImplementedError):
+        tried(Wrong())
 
 
 def test_any_model_can_be_tried() -> None:

@@ -261,7 +261,8 @@ class Agent:
             for heard in self.llm.ask(request):
                 if isinstance(heard, Answer):
                     if heard.usage:
-                        self.gauge.learn(sum(m.tokens for m in messages) + self._fixed, heard.usage.prompt)
+                        told = heard.usage.prompt - heard.usage.aside
+                        self.gauge.learn(sum(m.tokens for m in messages) + self._fixed, told)
                     return with_calls(heard, self.tools)
                 self._check_time()
                 if isinstance(heard, Piece):
@@ -285,7 +286,8 @@ class Agent:
         choices |= {(name, key): core.open_lines() for name, of in rules.items() for key in of.lines}
         quiet = [name for name, of in rules.items() if of.quiet]
         first = first_due(self.state.turn_log, self.tools)
-        return Request(messages, self.schemas, first, quiet=quiet, choices=choices)
+        blocks = {label: core.blocks[label].value for label in core.open_labels()}
+        return Request(messages, self.schemas, first, quiet=quiet, choices=choices, blocks=blocks)
 
     def _first_answer_due(self, heard: Answer) -> bool:
         """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and

@@ -130,6 +130,7 @@ SETTING_KEYS: Mapping[str, Check] = {
     "compact_to": _number(0, 0.9, whole=False),
     "summary_words": _number(20, 5000),
     "verify_first": _flag,
+    "wrapper": _text,
     "terse": _flag,
     "steady": _flag,
 }

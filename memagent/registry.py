@@ -46,6 +46,7 @@ WRAPPERS = {
     "qwen": "memagent.llm.wrappers.qwen:Qwen",
     "llama3": "memagent.llm.wrappers.llama3:Llama3",
     "mistral": "memagent.llm.wrappers.mistral:Mistral",
+    "steps": "memagent.llm.wrappers.steps:Steps",
     "summary": "memagent.llm.wrappers.summary:Summary",
 }
 EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}

@@ -21,7 +21,8 @@ class Request:
     """Everything the model is to see, in this order: tools and messages. `force` names the tool that must be called.
 
     For models whose output can be held to a form: `quiet` are the tools after which it may go on in the same answer,
-    since their results tell nothing new; `choices` are what an argument, by tool and name, must be one of.
+    since their results tell nothing new; `choices` are what an argument, by tool and name, must be one of; `blocks` is
+    the core memory that may be edited, as it is now.
     """
 
     messages: Sequence[Message]
@@ -30,15 +31,17 @@ class Request:
     max_tokens: int | None = None
     quiet: Collection[str] = ()
     choices: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    blocks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens, as the provider counted them."""
+    """Tokens, as the provider counted them. `aside` are those of the prompt that were not the conversation itself."""
 
     prompt: int
     completion: int
     cached: int = 0
+    aside: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,16 @@ Knows nothing of agents, and nothing of where its settings come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.failures import Setback
 from memagent.llm.line import line_to
-from memagent.llm.served import LEAST_ROOM, MOST_WORDS, Hearing, ServedLLM
-from memagent.llm.servers import Completion, TextServer
-from memagent.llm.wrappers import Wrapper
-from memagent.llm.wrappers.reader import Reader
+from memagent.llm.served import LEAST_ROOM, MOST_WORDS, ServedLLM
+from memagent.llm.servers import Completion, Part, TextServer
+from memagent.llm.wrappers import Question, Said, Wrapper
 from memagent.messages import estimate
 
 
@@ -43,25 +42,30 @@ class CompletionLLM(ServedLLM):
         self._sampling = sampling or {}
         self._stop = stop
 
-    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Hearing]:
-        completion = self._completion(request)
-
-        def counted(text: str, usage: Usage | None) -> Usage | None:
-            return self._counted(completion.prompt, text, usage)
-
-        return *self.server.asked(completion), Text(self.server.heard, self.wrapper.reader(request), counted)
-
-    def _completion(self, request: Request) -> Completion:
-        prompt = self.wrapper.prompt(request)
-        wanted = request.max_tokens or self._max_tokens or MOST_WORDS
-        most = min(wanted, self._room(prompt, wanted))
+    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
         constraint = self.server.constraint if self._constrain and request.tools else ""
+        return self._checked((yield from self.wrapper.asked(request, self._complete, constraint)))
+
+    def _complete(self, question: Question) -> Generator[str, None, Said]:
+        """One question, and what comes as an answer."""
+        completion = self._completion(question)
+        text = Text(self.server.heard)
+        path, body = self.server.asked(completion)
+        yield from self._listen(path, body, text)
+        usage = self._counted(completion.prompt, "".join(text.parts), text.usage)
+        return Said("length" if text.full else text.finish, usage)
+
+    def _completion(self, question: Question) -> Completion:
+        wanted = question.most or self._max_tokens or MOST_WORDS
+        most = min(wanted, self._room(question.prompt, wanted))
         return Completion(
-            prompt, self.model, self.window, (*self.wrapper.stop, *self._stop), most, self._temperature,
-            self.wrapper.grammar(request) if constraint == "gbnf" else "",
-            self.wrapper.schema(request) if constraint == "schema" else None,
-            self._sampling,
+            question.prompt, self.model, self.window, (*question.stop, *self._stop), most, self._temperature,
+            question.grammar, question.schema, {**self._sampling, **self._placed(question)},
         )  # fmt: skip
+
+    def _placed(self, _question: Question, /) -> Mapping[str, Any]:
+        """What more is to be sent with a question."""
+        return {}
 
     def _room(self, prompt: str, wanted: int) -> int:
         """How many tokens the window leaves for an answer. Where that may be fewer than wanted, the server itself
@@ -91,32 +95,21 @@ class CompletionLLM(ServedLLM):
 class Text:
     """An answer that is a text, while it is heard."""
 
-    def __init__(
-        self, heard: Callable[[Mapping[str, Any]], Any], reader: Reader,
-        counted: Callable[[str, Usage | None], Usage | None],
-    ) -> None:  # fmt: skip
+    def __init__(self, heard: Callable[[Mapping[str, Any]], Part | None]) -> None:
         self.finish = ""
         self.full = False
         self.known = False
+        self.usage: Usage | None = None
+        self.parts: list[str] = []
         self._heard = heard
-        self._reader = reader
-        self._counted = counted
-        self._usage: Usage | None = None
-        self._text: list[str] = []
 
-    def hear(self, event: Mapping[str, Any]) -> Iterator[Piece]:
+    def hear(self, event: Mapping[str, Any]) -> Iterator[str]:
         """The next event of the answer."""
         part = self._heard(event)
         if part is None:
             return
         self.known = True
-        self.finish, self._usage = self.finish or part.finish, part.usage or self._usage
+        self.finish, self.usage = self.finish or part.finish, part.usage or self.usage
         if part.text:
-            self._text.append(part.text)
-            yield from self._reader.hear(part.text)
-        self.full = self._reader.full
-
-    def answer(self) -> Answer:
-        """All that was heard."""
-        finish = "length" if self.full else self.finish
-        return self._reader.answer(finish, self._counted("".join(self._text), self._usage))
+            self.parts.append(part.text)
+            yield part.text

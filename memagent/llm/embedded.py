@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memagent.errors import LocalLLMError, MissingExtra
-from memagent.llm import Answer, Piece, Request
+from memagent.llm import Request
 from memagent.llm.completion import CompletionLLM
 from memagent.llm.failures import Setback
 from memagent.llm.line import Line
@@ -25,7 +25,7 @@ from memagent.llm.reading import objects
 from memagent.llm.servers import inside, whole_number
 from memagent.llm.servers.llamacpp import LlamaCpp
 from memagent.llm.states import States
-from memagent.llm.wrappers import Wrapper
+from memagent.llm.wrappers import Question, Said, Wrapper
 
 if TYPE_CHECKING:
     import httpx2
@@ -35,6 +35,10 @@ WINDOW = 4096
 SAMPLING: Mapping[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6, "dry_penalty_last_n": 512}
 """Small models fall into saying the same again and again."""
 MOST_WORDS = 320
+SLOTS = ("say", "notes", "function")
+"""The parts of which it keeps what it has read, each by itself (see wrappers/steps.py)."""
+ASIDE = 2048
+"""Tokens beside the window, for all but the first of them."""
 ENOUGH = 256
 """Tokens read anew that are worth being kept at once, and not only at the end."""
 _SAMPLE = "Once upon a time there was a little house at the edge of a wood, and in it lived an old woman. " * 3
@@ -56,12 +60,12 @@ class Engine:
         xllamacpp = _xllamacpp()
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = window
-        params.n_parallel = 1
+        params.n_ctx = window + ASIDE
+        params.n_parallel, params.kv_unified = len(SLOTS), True
         params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads.write, threads.read
         params.cpuparams.poll = params.cpuparams_batch.poll = 0  # threads that wait leave the core to others
         params.n_batch = 128  # so often it looks whether anybody still listens
-        params.cache_ram_mib = 256
+        params.cache_ram_mib, params.cache_idle_slots = 0, False  # what was read stays where it was read
         params.slot_save_path = f"{states}{os.sep}"
         params.hostnames, params.port = ["127.0.0.1"], 0
         params.warmup = params.ui = False
@@ -126,6 +130,18 @@ class EngineLine(Line):
                 self._engine = None
 
 
+@dataclass
+class Slot:
+    """One of the places where the model keeps what it has read: the newest prompt there, how many tokens of it are not
+    stored yet, and whether it is stored for good.
+    """
+
+    number: int
+    read: str = ""
+    unkept: int = 0
+    lasts: bool = False
+
+
 class EmbeddedLLM(CompletionLLM):
     """The model in a GGUF file. It is loaded when it is first needed; `states` is where what it has read is kept."""
 
@@ -144,32 +160,33 @@ class EmbeddedLLM(CompletionLLM):
         self._engine_line = EngineLine(self.line, self._started)
         self.line = self._engine_line
         self.endpoint = replace(self.endpoint, kind="the embedded model")
-        self._unkept = 0
-        self._read = ""
+        self._slots = {part: Slot(number) for number, part in enumerate(SLOTS)}
 
     def read_ahead(self, request: Request, told: Callable[[int, int], None]) -> None:
-        """Read the beginning of a prompt now, and keep it for all that begin like it; `told` how many tokens of how
-        many were read.
+        """Read the beginnings of all prompts now, and keep them for all that begin like them; `told` how many tokens
+        of how many were read.
         """
-        prompt = self.wrapper.prompt(request)
-        self._take_up(prompt)
-        question = {"prompt": prompt, "n_predict": 0, "cache_prompt": True, "stream": True, "return_progress": True}
-        response = self.line.send("POST", "/completion", question, _PATIENCE)
-        try:
-            for event in objects(self._chunks(response), self.endpoint):
-                done, total = (inside(event, "prompt_progress", key) for key in ("processed", "total"))
-                if whole_number(total):
-                    told(whole_number(done), whole_number(total))
-        finally:
-            response.close()
-        self._read, self._unkept = prompt, 1
-        self._keep(lasting=True)
+        for question in self.wrapper.beginnings(request):
+            slot = self._taken_up(question)
+            body = {"prompt": question.prompt, "n_predict": 0, "cache_prompt": True, "id_slot": slot.number}
+            asked = {**body, "stream": True, "return_progress": True}
+            response = self.line.send("POST", "/completion", asked, _PATIENCE)
+            try:
+                for event in objects(self._chunks(response), self.endpoint):
+                    done, total = (inside(event, "prompt_progress", key) for key in ("processed", "total"))
+                    if whole_number(total):
+                        told(whole_number(done), whole_number(total))
+            finally:
+                response.close()
+            slot.unkept = 1
+            self._keep(slot, lasting=True)
 
     def close(self) -> None:
         """Keep what was read, and let the model go. It can still be asked afterwards."""
         if self._engine_line.running:
-            self._keep()
-        self._read = ""
+            for slot in self._slots.values():
+                self._keep(slot, lasting=slot.number > 0)
+        self._slots = {part: Slot(number) for number, part in enumerate(SLOTS)}
         super().close()
 
     def _started(self) -> Engine:
@@ -186,39 +203,43 @@ class EmbeddedLLM(CompletionLLM):
         self.states.keep_threads(found.write, found.read)
         return found
 
-    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
-        prompt = self.wrapper.prompt(request)
-        if not self._read:
-            self._take_up(prompt)
-        self._read = prompt
-        answer = yield from super()._heard(request)
-        if answer.usage:
-            self._unkept += answer.usage.prompt - answer.usage.cached + answer.usage.completion
-        if self._unkept >= ENOUGH:
-            self._keep()
-        return answer
+    def _complete(self, question: Question) -> Generator[str, None, Said]:
+        slot = self._taken_up(question)
+        said = yield from super()._complete(question)
+        if said.usage:
+            slot.unkept += said.usage.prompt - said.usage.cached + said.usage.completion
+        if slot.unkept >= ENOUGH:
+            self._keep(slot, lasting=slot.number > 0)
+        return said
 
-    def _take_up(self, prompt: str) -> None:
-        """What an earlier process has read of such a prompt is not read again."""
-        found = self.states.nearest(prompt)
-        if found is not None:
+    def _placed(self, question: Question, /) -> Mapping[str, Any]:
+        return {"id_slot": self._slots[question.part].number}
+
+    def _taken_up(self, question: Question) -> Slot:
+        """Where a question is asked. What an earlier process has read of such a prompt is not read again."""
+        slot = self._slots[question.part]
+        found = "" if slot.read else self.states.nearest(question.prompt)
+        slot.read = question.prompt
+        if found:
             try:
-                self.line.get("/slots/0?action=restore", {"filename": found}, _PATIENCE)
+                self.line.get(f"/slots/{slot.number}?action=restore", {"filename": found}, _PATIENCE)
+                slot.lasts = slot.number > 0
             except Setback:
                 self.states.drop(found)
+        return slot
 
-    def _keep(self, *, lasting: bool = False) -> None:
-        """Store what was read, for the next process."""
-        if not self._read or not self._unkept:
+    def _keep(self, slot: Slot, *, lasting: bool) -> None:
+        """Store what was read, for the next process. What is asked aside begins alike for ever: once is enough."""
+        if not slot.unkept or slot.lasts:
             return
         name = self.states.new()
         try:
-            self.line.get("/slots/0?action=save", {"filename": name}, _PATIENCE)
+            self.line.get(f"/slots/{slot.number}?action=save", {"filename": name}, _PATIENCE)
         except Setback:
             self.states.drop(name)
             return
-        self.states.keep(name, self._read, lasting=lasting)
-        self._unkept = 0
+        self.states.keep(name, slot.read, lasting=lasting)
+        slot.unkept, slot.lasts = 0, slot.number > 0
 
 
 def quickest(path: Path, states: Path, told: Callable[[int], None] = lambda _: None) -> Threads:

@@ -14,10 +14,11 @@ from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.completion import Text
 from memagent.llm.draft import Draft
 from memagent.llm.line import line_to
-from memagent.llm.served import LEAST_ROOM, Hearing, ServedLLM
+from memagent.llm.served import LEAST_ROOM, ServedLLM, Whole
 from memagent.llm.servers import Completion, Part, TextServer, inside
 from memagent.llm.servers.ollama import ended, settings
 from memagent.llm.wrappers import Wrapper
+from memagent.llm.wrappers.reader import Reader
 from memagent.messages import Message, estimate
 
 FEWER = 0.75
@@ -48,7 +49,7 @@ class OllamaChat(ServedLLM):
         self._told = told or Wrapper()
         self._factor = FEWER
 
-    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Hearing]:
+    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Whole]:
         plainly = bool(request.tools) and not self._calls
         body: dict[str, Any] = {"model": self.model}
         if request.tools and not plainly:
@@ -65,7 +66,7 @@ class OllamaChat(ServedLLM):
             return usage
 
         body |= settings(self._completion(request, plainly))
-        hearing = Text(_heard, self._told.reader(request), counted) if plainly else Chat(counted)
+        hearing: Whole = Plainly(self._told.reader(request), counted) if plainly else Chat(counted)
         return "/api/chat", body, hearing
 
     def _completion(self, request: Request, plainly: bool) -> Completion:
@@ -114,6 +115,26 @@ class Chat:
         found = self._draft.answer()
         finish = "length" if self.full else self.finish
         return Answer(found.text, found.thoughts, found.calls, finish, self._counted("", self._usage))
+
+
+class Plainly(Text):
+    """An answer of the chat that is a text in the form of calls, while it is heard."""
+
+    def __init__(self, reader: Reader, counted: Callable[[str, Usage | None], Usage | None]) -> None:
+        super().__init__(_heard)
+        self._reader = reader
+        self._counted = counted
+
+    def hear(self, event: Mapping[str, Any]) -> Iterator[Any]:
+        """The next event of the answer."""
+        for text in super().hear(event):
+            yield from self._reader.hear(text)
+        self.full = self._reader.full
+
+    def answer(self) -> Answer:
+        """All that was heard."""
+        finish = "length" if self.full else self.finish
+        return self._reader.answer(finish, self._counted("".join(self.parts), self.usage))
 
 
 def _heard(event: Mapping[str, Any]) -> Part | None:

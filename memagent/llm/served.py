@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from memagent.errors import ContextOverflow
 from memagent.llm import Answer, Piece, Request, Usage
@@ -28,7 +28,10 @@ PARTING = 1.0
 """Seconds for telling a server that nobody listens any more."""
 
 
-class Hearing(Protocol):
+Heard = TypeVar("Heard", covariant=True)
+
+
+class Hearing(Protocol[Heard]):
     """An answer while it is heard. `finish` says why it ended, as soon as it did; `full` that no more is taken in;
     `known` that what was sent is of the server's kind.
     """
@@ -37,9 +40,13 @@ class Hearing(Protocol):
     full: bool
     known: bool
 
-    def hear(self, event: Mapping[str, Any]) -> Iterator[Piece]:
+    def hear(self, event: Mapping[str, Any]) -> Iterator[Heard]:
         """The next event of the answer."""
         ...
+
+
+class Whole(Hearing[Piece], Protocol):
+    """One that knows what was answered."""
 
     def answer(self) -> Answer:
         """All that was heard."""
@@ -77,12 +84,17 @@ class ServedLLM(Asking):
         except Setback as setback:
             raise setback.error from None
 
-    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Hearing]:
+    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Whole]:
         """Where to ask, what, and who hears the answer."""
         raise NotImplementedError
 
     def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
         path, body, hearing = self._question(request)
+        yield from self._listen(path, body, hearing)
+        return self._checked(hearing.answer())
+
+    def _listen(self, path: str, body: Mapping[str, Any], hearing: Hearing[Heard]) -> Iterator[Heard]:
+        """Ask, and hear the answer to its end."""
         response = self.line.send("POST", path, body, self.endpoint.timeout)
         ending: threading.Timer | None = None
         try:
@@ -105,7 +117,8 @@ class ServedLLM(Asking):
                 self._leave(body)
         if not (hearing.finish or hearing.full):
             raise self.endpoint.broke("it did not come to its end") if hearing.known else self._foreign()
-        answer = hearing.answer()
+
+    def _checked(self, answer: Answer) -> Answer:
         if answer.usage and answer.usage.prompt >= self.window and not (answer.text or answer.calls):
             raise self._overflow(answer.usage.prompt)  # some servers say no more than nothing
         return answer

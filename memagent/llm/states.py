@@ -30,11 +30,11 @@ class States:
         self._threads_file = folder / "threads.json"
         self._threads_of = {"model": _identity(model), "cores": os.cpu_count() or 1, "engine": engine}
 
-    def nearest(self, prompt: str) -> str | None:
-        """The file of the state that begins most like the prompt, if that saves reading."""
+    def nearest(self, prompt: str) -> str:
+        """The file of the state that begins most like the prompt, if that saves reading; else nothing."""
         found = [(_shared(text, prompt), name) for name, text in self._texts()]
         same, name = max(found, default=(0, ""))
-        return name if same >= WORTH else None
+        return name if same >= WORTH else ""
 
     def new(self) -> str:
         """A name for a state that is about to be stored."""

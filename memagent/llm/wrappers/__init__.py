@@ -8,11 +8,12 @@ changes: so a server has to read only what is new. Knows nothing of servers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from memagent.llm import Request, Schema
+from memagent.llm import Answer, Piece, Request, Schema, Usage
 from memagent.llm.wrappers.describing import as_signatures
 from memagent.llm.wrappers.form import Form
 from memagent.llm.wrappers.guard import Guard
@@ -22,6 +23,32 @@ from memagent.messages import Message
 
 Turn = tuple[str, str]
 """Who it is (user, assistant or tool), and the text."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One text to go on with. `part` tells questions apart whose beginnings differ, so that what was read of each can
+    be kept; `most` is how many tokens are enough.
+    """
+
+    prompt: str
+    grammar: str = ""
+    schema: Mapping[str, Any] | None = None
+    part: str = "say"
+    stop: tuple[str, ...] = ()
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """How an answer ended, and what it cost."""
+
+    finish: str
+    usage: Usage | None
+
+
+Complete = Callable[[Question], Generator[str, None, Said]]
+"""Asks a question; its answer comes piece by piece."""
 
 
 class Wrapper:
@@ -59,7 +86,7 @@ class Wrapper:
         """The functions, one after the other, without marks of the family."""
         return as_signatures(tools)
 
-    def describe(self, request: Request, functions: str) -> str:
+    def describe(self, request: Request, functions: str, /) -> str:
         """What the model is told of the functions, and of how to call them."""
         return f"{self.form.instruction(request)}\n\n{functions}"
 
@@ -78,11 +105,26 @@ class Wrapper:
 
     # What is the same for all ----------------------------------------------------------------------------------------
 
+    def asked(self, request: Request, complete: Complete, constraint: str) -> Generator[Piece, None, Answer]:
+        """The answer to a request, out of what the model says to one question, or to several small ones. `constraint`
+        is by what the server can hold an answer to a form: gbnf, schema, or nothing.
+        """
+        grammar = self.grammar(request) if constraint == "gbnf" else ""
+        schema = self.schema(request) if constraint == "schema" else None
+        reader = self.reader(request)
+        answering = complete(Question(self.prompt(request), grammar, schema, stop=self.stop, most=request.max_tokens))
+        said = yield from heard(answering, reader.hear, lambda: reader.full)
+        return reader.answer(said.finish, said.usage)
+
+    def beginnings(self, request: Request) -> list[Question]:
+        """What can be read before anything was said."""
+        return [Question(self.prompt(request))]
+
     def prompt(self, request: Request) -> str:
         """The whole prompt, up to where the model goes on."""
         tools = self._tools(request)
         described = self.describe(request, self.guard.text(self.functions(tools))) if tools else ""
-        first, rest = _parted(request.messages)
+        first, rest = parted(request.messages)
         turns = tuple(self._turns(rest))
         return "".join([*self.laid_out(self.guard.text(first), described, turns), self.answer_begins()])
 
@@ -117,7 +159,24 @@ class Wrapper:
         return Reader(self.form, self._tools(request))
 
 
-def _parted(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
+def heard(
+    answering: Generator[str, None, Said], hear: Callable[[str], Iterable[Piece]], full: Callable[[], bool]
+) -> Generator[Piece, None, Said]:
+    """Listen to an answer until it ends, or is enough."""
+    while True:
+        try:
+            text = next(answering)
+        except StopIteration as ended:
+            said: Said = ended.value
+            return said
+        yield from hear(text)
+        if full():
+            answering.close()
+            return Said("length", None)
+
+
+def parted(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
+    """The text of the system, and the messages that follow."""
     if messages and messages[0].role == "system":
         return messages[0].content, messages[1:]
     return "", messages

@@ -84,6 +84,11 @@ class Form:
         words = sequence(chars("^\\x00-\\x20{<`\\["), grammar.repeated(chars("^\\x00"), name="words"))
         return grammar.text(either(calls, words))
 
+    def call(self, grammar: Grammar, tools: Sequence[Schema], choices: Choices) -> Part:
+        """One call of one of these."""
+        bodies = [self._body(grammar, tool, choices, thinks=False) for tool in tools]
+        return sequence(literal(f"{self.before}{{"), either(*bodies))
+
     def _bodies(self, grammar: Grammar, request: Request, *, first: bool) -> tuple[Part | None, Part]:
         """Calls of quiet functions and of all others, from their names on; where there are no others, of these."""
         inside = first and self.thoughts_inside

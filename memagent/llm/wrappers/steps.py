@@ -1,0 +1,247 @@
+"""For models that are too small to do everything at once: they are asked one small thing after the other.
+
+What to say is asked first, as in any chat, so that words appear at once. Then a prompt of its own asks what the user's
+message tells that should be remembered; and where there are functions beside memory's, another one whether the message
+asks for one. The answers are put together into the calls that a larger
+model would have made. What is asked stands in steps.yaml. Knows nothing of servers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from memagent.llm import Answer, Piece, Request, Schema, Usage
+from memagent.llm.gbnf import Grammar, either, literal
+from memagent.llm.wrappers import Complete, Question, Said, Turn, heard, parted
+from memagent.llm.wrappers.chatml import ChatML
+from memagent.llm.wrappers.describing import as_signatures
+from memagent.llm.wrappers.form import speaks_by_call
+from memagent.llm.wrappers.likeness import alike, known
+from memagent.llm.wrappers.telling import told
+from memagent.messages import SPEAK, Message, ToolCall, storable
+
+APPEND, REPLACE, KEEP = "core_memory_append", "core_memory_replace", "archival_memory_insert"
+SEARCHES = ("conversation_search", "archival_memory_search")
+MEMORY = (SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats")
+"""The functions that are not offered by name: what they do follows from what is said."""
+MOST_SEARCHES = 2
+SHORT = 2
+"""Words of an answer that is not to be understood without what was asked."""
+
+_SAY = r"[^?\x00-\x20] [^\x00]*"
+_SEARCH = r'"?" [^?\n\x00]{2,60}'
+_NOTES = r"""root ::= "{\"asks\": " ("true" | "false, " (facts | "\"keep\": true")) "}"
+facts ::= "\"changes\": " ("true" | "false") ", \"facts\": [" (fact (", " fact){0,3})? "]"
+fact ::= "\"" [^"\\\n\x00]{2,160} "\""
+"""
+_FRAME = re.compile(r'<(\w+)(?: about="[^"]*")? used="\d+" limit="\d+"(?: read_only="true")?>')
+
+
+class Steps(ChatML):
+    """Models that were trained on ChatML, and are small."""
+
+    name = "steps"
+    about = "small models in ChatML: what to say and what to note are asked apart"
+    fits = ""
+    terse = True
+
+    def asked(self, request: Request, complete: Complete, constraint: str) -> Generator[Piece, None, Answer]:
+        if constraint != "gbnf" or not speaks_by_call(request.tools):
+            return (yield from super().asked(request, complete, constraint))
+        return (yield from _Asking(self, request, complete).answer())
+
+    def beginnings(self, request: Request) -> list[Question]:
+        return [Question(self.prompt(request)), Question(self.small("notes", ""), part="notes")]
+
+    def laid_out(self, system: str, described: str, turns: Sequence[Turn]) -> Iterator[str]:
+        hint = str(_asked()["say"]) if described else ""
+        yield self.message("system", "\n\n".join(filter(None, (_FRAME.sub(r"<\1>", system), hint))))
+        for role, text in turns:
+            yield self.message("user" if role == "tool" else role, text)
+
+    def describe(self, _request: Request, functions: str, /) -> str:
+        return functions
+
+    def _turns(self, messages: Sequence[Message]) -> Iterator[Turn]:
+        """The conversation as people see it: what was said, what was searched for and found."""
+        before: Message | None = None
+        for message in messages:
+            text = self._plain(message, before)
+            if text:
+                yield message.role, self.guard.text(text)
+            before = message
+
+    def _plain(self, message: Message, before: Message | None) -> str:
+        if message.role == "assistant":
+            return "\n".join(filter(None, (_spoken(call) for call in message.calls))) or message.content
+        text = told(message, before, terse=True)
+        if message.role == "tool":
+            done = message.name in MEMORY and message.name not in SEARCHES and not text.startswith("Failed")
+            return "" if done else f"[{message.name}: {text}]"
+        follows = message.kind == "heartbeat" and before is not None and before.role != "user"
+        return "" if follows else text
+
+    def small(self, part: str, text: str) -> str:
+        """The prompt of a small question."""
+        asked = _asked()[part]
+        examples = [
+            self.message("user", said) + self.message("assistant", answer) for said, answer in asked["examples"]
+        ]
+        head = self.message("system", asked["instruction"]) + "".join(examples)
+        return head + (self.message("user", self.guard.text(text)) + self.answer_begins() if text else "")
+
+
+@cache
+def _asked() -> Mapping[str, Any]:
+    import yaml
+
+    found: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def _spoken(call: ToolCall) -> str:
+    """A call as it stands in a chat."""
+    arguments = json.loads(call.arguments)
+    if call.name == SPEAK:
+        return str(arguments.get("message", ""))
+    if call.name == SEARCHES[0]:
+        return f"?{arguments.get('query', '')}"
+    return ""
+
+
+class _Asking:
+    """The small questions about one request, and the answer that they make."""
+
+    def __init__(self, steps: Steps, request: Request, complete: Complete) -> None:
+        self._steps = steps
+        self._request = request
+        self._complete = complete
+        self._tools = {str(tool["name"]): tool for tool in request.tools}
+        self._usage: Usage | None = None
+        _, self._messages = parted(request.messages)
+        newest = next((m for m in reversed(self._messages) if m.role != "system"), None)
+        self._new = newest if newest is not None and newest.kind == "user" else None
+
+    def answer(self) -> Generator[Piece, None, Answer]:
+        """What to do, what to say, and what to note."""
+        finish = "stop"
+        calls = [call] if (call := (yield from self._function())) else []
+        if not calls:
+            finish, calls = yield from self._say()
+        if finish != "length":
+            calls += yield from self._notes()
+        return Answer("", "", tuple(calls), finish, self._usage)
+
+    # What to say -----------------------------------------------------------------------------------------------------
+
+    def _say(self) -> Generator[Piece, None, tuple[str, list[ToolCall]]]:
+        searches = [name for name in SEARCHES if name in self._tools] if self._may_search() else []
+        grammar = f"root ::= {_SAY}{f' | {_SEARCH}' if searches else ''}\n"
+        prompt = self._steps.prompt(self._request)
+        words: list[str] = []
+
+        def hear(text: str) -> Iterator[Piece]:
+            first = not "".join(words)
+            words.append(text)
+            if not "".join(words).startswith("?"):
+                begin = '{"message": "' if first else ""
+                yield Piece("arguments", begin + json.dumps(storable(text), ensure_ascii=False)[1:-1], 0, SPEAK)
+
+        question = Question(prompt, grammar, stop=self._steps.stop)
+        said = yield from heard(self._complete(question), hear, lambda: False)
+        self._count(said, aside=False)
+        text = storable("".join(words).strip())
+        if text.startswith("?") and searches:
+            return said.finish, [_call(name, {"query": text[1:].strip()}) for name in searches]
+        return ("stop" if text else said.finish), [_call(SPEAK, {"message": text})] if text else []
+
+    def _may_search(self) -> bool:
+        """Searching has an end: after two in a turn, something is said."""
+        turn = self._messages[max((i for i, m in enumerate(self._messages) if m.kind == "user"), default=0) :]
+        return sum(call.name == SEARCHES[0] for m in turn for call in m.calls) < MOST_SEARCHES
+
+    # What to note ----------------------------------------------------------------------------------------------------
+
+    def _notes(self) -> Generator[Piece, None, list[ToolCall]]:
+        if self._new is None or not {APPEND, KEEP} & self._tools.keys():
+            return []
+        found = json.loads((yield from self._small("notes", self._understood(), _NOTES)) or "{}")
+        if found.get("keep") and KEEP in self._tools:
+            return [_call(KEEP, {"content": self._new.said})]
+        label, lines = self._about_user()
+        facts = [fact for fact in found.get("facts", ()) if not known(fact, lines)]
+        if not facts or not label or APPEND not in self._tools:
+            return []
+        calls = []
+        old = alike(f"{self._new.said} {' '.join(facts)}", lines) if found.get("changes") else ""
+        if old and REPLACE in self._tools:
+            new, facts = "; ".join(facts), []
+            calls.append(_call(REPLACE, {"name": label, "old_content": old, "new_content": new}))
+        if facts:
+            calls.append(_call(APPEND, {"name": label, "content": "\n".join(facts)}))
+        return calls
+
+    def _understood(self) -> str:
+        """What the user wrote; a short answer together with the question that it answers."""
+        said = self._new.said if self._new else ""
+        before = next((m for m in reversed(self._messages) if m.role == "assistant"), None)
+        asked = "".join(_spoken(call) for call in before.calls) if before else ""
+        if len(said.split()) > SHORT or not asked.endswith("?"):
+            return said
+        return f"{re.split(r'(?<=[.!?]) ', asked)[-1]} {said}"
+
+    def _about_user(self) -> tuple[str, list[str]]:
+        """The block that tells of the user, and its lines."""
+        blocks = self._request.blocks
+        label = "human" if "human" in blocks else next(iter(blocks), "")
+        return label, [line for line in blocks.get(label, "").splitlines() if line.strip()]
+
+    # Functions beside memory's ---------------------------------------------------------------------------------------
+
+    def _function(self) -> Generator[Piece, None, ToolCall | None]:
+        own: list[Schema] = [tool for name, tool in self._tools.items() if name not in MEMORY]
+        if self._new is None or not own:
+            return None
+        grammar = Grammar()
+        call = self._steps.form.call(grammar, own, self._request.choices)
+        text = f"Functions:\n{as_signatures(own)}\n\nMessage: {self._new.said}"
+        found = yield from self._small("function", text, grammar.text(either(literal("none"), call)))
+        _, calls = self._steps.form.read(found, list(self._tools))
+        return calls[0] if calls else None
+
+    def _small(self, part: str, text: str, grammar: str) -> Generator[Piece, None, str]:
+        """A small question and its answer; nothing of it is shown. One that was cut off is none."""
+        words: list[str] = []
+
+        def hear(text: str) -> Iterator[Piece]:
+            words.append(text)
+            yield from ()
+
+        question = Question(self._steps.small(part, text), grammar, part=part, stop=self._steps.stop)
+        said = yield from heard(self._complete(question), hear, lambda: False)
+        self._count(said, aside=True)
+        return "".join(words) if said.finish == "stop" else ""
+
+    def _count(self, said: Said, *, aside: bool) -> None:
+        if said.usage is not None:
+            self._usage = added(self._usage, said.usage, aside=aside)
+
+
+def added(so_far: Usage | None, usage: Usage, *, aside: bool) -> Usage:
+    """What several questions cost together; `aside` those that are not the conversation itself."""
+    before = so_far or Usage(0, 0)
+    return Usage(
+        before.prompt + usage.prompt,
+        before.completion + usage.completion,
+        before.cached + usage.cached,
+        before.aside + (usage.prompt if aside else 0),
+    )
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> ToolCall:
+    return ToolCall("", name, json.dumps(arguments, ensure_ascii=False))

@@ -350,6 +350,8 @@ def test_aliases_cannot_blow_a_preset_up(home: Path) -> None:
 
 def test_a_preset_may_set_every_rule_but_those_that_only_a_function_itself_can_know() -> None:
     assert set(RULE_KEYS) == {field.name for field in fields(Rules)} - {"inside", "blocks", "lines"}
+    defaults = {key: getattr(Rules(), key) for key in RULE_KEYS}
+    assert link(["base"], [], {"send_message": defaults})["send_message"].rules.inside
 
 
 _PIECES = st.sampled_from([*"{}[]:,&*!|>'\"#\n -", "system", "chat", "functions", "base", "blocks", "rules", ": ",

@@ -1,5 +1,5 @@
-"""The grammar of a whole answer: it lets through whatever a wrapper writes of calls that the rules allow, and whatever it
-lets through is read as such calls.
+"""The grammar of a whole answer: it lets through whatever a wrapper writes of calls that the rules allow, and whatever
+it lets through is read as such calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""What a default install weighs: `python bench/install.py VENV` weighs what is installed there, and fails over the bar.
-
-Without a virtual environment (from `python -m bench install`) it makes one, with the wheel built from this directory.
+"""What a default install weighs: `python bench/install.py` makes a virtual environment with the wheel built from this
+directory, weighs what is in it, and fails over the bar. `python bench/install.py VENV` weighs one that is there.
 """
 
 from __future__ import annotations
@@ -86,20 +85,24 @@ def _pip(python: Path, *arguments: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Weigh the virtual environment that is named."""
-    if len(arguments) != 1:
-        raise SystemExit("usage: python bench/install.py VENV")
-    weight = weigh(Path(arguments[0]))
+    """Weigh the virtual environment that is named, or a fresh one."""
+    if len(arguments) > 1:
+        raise SystemExit("usage: python bench/install.py [VENV]")
+    weight = weigh(Path(arguments[0])) if arguments else _weighed()
     print(weight)
     return 0 if weight.ok else 1
+
+
+def _weighed() -> Weight:
+    with tempfile.TemporaryDirectory() as directory:
+        return weigh(fresh(Path(directory), Path(__file__).parent.parent))
 
 
 def measure(quick: bool = False) -> Sequence[Row]:  # noqa: ARG001  # there is no quicker way
     """The rows of the table."""
     from bench.table import Row  # not above: as a script, this file stands alone
 
-    with tempfile.TemporaryDirectory() as directory:
-        weight = weigh(fresh(Path(directory), Path(__file__).parent.parent))
+    weight = _weighed()
     both = f"{weight.distributions_in_all} and {weight.size_in_all / 1e6:.1f} MB with pip, setuptools"
     return [
         Row("distributions", str(weight.distributions), both, weight.distributions, MOST_DISTRIBUTIONS, ""),

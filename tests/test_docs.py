@@ -2,6 +2,7 @@
 dependency.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -26,20 +27,46 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
-def commands() -> set[str]:
-    code = "import sys; sys.argv = ['memagent', '--help']; from memagent.cli.app import main; main()"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
-    return set(re.findall(r"^  ([a-z]+)  ", shown, re.M))
+def commands() -> dict[str, set[str]]:
+    """Every command, such as "model list", with its options."""
+    code = """
+import json
+from memagent.cli.app import _command
+def walk(command, words):
+    found = {" ".join(words): [name for each in command.params for name in (*each.opts, *each.secondary_opts)]}
+    for name, below in getattr(command, "commands", {}).items():
+        found |= walk(below, [*words, name])
+    return found
+print(json.dumps(walk(_command(), [])))
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return {command: {*options, "--help", "-h"} for command, options in json.loads(shown).items()}
+
+
+def named_commands(text: str) -> list[list[str]]:
+    """The words of every command that a page shows, without what the shell makes of them."""
+    lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`([^`\n]*)`", text)
+    found = [re.search(r"(?:^|(?<=[\s/]))memagent ([a-z][^#|&>·]*)", line) for line in lines]
+    return [match[1].split() for match in found if match]
 
 
 def test_every_command_that_is_named_exists() -> None:
     known = commands()
-    assert {"run", "ask", "list"} <= known
+    assert {"run", "ask", "list", "model list", "memory history"} <= known.keys()
+    shown = 0
     for page in PAGES:
-        text = page.read_text()
-        named = re.findall(r"(?<![\w/.-])memagent ([a-z]+)", "\n".join(BLOCK.findall(text)))
-        named += re.findall(r"`memagent ([a-z]+)[^`]*`", text)
-        assert set(named) <= known, f"{page.name}: {set(named) - known}"
+        for words in named_commands(page.read_text()):
+            command, *rest = words
+            assert command in known, f"{page.name}: memagent {command}"
+            while any(each.startswith(f"{command} ") for each in known) and rest and rest[0].isalpha():
+                command = f"{command} {rest.pop(0)}"
+                assert command in known, f"{page.name}: memagent {command}"
+            for word in rest:
+                if word.startswith("-") and word != "-":
+                    assert word.split("=")[0] in known[command], f"{page.name}: memagent {command} has no {word}"
+                    shown += 1
+    assert shown > 20
 
 
 def test_every_setting_is_documented_as_it_is() -> None:

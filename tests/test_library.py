@@ -348,8 +348,10 @@ def test_aliases_cannot_blow_a_preset_up(home: Path) -> None:
     assert "'k0' is no key here" in refused(home, MINIMAL + "k0: &k0 {a: 1}\n" + laughs)
 
 
-def test_a_preset_may_set_every_rule_but_the_one_that_only_our_own_functions_know() -> None:
-    assert set(RULE_KEYS) == {field.name for field in fields(Rules)} - {"inside"}
+def test_a_preset_may_set_every_rule_but_those_that_only_a_function_itself_can_know() -> None:
+    assert set(RULE_KEYS) == {field.name for field in fields(Rules)} - {"inside", "blocks", "lines"}
+    defaults = {key: getattr(Rules(), key) for key in RULE_KEYS}
+    assert link(["base"], [], {"send_message": defaults})["send_message"].rules.inside
 
 
 _PIECES = st.sampled_from([*"{}[]:,&*!|>'\"#\n -", "system", "chat", "functions", "base", "blocks", "rules", ": ",

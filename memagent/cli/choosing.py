@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from memagent import registry
 from memagent.errors import MemagentError, UserError
 from memagent.settings import WINDOWS
 
@@ -81,11 +82,12 @@ class Chooser:
         if len(names) == 1:  # another one may be there the next time
             return Choice({"model": names[0]}, kept=False)
         sensible = next((name for name in (self.before, *SENSIBLE) if name in names), "")
+        of_ones_own = self.settings.provider in registry.SERVERS  # the model that is in use there comes first
         if sensible and where == "OpenAI":
             name = sensible
         elif self.asking and names:
             name = _one_of(f"Which model at {where}?", names, sensible)
-        elif self.yes and names:
+        elif names and (self.yes or of_ones_own):
             name = sensible or names[0]
         else:
             raise _unnamed(names)

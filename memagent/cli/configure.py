@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from memagent.config import Settings
 
-WELCOME = """memagent needs a model to talk to: any endpoint that speaks OpenAI's protocol will do.
+WELCOME = """memagent needs a model to talk to:
 
   · OpenAI, with a key:          OPENAI_API_KEY=sk-… memagent run --model gpt-4.1-mini
-  · a server elsewhere:          memagent run --endpoint http://host:11434/v1 --model NAME
+  · a server of your own:        memagent run --provider ollama --endpoint http://host:11434
+  · any other endpoint:          memagent run --endpoint http://host:8000/v1 --model NAME
   · no model at all, to look:    memagent run --provider scripted
 """
 

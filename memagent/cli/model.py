@@ -1,4 +1,4 @@
-"""`memagent model`: which models there are, and to fetch, use, remove and try one.
+"""`memagent model`: which models there are, and to fetch, use, remove and try one; how text models are told things.
 
 Knows nothing of how a model is found, fetched or tried.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memagent.cli.light import Commands
+from memagent.cli.wrappers import wrappers
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command()(use)
     group.command()(remove)
     group.command()(test)
+    group.command()(wrappers)
     app.add_typer(group, name="model")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -53,12 +53,9 @@ def _prepare(settings: Settings, name: str) -> None:
     from memagent.assemble import prepare_model
     from memagent.errors import MissingExtra
 
-    with _bar(in_bytes=False) as show:
+    with _bar(in_bytes=False) as show, suppress(MissingExtra):  # a model can be fetched where it is not run
         chosen = replace(settings, provider="embedded", model=name)
-        try:
-            prepare_model(chosen, lambda done, total: show("reading its first prompt", done, total))
-        except MissingExtra as error:  # a model can be fetched where it is not run
-            typer.echo(str(error), err=True)
+        prepare_model(chosen, lambda done, total: show("reading its first prompt", done, total))
 
 
 @contextmanager

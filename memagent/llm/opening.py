@@ -147,7 +147,8 @@ def _chat(server: TextServer, line: Line, model: str, window: int, settings: Set
         )  # fmt: skip
     if not server.chat:
         raise ConfigError(
-            f"{server.title} has no chat of its own that knows functions.", hint="Choose a wrapper: --wrapper auto"
+            f"{server.title} has no chat of its own that knows functions.",
+            hint="Choose a wrapper: memagent configure --set wrapper=auto",
         )
     from memagent.llm.openai import OpenAILLM
 

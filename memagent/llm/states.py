@@ -41,10 +41,13 @@ class States:
         return f"{secrets.token_hex(8)}.state"
 
     def keep(self, name: str, prompt: str, *, lasting: bool = False) -> None:
-        """A state was stored under that name; older ones of the same beginning, and those over the limit, go."""
+        """A state was stored under that name; those that it goes on from, and those over the limit, go."""
         with suppress(OSError):
             (self.folder / name).chmod(0o600)
             write_whole(self._about(name), json.dumps({**self._made_with, "prompt": prompt, "lasting": lasting}))
+        for other, text in self._texts():
+            if other != name and prompt.startswith(text) and not _loaded(self._about(other)).get("lasting"):
+                self.drop(other)
         passing = [
             (self._about(other).stat().st_mtime_ns, other)
             for other, about in self._all()
@@ -103,6 +106,6 @@ def _identity(model: Path) -> str:
 def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -85,9 +85,11 @@ def tool(
     after_cut: AfterCut = "ask",
     apart: bool = False,
     quiet: bool = False,
+    blocks: tuple[str, ...] = (),
+    lines: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Give a function of your own set its rules: `@tool(approval=True)`. Without it, the defaults of `Rules` hold."""
-    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut, apart, quiet)
+    rules = Rules(approval, ends_turn, first, time_limit, result_limit, False, after_cut, apart, quiet, blocks, lines)
     return attach(rules)
 
 

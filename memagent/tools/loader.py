@@ -40,6 +40,7 @@ _ALLOWED: dict[str, tuple[str, Any]] = {
     ),
     "after_cut": ("retry or ask", lambda value: value in ("retry", "ask")),
     "apart": (_YES_OR_NO, lambda value: isinstance(value, bool)),
+    "quiet": (_YES_OR_NO, lambda value: isinstance(value, bool)),
 }
 
 

@@ -11,21 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from memagent.llm import discovery, script_server
 from memagent.llm.discovery import KINDS
+from memagent.llm.script import Script, look
 from memagent.llm.script_file import load_script
 
 MODEL = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(2_000_000)
 OLLAMA = {"/": "Ollama is running"}
+SHOWN = {"capabilities": ["completion", "tools"], "model_info": {"qwen2.context_length": 32768}}
 
 
 @contextmanager
 def serving(answers: dict[str, object] | None = None, models: tuple[str, ...] = ("qwen2.5:7b",)) -> Iterator[int]:
     """A scripted model at a free port, which also answers as a server of some kind does; it has these models."""
-    server = script_server.serve(load_script(None))
+    script = load_script(None)
+    server = script_server.serve(script)
     handler = server._server.RequestHandlerClass
-    before = handler.do_GET
+    before, before_post = handler.do_GET, handler.do_POST
     port = int(server.url.split(":")[2].split("/")[0])
     listed = {"/v1/models": {"data": [{"id": name} for name in models]}, "/api/ps": {"models": []}}
     found = {**listed, "/api/tags": {"models": [{"name": name} for name in models]}, **(answers or {})}
@@ -41,12 +45,33 @@ def serving(answers: dict[str, object] | None = None, models: tuple[str, ...] = 
         self.end_headers()
         self.wfile.write(body)
 
-    handler.do_GET = do_GET
+    def do_POST(self: http.server.BaseHTTPRequestHandler) -> None:
+        if self.server.server_address[1] != port or self.path not in ("/api/show", "/api/chat"):
+            before_post(self)
+            return
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = json.dumps(SHOWN).encode() if self.path == "/api/show" else chatted(script, asked)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    handler.do_GET, handler.do_POST = do_GET, do_POST
     try:
         yield port
     finally:
-        handler.do_GET = before
+        handler.do_GET, handler.do_POST = before, before_post
         server.close()
+
+
+def chatted(script: Script, asked: dict[str, Any]) -> bytes:
+    """What Ollama's own chat answers: one line of JSON with the answer, and one that ends it."""
+    messages = [(message["role"], message["content"]) for message in asked["messages"]]
+    reply = script.reply(look(messages, [tool["function"] for tool in asked.get("tools", [])], None))
+    calls = [{"function": {"name": call.name, "arguments": json.loads(call.arguments)}} for call in reply.calls]
+    said = {"role": "assistant", "content": reply.text, "tool_calls": calls}
+    lines = [{"message": said, "done": False}, {"message": {"content": ""}, "done": True, "done_reason": "stop"}]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
 def ollama(port: int) -> dict[str, discovery.Kind]:

@@ -179,7 +179,7 @@ def test_the_first_start_asks_and_goes_on(chat: Open, home: Path) -> None:
         terminal.expect("pip install 'memagent[local]'")
         terminal.expect("memagent needs a model")
         terminal.expect("Who runs the model?")
-        terminal.send("\x1b[B\x1b[B\r")
+        terminal.send("\x1b[A\r")  # up from the first is the last one
         terminal.expect("preset for new agents")
         terminal.send("\r")
         terminal.expect("persona for new agents")

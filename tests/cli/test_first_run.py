@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import Memagent, bare
 from local_models import MODEL, OLLAMA, fetchable, ollama, serving
 
+from memagent import assemble
 from memagent.assemble import registry
-from memagent.cli import choosing, pulling
+from memagent.cli import choosing
+from memagent.config import Settings
 from memagent.llm import discovery
 from memagent.llm.scripted import ScriptedLLM
 
@@ -24,10 +27,20 @@ def nothing_configured(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
-def runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if what runs the embedded model were installed; it is played by the scripted one."""
+def runs_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """As if what runs the embedded model were installed; it is played by the scripted one. Tells what was read ready:
+    provider, model and preset.
+    """
+    ready: list[tuple[str, str, str]] = []
+
+    def prepare(settings: Settings, told: Callable[[int, int], None]) -> None:
+        told(1, 2)
+        ready.append((settings.provider, settings.model, settings.first_preset))
+
     monkeypatch.setattr(choosing, "RUNNER", "json")
     monkeypatch.setitem(registry.LLMS, "embedded", f"{__name__}:play")
+    monkeypatch.setattr(assemble, "prepare_model", prepare)
+    return ready
 
 
 def play(settings: object) -> ScriptedLLM:
@@ -43,7 +56,7 @@ def kept(memagent: Memagent, name: str = "companion") -> dict[str, object]:
 
 
 def test_a_key_comes_before_a_server_and_a_server_before_the_embedded_model(
-    memagent: Memagent, home: Path, runs_here: None, monkeypatch: pytest.MonkeyPatch
+    memagent: Memagent, home: Path, runs_here: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, here = ("o3", "gpt-4.1-mini", "text-embedding-3-small"), ("qwen2.5:7b", "nomic-embed-text")
     with fetchable(home), serving(OLLAMA, here) as port, serving(models=account) as openai:
@@ -130,7 +143,7 @@ def test_without_what_runs_it_nothing_is_fetched(memagent: Memagent, home: Path,
     assert "not installed" in memagent(*words, "--provider", "embedded").err
 
 
-def test_where_nobody_can_answer_it_is_told_how_to_fetch_it(memagent: Memagent, home: Path, runs_here: None) -> None:
+def test_where_nobody_can_answer_it_is_told_how_to_fetch_it(memagent: Memagent, home: Path, runs_here: object) -> None:
     with fetchable(home):
         done = memagent("ask", "hello")
         assert (done.code, done.out) == (2, "")
@@ -142,26 +155,16 @@ def test_where_nobody_can_answer_it_is_told_how_to_fetch_it(memagent: Memagent, 
         )
 
 
-def test_what_prepares_it_is_called_with_the_model(
-    memagent: Memagent, home: Path, runs_here: None, monkeypatch: pytest.MonkeyPatch
+def test_it_is_read_ready_for_the_preset_of_its_agents(
+    memagent: Memagent, home: Path, runs_here: list[tuple[str, str, str]]
 ) -> None:
-    monkeypatch.setattr(pulling, "PREPARING", f"{__name__}:prepare")
-    prepared.clear()
     with fetchable(home):
         assert memagent("ask", "hello", "--yes").code == 0
-    assert prepared == [("embedded", "tiny", home / "models" / "tiny.gguf")]
+        assert runs_here == [("embedded", "tiny", "small")]
+    assert json.loads(memagent("show", "companion", "--json").out)["preset"] == "small"
 
 
-prepared: list[tuple[str, str, Path]] = []
-
-
-def prepare(settings: object, path: Path, on_progress: object) -> None:
-    assert callable(on_progress)
-    on_progress(1, 2)
-    prepared.append((getattr(settings, "provider"), getattr(settings, "model"), path))
-
-
-def test_a_file_of_ones_own(memagent: Memagent, home: Path, runs_here: None, tmp_path: Path) -> None:
+def test_a_file_of_ones_own(memagent: Memagent, home: Path, runs_here: object, tmp_path: Path) -> None:
     path = tmp_path / "mine.gguf"
     path.write_bytes(MODEL)
     assert memagent("ask", "hello", "--provider", "embedded", "--model", str(path)).out == "You said: hello\n"
@@ -185,7 +188,11 @@ def at_home(environment: dict[str, str], home: Path, *lines: str, runner: str = 
     return {**{key: value for key, value in environment.items() if key not in drop}, "PYTHONPATH": path}
 
 
-PLAYED = "registry.LLMS['embedded'] = 'memagent.llm.opening:scripted'"
+PLAYED = """
+registry.LLMS['embedded'] = 'memagent.llm.opening:scripted'
+from memagent import assemble
+assemble.prepare_model = lambda settings, told: told(3, 4)
+"""
 
 
 def test_it_is_offered_fetched_with_a_bar_and_talked_to(environment: dict[str, str], home: Path) -> None:

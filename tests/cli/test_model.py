@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def nothing_configured(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("MEMAGENT_PROVIDER", "MEMAGENT_SCRIPT"):
         monkeypatch.delenv(name)
     monkeypatch.setattr(choosing, "RUNNER", "json")
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)  # what is fetched here no engine could load
 
 
 def listed(memagent: Memagent) -> dict[str, dict[str, object]]:

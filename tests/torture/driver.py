@@ -27,12 +27,12 @@ from memagent.storage.sqlite import SqliteDatabase
 
 ENVIRONMENT = {
     "MEMAGENT_PROVIDER": "scripted",
-    "MEMAGENT_PRESET": "small",
+    "MEMAGENT_PRESET": "brief",
     "MEMAGENT_EMBEDDER": "off",
     "MEMAGENT_VERIFY_FIRST": "false",
 }
 PRESET = {
-    "system": "small",
+    "system": "brief",
     "functions": ["send_message", "core_memory_append", "core_memory_replace", "archival_memory_insert",
                   "conversation_search", "pause_heartbeats"],
 }  # fmt: skip
@@ -43,15 +43,15 @@ def make_home(
     home: Path, script: Sequence[Any], *, functions: str = "", preset: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:  # fmt: skip
-    """A home with the preset `small`, functions of its own (all named in the preset), and a script."""
+    """A home with the preset `brief`, functions of its own (all named in the preset), and a script."""
     for folder in ("presets", "prompts", "functions"):
         (home / folder).mkdir(parents=True)
-    (home / "prompts" / "small.txt").write_text("You remember things.")
+    (home / "prompts" / "brief.txt").write_text("You remember things.")
     whole = {**PRESET, **(preset or {})}
     if functions:
         (home / "functions" / "own.py").write_text(functions)
         whole["functions"] = [*whole["functions"], "own"]
-    (home / "presets" / "small.yaml").write_text(json.dumps(whole))
+    (home / "presets" / "brief.yaml").write_text(json.dumps(whole))
     (home / "script.yaml").write_text(json.dumps(list(script)))
     (home / "config.yaml").write_text(json.dumps(dict(settings or {})))
     return home

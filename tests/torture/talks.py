@@ -43,24 +43,24 @@ def http_model(url: str, window: int = 8192, **settings: Any) -> OpenAILLM:
 
 @contextmanager
 def talking(
-    home: Path, llm: LLM, *, preset: str = "small", functions: str = "", rules: Mapping[str, Any] | None = None,
+    home: Path, llm: LLM, *, preset: str = "brief", functions: str = "", rules: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Agent]:  # fmt: skip
-    """A new agent in a home of its own; the preset `small` has a short prompt and few functions."""
+    """A new agent in a home of its own; the preset `brief` has a short prompt and few functions."""
     for folder in ("presets", "prompts", "functions"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    small: dict[str, Any] = {
-        "system": "small",
+    brief: dict[str, Any] = {
+        "system": "brief",
         "functions": ["send_message", "core_memory_append", "core_memory_replace", "conversation_search"],
         "rules": dict(rules or {}),
     }
     if functions:
         (home / "functions" / "own.py").write_text(functions)
-        small["functions"].append("own")
-    (home / "prompts" / "small.txt").write_text(SHORT)
-    (home / "presets" / "small.yaml").write_text(json.dumps(small))
-    (home / "presets" / "small_plain.yaml").write_text(
-        json.dumps({**small, "functions": small["functions"][1:], "speech": "plain"})
+        brief["functions"].append("own")
+    (home / "prompts" / "brief.txt").write_text(SHORT)
+    (home / "presets" / "brief.yaml").write_text(json.dumps(brief))
+    (home / "presets" / "brief_plain.yaml").write_text(
+        json.dumps({**brief, "functions": brief["functions"][1:], "speech": "plain"})
     )
     all_settings = Settings(home=home, preset=preset, embedder="off", verify_first=False)
     all_settings = replace(all_settings, **settings)

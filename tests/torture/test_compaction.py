@@ -251,7 +251,7 @@ def test_plain_results_larger_than_the_window_are_a_clear_error_and_the_chat_goe
     many = [{"call": "lookup", "arguments": {"what": f"p{n}"}} for n in range(16)]
     script = [SUMMARY, {"when": "^everything", "steps": [{"calls": many}]}, ECHO]
     functions = LOOKUP.replace("SIZE", "300")
-    with served(tmp_path, script, window=4096, functions=functions, preset="small_plain") as (agent, _):
+    with served(tmp_path, script, window=4096, functions=functions, preset="brief_plain") as (agent, _):
         failed = failure(list(agent.turn("everything please")))
         assert failed.kind == "ContextOverflow"
         assert replies(list(agent.turn("hello again"))) == ["I heard hello."]

@@ -324,7 +324,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("body", HUGE.values(), ids=HUGE)
-@pytest.mark.parametrize("preset", ["small", "small_plain"])
+@pytest.mark.parametrize("preset", ["brief", "brief_plain"])
 def test_too_much_is_cut_and_costs_little(tmp_path: Path, body: bytes, preset: str) -> None:
     fine = in_one(
         {
@@ -332,13 +332,13 @@ def test_too_much_is_cut_and_costs_little(tmp_path: Path, body: bytes, preset: s
             "tool_calls": [{"id": "b", "function": {"name": "send_message", "arguments": '{"message": "Fine."}'}}],
         }
     )
-    if preset == "small_plain":
+    if preset == "brief_plain":
         fine = in_one({"content": "Fine."})
     with endpoint(body, fine) as (url, asked), talking(tmp_path, http_model(url, retries=1), preset=preset) as agent:
         happened: list[Any] = []
         assert busy(lambda: happened.extend(agent.turn("Go."))) < SPEND
         assert isinstance(happened[-1], TurnEnded)
-        agent.llm = Saying(Answer(calls=(say("Here."),)) if preset == "small" else Answer("Here."))
+        agent.llm = Saying(Answer(calls=(say("Here."),)) if preset == "brief" else Answer("Here."))
         again: list[Any] = []
         assert busy(lambda: again.extend(agent.turn("Are you there?"))) < SPEND
         assert replies(again) == ["Here."]
@@ -531,7 +531,7 @@ QUOTING = [
 
 @pytest.mark.parametrize("text", QUOTING)
 def test_a_call_that_is_only_quoted_is_not_made(tmp_path: Path, text: str) -> None:
-    with served(tmp_path, [{"when": {}, "text": text}], preset="small_plain") as (agent, _):
+    with served(tmp_path, [{"when": {}, "text": text}], preset="brief_plain") as (agent, _):
         happened = list(agent.turn("How do you remember?"))
         assert replies(happened) == [text]
         assert not any(isinstance(event, Called) for event in happened)

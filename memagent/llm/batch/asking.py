@@ -103,7 +103,7 @@ class Asking:
 
 def told(setback: Setback) -> str:
     """What kind of failure this is, in a word for programs."""
-    if setback.refusal is not None:
+    if setback.refusal is not None and setback.refusal.why != "path":
         return setback.refusal.why
     if setback.midway:
         return "midway"

@@ -90,7 +90,7 @@ class Wrapper:
         """What the model is told of the functions, and of how to call them."""
         return f"{self.form.instruction(request)}\n\n{functions}"
 
-    def laid_out(self, system: str, described: str, turns: Sequence[Turn]) -> Iterator[str]:
+    def laid_out(self, system: str, described: str, turns: Sequence[Turn], /) -> Iterator[str]:
         """The conversation, message for message. What stays for good comes first: the system's text ends with what
         the agent remembers, and changes with it.
         """

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 _WORD = re.compile(r"[^\W_]{3,}")
-STEM = 5
+STEM = 4
 """Letters of a word that count: gardens and gardener are alike."""
 
 
@@ -31,6 +31,12 @@ def known(fact: str, lines: Sequence[str]) -> bool:
     """Whether a line says just that already."""
     plain = _plain(fact)
     return not plain or any(plain in _plain(line) for line in lines)
+
+
+def mentioned(topic: str, texts: Sequence[str]) -> bool:
+    """Whether the texts speak of it: each of its words is in one of them."""
+    stems = _stems(topic)
+    return bool(stems) and stems <= set().union(*map(_stems, texts))
 
 
 def _stems(text: str) -> set[str]:

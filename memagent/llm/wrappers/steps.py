@@ -1,9 +1,9 @@
 """For models that are too small to do everything at once: they are asked one small thing after the other.
 
-What to say is asked first, as in any chat, so that words appear at once. Then a prompt of its own asks what the user's
-message tells that should be remembered; and where there are functions beside memory's, another one whether the message
-asks for one. The answers are put together into the calls that a larger
-model would have made. What is asked stands in steps.yaml. Knows nothing of servers.
+A prompt of its own asks what the user's message tells that should be remembered, or what it asks for; where there are
+functions beside memory's, another one whether the message asks for one of them. Then the model only has to say
+something, as in any chat. The answers are put together into the calls that a larger model would have made. What is
+asked stands in steps.yaml. Knows nothing of servers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from memagent.llm.wrappers import Complete, Question, Said, Turn, heard, parted
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.llm.wrappers.describing import as_signatures
 from memagent.llm.wrappers.form import speaks_by_call
-from memagent.llm.wrappers.likeness import alike, known
+from memagent.llm.wrappers.likeness import alike, known, mentioned
 from memagent.llm.wrappers.telling import told
 from memagent.messages import SPEAK, Message, ToolCall, storable
 
@@ -29,14 +29,14 @@ APPEND, REPLACE, KEEP = "core_memory_append", "core_memory_replace", "archival_m
 SEARCHES = ("conversation_search", "archival_memory_search")
 MEMORY = (SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats")
 """The functions that are not offered by name: what they do follows from what is said."""
-MOST_SEARCHES = 2
+NOTHING = "Nothing was found."
 SHORT = 2
 """Words of an answer that is not to be understood without what was asked."""
 
-_SAY = r"[^?\x00-\x20] [^\x00]*"
-_SEARCH = r'"?" [^?\n\x00]{2,60}'
-_NOTES = r"""root ::= "{\"asks\": " ("true" | "false, " (facts | "\"keep\": true")) "}"
-facts ::= "\"changes\": " ("true" | "false") ", \"facts\": [" (fact (", " fact){0,3})? "]"
+_SAY = r"root ::= [^\x00-\x20] [^\x00]*" + "\n"
+_NOTES = r"""root ::= "{\"" (asks | "new\": [" facts? "]" | "changed\": [" facts "]" | "keep\": true") "}"
+asks ::= "asks\": \"" [^"\\\n\x00]{2,60} "\""
+facts ::= fact (", " fact){0,3}
 fact ::= "\"" [^"\\\n\x00]{2,160} "\""
 """
 _FRAME = re.compile(r'<(\w+)(?: about="[^"]*")? used="\d+" limit="\d+"(?: read_only="true")?>')
@@ -52,15 +52,16 @@ class Steps(ChatML):
 
     def asked(self, request: Request, complete: Complete, constraint: str) -> Generator[Piece, None, Answer]:
         if constraint != "gbnf" or not speaks_by_call(request.tools):
-            return (yield from super().asked(request, complete, constraint))
+            whole = ChatML()
+            whole.terse = True
+            return (yield from whole.asked(request, complete, constraint))
         return (yield from _Asking(self, request, complete).answer())
 
     def beginnings(self, request: Request) -> list[Question]:
         return [Question(self.prompt(request)), Question(self.small("notes", ""), part="notes")]
 
-    def laid_out(self, system: str, described: str, turns: Sequence[Turn]) -> Iterator[str]:
-        hint = str(_asked()["say"]) if described else ""
-        yield self.message("system", "\n\n".join(filter(None, (_FRAME.sub(r"<\1>", system), hint))))
+    def laid_out(self, system: str, _described: str, turns: Sequence[Turn], /) -> Iterator[str]:
+        yield self.message("system", _FRAME.sub(r"<\1>", system))
         for role, text in turns:
             yield self.message("user" if role == "tool" else role, text)
 
@@ -78,11 +79,11 @@ class Steps(ChatML):
 
     def _plain(self, message: Message, before: Message | None) -> str:
         if message.role == "assistant":
-            return "\n".join(filter(None, (_spoken(call) for call in message.calls))) or message.content
+            return "\n".join(filter(None, map(_spoken, message.calls))) if message.calls else message.content
         text = told(message, before, terse=True)
         if message.role == "tool":
-            done = message.name in MEMORY and message.name not in SEARCHES and not text.startswith("Failed")
-            return "" if done else f"[{message.name}: {text}]"
+            quiet = message.name in MEMORY and (message.name not in SEARCHES or text == NOTHING)
+            return "" if quiet and not text.startswith("Failed") else f"[{message.name}: {text}]"
         follows = message.kind == "heartbeat" and before is not None and before.role != "user"
         return "" if follows else text
 
@@ -105,13 +106,8 @@ def _asked() -> Mapping[str, Any]:
 
 
 def _spoken(call: ToolCall) -> str:
-    """A call as it stands in a chat."""
-    arguments = json.loads(call.arguments)
-    if call.name == SPEAK:
-        return str(arguments.get("message", ""))
-    if call.name == SEARCHES[0]:
-        return f"?{arguments.get('query', '')}"
-    return ""
+    """What the user heard of a call."""
+    return str(json.loads(call.arguments).get("message", "")) if call.name == SPEAK else ""
 
 
 class _Asking:
@@ -128,63 +124,57 @@ class _Asking:
         self._new = newest if newest is not None and newest.kind == "user" else None
 
     def answer(self) -> Generator[Piece, None, Answer]:
-        """What to do, what to say, and what to note."""
-        finish = "stop"
-        calls = [call] if (call := (yield from self._function())) else []
-        if not calls:
-            finish, calls = yield from self._say()
-        if finish != "length":
-            calls += yield from self._notes()
-        return Answer("", "", tuple(calls), finish, self._usage)
+        """What to note, what to do, and what to say."""
+        notes: Mapping[str, Any] = {}
+        if self._new is not None:
+            notes = json.loads((yield from self._small("notes", self._understood(), _NOTES)) or "{}")
+        calls = self._noted(notes)
+        if call := (yield from self._function()):
+            return Answer("", "", (*calls, call), "stop", self._usage)
+        if searches := self._searches(str(notes.get("asks", ""))):
+            return Answer("", "", (*calls, *searches), "stop", self._usage)
+        finish, words = yield from self._say()
+        said = [_call(SPEAK, {"message": words})] if words else []
+        return Answer("", "", (*calls, *said), "stop" if words else finish, self._usage)
 
-    # What to say -----------------------------------------------------------------------------------------------------
-
-    def _say(self) -> Generator[Piece, None, tuple[str, list[ToolCall]]]:
-        searches = [name for name in SEARCHES if name in self._tools] if self._may_search() else []
-        grammar = f"root ::= {_SAY}{f' | {_SEARCH}' if searches else ''}\n"
-        prompt = self._steps.prompt(self._request)
+    def _say(self) -> Generator[Piece, None, tuple[str, str]]:
         words: list[str] = []
 
         def hear(text: str) -> Iterator[Piece]:
-            first = not "".join(words)
+            begin = "" if words else '{"message": "'
             words.append(text)
-            if not "".join(words).startswith("?"):
-                begin = '{"message": "' if first else ""
-                yield Piece("arguments", begin + json.dumps(storable(text), ensure_ascii=False)[1:-1], 0, SPEAK)
+            yield Piece("arguments", begin + json.dumps(storable(text), ensure_ascii=False)[1:-1], 0, SPEAK)
 
-        question = Question(prompt, grammar, stop=self._steps.stop)
+        question = Question(self._steps.prompt(self._request), _SAY, stop=self._steps.stop)
         said = yield from heard(self._complete(question), hear, lambda: False)
         self._count(said, aside=False)
-        text = storable("".join(words).strip())
-        if text.startswith("?") and searches:
-            return said.finish, [_call(name, {"query": text[1:].strip()}) for name in searches]
-        return ("stop" if text else said.finish), [_call(SPEAK, {"message": text})] if text else []
+        return said.finish, storable("".join(words).strip())
 
-    def _may_search(self) -> bool:
-        """Searching has an end: after two in a turn, something is said."""
-        turn = self._messages[max((i for i, m in enumerate(self._messages) if m.kind == "user"), default=0) :]
-        return sum(call.name == SEARCHES[0] for m in turn for call in m.calls) < MOST_SEARCHES
+    # What to note, and what to look for ------------------------------------------------------------------------------
 
-    # What to note ----------------------------------------------------------------------------------------------------
-
-    def _notes(self) -> Generator[Piece, None, list[ToolCall]]:
-        if self._new is None or not {APPEND, KEEP} & self._tools.keys():
+    def _noted(self, notes: Mapping[str, Any]) -> list[ToolCall]:
+        """The calls that keep what the user told."""
+        if self._new is None:
             return []
-        found = json.loads((yield from self._small("notes", self._understood(), _NOTES)) or "{}")
-        if found.get("keep") and KEEP in self._tools:
+        if notes.get("keep") and KEEP in self._tools:
             return [_call(KEEP, {"content": self._new.said})]
         label, lines = self._about_user()
-        facts = [fact for fact in found.get("facts", ()) if not known(fact, lines)]
+        changed = notes.get("changed", [])
+        facts = [fact for fact in changed or notes.get("new", []) if not known(fact, lines)]
         if not facts or not label or APPEND not in self._tools:
             return []
-        calls = []
-        old = alike(f"{self._new.said} {' '.join(facts)}", lines) if found.get("changes") else ""
+        old = alike(f"{self._new.said} {' '.join(facts)}", lines) if changed else ""
         if old and REPLACE in self._tools:
-            new, facts = "; ".join(facts), []
-            calls.append(_call(REPLACE, {"name": label, "old_content": old, "new_content": new}))
-        if facts:
-            calls.append(_call(APPEND, {"name": label, "content": "\n".join(facts)}))
-        return calls
+            return [_call(REPLACE, {"name": label, "old_content": old, "new_content": "; ".join(facts)})]
+        return [_call(APPEND, {"name": label, "content": "\n".join(facts)})]
+
+    def _searches(self, topic: str) -> list[ToolCall]:
+        """The calls that look for what the user asks about, if nothing of it is in view."""
+        said = [message.said for message in self._messages if message is not self._new]
+        spoken = [_spoken(call) for message in self._messages for call in message.calls]
+        if not topic or mentioned(topic, [*self._about_user()[1], *said, *spoken]):
+            return []
+        return [_call(name, {"query": topic}) for name in SEARCHES if name in self._tools]
 
     def _understood(self) -> str:
         """What the user wrote; a short answer together with the question that it answers."""

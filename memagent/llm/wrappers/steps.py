@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ SEARCHES = ("conversation_search", "archival_memory_search")
 MEMORY = (SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats")
 """The functions that are not offered by name: what they do follows from what is said."""
 NOTHING = "Nothing was found."
+LONGEST_REMINDER = 400
+LONGEST_QUERY = 200
 SHORT = 2
 """Words of an answer that is not to be understood without what was asked."""
 
@@ -87,6 +90,21 @@ class Steps(ChatML):
         follows = message.kind == "heartbeat" and before is not None and before.role != "user"
         return "" if follows else text
 
+    def prompt_with(self, request: Request, asides: Sequence[str]) -> str:
+        """The prompt for an answer to the user's last message, with what helps to answer it put before its words: small
+        models answer what stands last, and overlook what stands far above.
+        """
+        messages = request.messages
+        at = max((i for i, message in enumerate(messages) if message.kind == "user"), default=len(messages))
+        results = [self._plain(message, None) for message in messages[at:] if message.role == "tool"]
+        told_first = [*asides, *filter(None, results)]
+        if at == len(messages) or not told_first:
+            return self.prompt(request)
+        head = self.prompt(replace(request, messages=messages[:at])).removesuffix(self.answer_begins())
+        question = told(messages[at], messages[at - 1], terse=True)
+        text = self.guard.text("\n".join([*told_first, question]))
+        return head + self.message("user", text) + self.answer_begins()
+
     def small(self, part: str, text: str) -> str:
         """The prompt of a small question."""
         asked = _asked()[part]
@@ -131,13 +149,18 @@ class _Asking:
         calls = self._noted(notes)
         if call := (yield from self._function()):
             return Answer("", "", (*calls, call), "stop", self._usage)
+        if notes.get("keep") and self._new is not None and "?" in self._new.said:  # to look something up, that is
+            notes = {"asks": self._new.said}
         if searches := self._searches(str(notes.get("asks", ""))):
             return Answer("", "", (*calls, *searches), "stop", self._usage)
-        finish, words = yield from self._say()
+        finish, words = yield from self._say(reminded=self._new is None or "asks" in notes)
         said = [_call(SPEAK, {"message": words})] if words else []
         return Answer("", "", (*calls, *said), "stop" if words else finish, self._usage)
 
-    def _say(self) -> Generator[Piece, None, tuple[str, str]]:
+    def _say(self, *, reminded: bool) -> Generator[Piece, None, tuple[str, str]]:
+        """What to say. With a question, what is known of the user is told again: core memory may be shown as it was
+        before the last edits.
+        """
         words: list[str] = []
 
         def hear(text: str) -> Iterator[Piece]:
@@ -145,7 +168,10 @@ class _Asking:
             words.append(text)
             yield Piece("arguments", begin + json.dumps(storable(text), ensure_ascii=False)[1:-1], 0, SPEAK)
 
-        question = Question(self._steps.prompt(self._request), _SAY, stop=self._steps.stop)
+        known_lines = "; ".join(self._about_user()[1])[:LONGEST_REMINDER] if reminded else ""
+        asides = [f"[What you know about the user: {known_lines}]"] if known_lines else []
+        prompt = self._steps.prompt_with(self._request, asides)
+        question = Question(prompt, _SAY, stop=self._steps.stop)
         said = yield from heard(self._complete(question), hear, lambda: False)
         self._count(said, aside=False)
         return said.finish, storable("".join(words).strip())
@@ -156,7 +182,7 @@ class _Asking:
         """The calls that keep what the user told."""
         if self._new is None:
             return []
-        if notes.get("keep") and KEEP in self._tools:
+        if notes.get("keep") and KEEP in self._tools and "?" not in self._new.said:
             return [_call(KEEP, {"content": self._new.said})]
         label, lines = self._about_user()
         changed = notes.get("changed", [])
@@ -172,9 +198,10 @@ class _Asking:
         """The calls that look for what the user asks about, if nothing of it is in view."""
         said = [message.said for message in self._messages if message is not self._new]
         spoken = [_spoken(call) for message in self._messages for call in message.calls]
-        if not topic or mentioned(topic, [*self._about_user()[1], *said, *spoken]):
+        if self._new is None or not topic or mentioned(topic, [*self._about_user()[1], *said, *spoken]):
             return []
-        return [_call(name, {"query": topic}) for name in SEARCHES if name in self._tools]
+        query = self._new.said[:LONGEST_QUERY]  # more of its words may be found than those of the topic
+        return [_call(name, {"query": query}) for name in SEARCHES if name in self._tools]
 
     def _understood(self) -> str:
         """What the user wrote; a short answer together with the question that it answers."""

@@ -18,6 +18,7 @@ from memagent.assemble import make_agent, prepare_model
 from memagent.config import Settings
 from memagent.errors import LocalLLMError, MissingExtra
 from memagent.events import Failed, Reply
+from memagent.library import Library
 from memagent.llm import Answer, Heard, Piece, Request, Usage
 from memagent.llm.embedded import EmbeddedLLM
 from memagent.llm.wrappers.chatml import ChatML
@@ -170,8 +171,9 @@ def test_a_beginning_is_read_ahead_and_its_progress_told(tmp_path: Path) -> None
 
 def test_the_first_prompt_of_an_agent_is_read_while_its_model_is_fetched(tmp_path: Path) -> None:
     settings = Settings(
-        home=tmp_path, provider="embedded", model=str(weights()), embedder="off", threads=1, max_tokens=60
-    )
+        home=tmp_path, provider="embedded", model=str(weights()), embedder="off", threads=1, max_tokens=60,
+        **Library(tmp_path).preset("small").settings,
+    )  # fmt: skip
     prepare_model(settings, lambda _done, _total: None)
     database = SqliteDatabase(tmp_path / "memagent.db")
     agent = make_agent(settings, database, "ada")

@@ -42,7 +42,7 @@ def names(there: States) -> set[str]:
 
 def test_the_one_that_begins_most_like_the_prompt_is_found(model: Path) -> None:
     there = states(model)
-    assert there.nearest(SYSTEM) is None
+    assert there.nearest(SYSTEM) == ""
     short, long = kept(there, f"{SYSTEM}Hi."), kept(there, f"{SYSTEM}Hello, Sam.")
     assert there.nearest(f"{SYSTEM}Hello, you.") == long and there.nearest(f"{SYSTEM}Hi. How are you?") == short
     assert there.nearest(f"{SYSTEM}Hello, Sam. And more") == states(model).nearest(f"{SYSTEM}Hello, S") == long
@@ -51,19 +51,19 @@ def test_the_one_that_begins_most_like_the_prompt_is_found(model: Path) -> None:
 def test_what_saves_nearly_nothing_is_not_taken_up(model: Path) -> None:
     there = states(model)
     name = kept(there, SYSTEM)
-    assert there.nearest(SYSTEM[: WORTH - 1] + "# another beginning") is None
+    assert there.nearest(SYSTEM[: WORTH - 1] + "# another beginning") == ""
     assert there.nearest(SYSTEM[:WORTH] + "# another beginning") == name
 
 
 def test_what_was_made_with_another_model_window_or_engine_is_not_taken_up(model: Path) -> None:
     name = kept(states(model), SYSTEM)
     assert states(model).nearest(SYSTEM) == name
-    assert states(model, window=4096).nearest(SYSTEM) is None
-    assert states(model, engine="1.1").nearest(SYSTEM) is None
+    assert states(model, window=4096).nearest(SYSTEM) == ""
+    assert states(model, engine="1.1").nearest(SYSTEM) == ""
     model.write_bytes(b"GGUF of another kind")
-    assert states(model).nearest(SYSTEM) is None
+    assert states(model).nearest(SYSTEM) == ""
     model.unlink()
-    assert states(model).nearest(SYSTEM) is None
+    assert states(model).nearest(SYSTEM) == ""
 
 
 def test_what_goes_on_takes_the_place_of_what_it_goes_on_from(model: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_damaged_one_is_as_if_it_were_not_there(model: Path, damage: bytes) ->
     there.keep_threads(2, 3)
     for path in there.folder.glob("*.json"):
         path.write_bytes(damage)
-    assert there.nearest(SYSTEM) is None and there.threads() is None
+    assert there.nearest(SYSTEM) == "" and there.threads() is None
     again = kept(there, SYSTEM)
     assert there.nearest(SYSTEM) == again
     there.drop(name)
@@ -148,4 +148,4 @@ def test_whatever_is_kept_what_is_found_shares_most(
     abouts = {name: json.loads((there.folder / name).with_suffix(".json").read_text()) for name in names(there)}
     found = there.nearest(SYSTEM + prompt)
     shared = {name: alike(about["prompt"], SYSTEM + prompt) for name, about in abouts.items()}
-    assert (found is None) == (not abouts) and (found is None or shared[found] == max(shared.values()))
+    assert (found == "") == (not abouts) and (found == "" or shared[found] == max(shared.values()))

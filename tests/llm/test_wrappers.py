@@ -32,6 +32,8 @@ TOOLS = [tool.schema for tool in link(["base"], []).values()]
 PLAIN = [tool for tool in TOOLS if tool["name"] != SPEAK]
 
 every = pytest.mark.parametrize("name", WRAPPERS)
+whole = pytest.mark.parametrize("name", [name for name in WRAPPERS if name != "steps"])
+"""Those that put all they ask into one prompt; the other has tests of its own (test_steps.py)."""
 calling = pytest.mark.parametrize("name", CALLING)
 
 
@@ -69,7 +71,7 @@ def heard(pieces: Iterable[Piece], kind: str) -> str:
 # What there is --------------------------------------------------------------------------------------------------------
 
 
-@every
+@whole
 def test_the_prompt_is_what_the_family_was_trained_on(name: str) -> None:
     assert WRAPPERS[name]().prompt(example()) + "\n" == (PROMPTS / f"{name}.txt").read_text("utf-8")
 
@@ -119,7 +121,7 @@ def test_a_model_gets_the_wrapper_of_its_family(model: str, name: str) -> None:
 # What stays ----------------------------------------------------------------------------------------------------------
 
 
-@every
+@whole
 @pytest.mark.parametrize("short", [False, True])
 def test_what_comes_later_is_added_to_the_end(name: str, short: bool) -> None:
     wrapper = either(name)[short]
@@ -140,7 +142,7 @@ def test_a_prompt_is_the_same_each_time(name: str) -> None:
     assert WRAPPERS[name]().prompt(example()) == WRAPPERS[name]().prompt(example())
 
 
-@every
+@whole
 def test_told_tersely_a_reply_needs_no_result(name: str) -> None:
     prompt = terse(name).prompt(example())
     assert "Sent." not in prompt and "Saved. human" in prompt
@@ -198,7 +200,7 @@ def test_no_text_ends_its_message_or_begins_another(name: str, texts: tuple[str,
     for wrapper in either(name):
         marks = re.compile("|".join(map(re.escape, sorted(marks_of(wrapper), key=len, reverse=True))))
         told = wrapper.prompt(asked(conversation(*texts, kind)))
-        harmless = wrapper.prompt(asked(conversation("a", "b", "c" if texts[2] else "", "d", "e", kind)))
+        harmless = wrapper.prompt(asked(conversation(*("a" if text else "" for text in texts), kind)))
         assert marks.findall(told) == marks.findall(harmless)
 
 

@@ -1,0 +1,224 @@
+"""Small models are asked one small thing after the other: what is asked, and which calls the answers make."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from gbnf_reader import Gbnf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memagent.llm import Answer, Piece, Request, Usage
+from memagent.llm.wrappers import Question, Said
+from memagent.llm.wrappers.likeness import alike, known, mentioned
+from memagent.llm.wrappers.steps import Steps
+from memagent.messages import Message, ToolCall, answer, boot_messages, heartbeat, result, user_message
+from memagent.tools.loader import link
+
+NOW = datetime(2026, 5, 31, 18, 30, tzinfo=UTC)
+BASE = [tool.schema for tool in link(["base"], []).values()]
+DICE = {
+    "name": "roll_dice",
+    "description": "Roll a die.",
+    "parameters": {
+        "type": "object",
+        "properties": {"sides": {"type": "integer"}, "request_heartbeat": {"type": "boolean"}},
+        "required": ["sides"],
+    },
+}
+SYSTEM = Message(
+    "system", "boot", 'Be Juno.\n\n<core_memory>\n<human used="7" limit="2000">\nNew.\n</human>\n</core_memory>', NOW
+)
+
+
+class Model:
+    """Answers each part with what is given for it, and keeps the questions."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = answers
+        self.asked: list[Question] = []
+
+    def __call__(self, question: Question) -> Generator[str, None, Said]:
+        self.asked.append(question)
+        text = self.answers[question.part]
+        grammar = Gbnf(question.grammar)
+        assert grammar.matches(text), (question.part, text)
+        for at in range(0, len(text), 3):
+            yield text[at : at + 3]
+        return Said("stop", Usage(100, len(text), 80))
+
+    @property
+    def parts(self) -> list[str]:
+        return [question.part for question in self.asked]
+
+
+def request(*messages: Message, human: str = "", tools: list[dict[str, Any]] | None = None) -> Request:
+    blocks = {"human": human, "persona": "I am Juno."}
+    return Request((SYSTEM, *messages), tools or BASE, blocks=blocks)
+
+
+def heard(model: Model, asked: Request, constraint: str = "gbnf") -> tuple[str, Answer]:
+    """What was streamed of the reply, and the whole answer."""
+    words: list[str] = []
+
+    def listen() -> Iterator[Answer]:
+        got = yield from Steps().asked(asked, model, constraint)
+        yield got
+
+    found: Answer | None = None
+    for item in listen():
+        if isinstance(item, Piece):
+            words.append(item.text)
+        else:
+            found = item
+    assert isinstance(found, Answer)
+    return "".join(words), found
+
+
+def calls_of(found: Answer) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(call.name, json.loads(call.arguments)) for call in found.calls]
+
+
+def said(text: str) -> Message:
+    return user_message(text, NOW)
+
+
+def test_what_is_told_is_noted_and_something_is_said() -> None:
+    model = Model(notes='{"new": ["Name: Tom", "Has a dog"]}', say='Hello "Tom"!')
+    words, found = heard(model, request(said("I'm Tom, and I have a dog.")))
+    assert calls_of(found) == [
+        ("core_memory_append", {"name": "human", "content": "Name: Tom\nHas a dog"}),
+        ("send_message", {"message": 'Hello "Tom"!'}),
+    ]
+    assert words == '{"message": "Hello \\"Tom\\"!'
+    assert model.parts == ["notes", "say"]
+    assert found.usage == Usage(200, len('{"new": ["Name: Tom", "Has a dog"]}') + 12, 160, 100)
+
+
+def test_what_changed_takes_the_place_of_the_line_that_it_is_about() -> None:
+    human = "Name: Tom\nWorks as a baker\nPlays chess"
+    model = Model(notes='{"changed": ["Works as a cook"]}', say="Good luck!")
+    _, found = heard(model, request(said("I'm a cook now."), human=human))
+    assert calls_of(found)[0] == (
+        "core_memory_replace",
+        {"name": "human", "old_content": "Works as a baker", "new_content": "Works as a cook"},
+    )
+
+
+def test_a_change_of_nothing_known_is_added() -> None:
+    model = Model(notes='{"changed": ["Sold the boat"]}', say="Oh.")
+    _, found = heard(model, request(said("I sold the boat."), human="Name: Tom"))
+    assert calls_of(found)[0] == ("core_memory_append", {"name": "human", "content": "Sold the boat"})
+
+
+def test_what_is_known_is_not_noted_again() -> None:
+    model = Model(notes='{"new": ["name: tom."]}', say="I know.")
+    _, found = heard(model, request(said("I'm Tom."), human="Name: Tom"))
+    assert [name for name, _ in calls_of(found)] == ["send_message"]
+
+
+def test_what_is_not_in_view_is_looked_for_and_found_before_it_is_answered() -> None:
+    question = said("Where did I eat gnocchi?")
+    model = Model(notes='{"asks": "gnocchi"}', say="At Bella Vista.")
+    _, found = heard(model, request(question, human="Name: Tom"))
+    assert [name for name, _ in calls_of(found)] == ["conversation_search", "archival_memory_search"]
+    assert model.parts == ["notes"]
+    searched = [ToolCall(str(i), call.name, call.arguments) for i, call in enumerate(found.calls)]
+    later = [
+        question, answer("", tuple(searched), "", NOW), result(searched[0], True, "You ate at Bella Vista.", NOW),
+        result(searched[1], True, "Nothing was found.", NOW), heartbeat("The user still waits.", NOW),
+    ]  # fmt: skip
+    _, found = heard(model, request(*later, human="Name: Tom"))
+    assert calls_of(found) == [("send_message", {"message": "At Bella Vista."})]
+    end = model.asked[-1].prompt.split("<|im_start|>user\n")[-1]
+    assert max(end.index("Bella Vista"), end.index("Name: Tom")) < end.index("gnocchi?")
+    assert "Nothing was found" not in model.asked[-1].prompt
+
+
+def test_what_is_in_view_is_answered_at_once_with_what_is_known_before_it() -> None:
+    model = Model(notes='{"asks": "dog"}', say="Rex.")
+    _, found = heard(model, request(said("What's my dog called?"), human="Dog: Rex"))
+    assert calls_of(found) == [("send_message", {"message": "Rex."})]
+    assert re.search(r"Dog: Rex\]\n.*What's my dog called\?<\|im_end\|>", model.asked[-1].prompt)
+
+
+def test_a_text_is_kept_as_it_was_written() -> None:
+    text = "Please keep this: 200 g flour, 3 eggs."
+    model = Model(notes='{"keep": true}', say="Kept.")
+    _, found = heard(model, request(said(text)))
+    assert calls_of(found)[0] == ("archival_memory_insert", {"content": text})
+    _, found = heard(model, request(said("Is the recipe in your notes?")))
+    assert calls_of(found)[0][0] == "conversation_search"
+
+
+def test_a_function_of_ones_own_is_called_where_the_message_asks_for_it() -> None:
+    tools = [*BASE, DICE]
+    model = Model(notes='{"new": []}', function='{"function": "roll_dice", "params": {"sides": 6}}', say="Four.")
+    _, found = heard(model, request(said("Roll a die!"), tools=tools))
+    assert calls_of(found) == [("roll_dice", {"sides": 6})]
+    model = Model(notes='{"new": []}', function="none", say="Hello!")
+    _, found = heard(model, request(said("Hello!"), tools=tools))
+    assert calls_of(found) == [("send_message", {"message": "Hello!"})]
+
+
+def test_what_was_said_already_is_read_once() -> None:
+    talk = [*boot_messages(NOW, "Hello.", ""), said("I'm Tom.")]
+    spoken = ToolCall("1", "send_message", '{"message": "Hi Tom!"}')
+    noted = ToolCall("2", "core_memory_append", '{"name": "human", "content": "Name: Tom"}')
+    later = [
+        *talk, answer("", (noted, spoken), "", NOW),
+        result(noted, True, "Saved.", NOW), result(spoken, True, "Sent.", NOW), said("How are you?"),
+    ]  # fmt: skip
+    steps = Steps()
+    first = steps.prompt(request(*talk))
+    assert steps.prompt(request(*later)).startswith(first + "Hi Tom!<|im_end|>\n")
+    assert "Saved" not in steps.prompt(request(*later)) and 'used="' not in first
+
+
+def test_a_server_that_holds_nothing_to_a_form_is_asked_for_all_at_once() -> None:
+    model = Model(say="")
+    model.answers["say"] = '{"function": "send_message", "params": {"message": "Hi!"}}'
+    asked = request(said("Hello!"))
+
+    def complete(question: Question) -> Generator[str, None, Said]:
+        assert "send_message(message)" in question.prompt and not question.grammar
+        yield model.answers["say"]
+        return Said("stop", None)
+
+    gen = Steps().asked(asked, complete, "")
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            next(gen)
+    assert calls_of(ended.value.value) == [("send_message", {"message": "Hi!"})]
+
+
+def test_a_small_question_that_was_cut_off_notes_nothing() -> None:
+    def complete(question: Question) -> Generator[str, None, Said]:
+        yield '{"new": ["Na' if question.part == "notes" else "Hello!"
+        return Said("length" if question.part == "notes" else "stop", None)
+
+    gen = Steps().asked(request(said("I'm Tom.")), complete, "gbnf")
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            next(gen)
+    assert calls_of(ended.value.value) == [("send_message", {"message": "Hello!"})]
+
+
+@given(st.text(), st.lists(st.text(min_size=1)))
+def test_likeness_takes_any_text(text: str, lines: list[str]) -> None:
+    assert alike(text, lines) in ("", *lines)
+    assert known(text, [*lines, text])
+    assert mentioned(text, [text]) or not re.search(r"[^\W_]{3}", text)
+
+
+def test_the_line_that_shares_most_is_alike() -> None:
+    lines = ["Works as a nurse", "Lives in Porto", "Has a son, Max", "Has a dog, Rex"]
+    assert alike("My son is called Marc. Son: Marc", lines) == "Has a son, Max"
+    assert alike("Lives in Braga", lines) == "Lives in Porto"
+    assert alike("Has a cat", lines) == ""
+    assert alike("Anything", []) == ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,11 +30,11 @@ def pulled(settings: Settings, model: Model) -> Path:
     from memagent.llm.store.fetch import fetch
 
     config.ensure_home(settings)
-    with _bar(in_bytes=True) as show:
+    with _bar(in_bytes=True) as (show, tell):
 
         def listen(progress: Progress) -> None:
             if progress.told:
-                typer.echo(progress.told, err=True)
+                tell(progress.told)
             if progress.total:
                 show(f"{progress.doing} {model.title}", progress.done, progress.total)
 
@@ -53,16 +54,16 @@ def _prepare(settings: Settings, name: str) -> None:
     from memagent.assemble import prepare_model
     from memagent.errors import MissingExtra
 
-    with _bar(in_bytes=False) as show, suppress(MissingExtra):  # a model can be fetched where it is not run
+    with _bar(in_bytes=False) as (show, _), suppress(MissingExtra):  # a model can be fetched where it is not run
         chosen = replace(settings, provider="embedded", model=name)
         prepare_model(chosen, lambda done, total: show("reading its first prompt", done, total))
 
 
 @contextmanager
-def _bar(*, in_bytes: bool) -> Iterator[Shown]:
-    """A bar where somebody looks, else nothing."""
+def _bar(*, in_bytes: bool) -> Iterator[tuple[Shown, Callable[[str], None]]]:
+    """A bar where somebody looks, else nothing; and how to tell something beside it."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda _what, _done, _total: None
+        yield (lambda _what, _done, _total: None), partial(typer.echo, err=True)
         return
     from rich.console import Console
     from rich.progress import (
@@ -88,4 +89,4 @@ def _bar(*, in_bytes: bool) -> Iterator[Shown]:
                 doing = what
             progress.update(task, completed=done)
 
-        yield show
+        yield show, lambda text: progress.console.print(text, markup=False, highlight=False)

@@ -39,7 +39,9 @@ def _tersely(message: Message, before: Message | None, fields: dict[str, str]) -
     if message.kind == "user":
         return when + words
     if message.kind == "login":
-        return f"{when}[The user has opened the chat. Last time: {fields.get('last_login', '')}]"
+        return (
+            f"{when}[The user is here{' for the first time' if 'never' in fields.get('last_login', '') else ' again'}.]"
+        )
     if message.kind == "summary":
         return f"[What happened before, as you noted it: {words}]"
     return f"[{words}]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import typer
 
@@ -44,17 +44,33 @@ def doctor(
 
     The exit code is 1 when something is wrong.
     """
-    findings = []
-    for finding in _findings(offline):
-        findings.append(finding)
+    tell(_findings(offline), json)
+
+
+class Told(Protocol):
+    """Whatever was found out, and how it is."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def text(self) -> str: ...
+
+
+def tell(findings: Iterator[Told], json: bool) -> None:
+    """Tell what was found as it is found; the exit code is 1 when something is wrong."""
+    told = []
+    for finding in findings:
+        told.append(finding)
         if not json:
             mark, colour = MARKS[finding.state]
             typer.echo(f"{typer.style(mark, fg=colour)} {finding.what}: {finding.text}")
     if json:
         from memagent.cli.opened import as_json
 
-        as_json([vars(finding) for finding in findings])
-    if any(finding.state == "wrong" for finding in findings):
+        as_json([vars(finding) for finding in told])
+    if any(finding.state == "wrong" for finding in told):
         raise typer.Exit(1)
 
 

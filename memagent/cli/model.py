@@ -169,8 +169,8 @@ def test(name: Name = "", json: Json = False) -> None:
 
     from memagent import config
     from memagent.assemble import open_model
-    from memagent.cli.doctor import MARKS
-    from memagent.cli.opened import as_json, working
+    from memagent.cli.doctor import tell
+    from memagent.cli.opened import spun
     from memagent.library import Library
     from memagent.llm.trial import Trial, told_window
 
@@ -181,21 +181,7 @@ def test(name: Name = "", json: Json = False) -> None:
     )
     if not json:
         typer.echo(f"{llm.model}:")
-    findings = []
-    running = trial.run()
-    while True:
-        with working("Trying it …"):
-            finding = next(running, None)
-        if finding is None:
-            break
-        findings.append(finding)
-        if not json:
-            mark, colour = MARKS[finding.state]
-            typer.echo(f"{typer.style(mark, fg=colour)} {finding.what}: {finding.text}")
-    if json:
-        as_json([vars(finding) for finding in findings])
-    if any(finding.state == "wrong" for finding in findings):
-        raise typer.Exit(1)
+    tell(spun(trial.run(), "Trying it …"), json)
 
 
 def _flags_for(name: str) -> dict[str, Any]:

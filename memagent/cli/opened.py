@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memagent.storage import Database
 
 
+T = TypeVar("T")
 PATIENCE = 0.8
 """Seconds until a spinner shows that something is going on."""
 
@@ -111,6 +112,16 @@ def working(what: str) -> Iterator[None]:
         later.cancel()
         later.join()
         shown.close()
+
+
+def spun(items: Iterator[T], what: str) -> Iterator[T]:
+    """The same items, with a spinner while the next one is waited for."""
+    while True:
+        with working(what):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
 
 
 def confirmed(question: str, yes: bool) -> bool:

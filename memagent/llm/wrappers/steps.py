@@ -96,10 +96,10 @@ class Steps(ChatML):
         """
         messages = request.messages
         at = max((i for i, message in enumerate(messages) if message.kind == "user"), default=len(messages))
-        results = [self._plain(message, None) for message in messages[at:] if message.role == "tool"]
-        told_first = [*asides, *filter(None, results)]
-        if at == len(messages) or not told_first:
-            return self.prompt(request)
+        turn = [message for message in messages[at:] if message.role == "tool"]
+        told_first = [*asides, *filter(None, (self._plain(message, None) for message in turn))]
+        if not told_first or at == len(messages) or any(message.name not in MEMORY for message in turn):
+            return self.prompt(request)  # what a function of the user's own returned is best told last
         head = self.prompt(replace(request, messages=messages[:at])).removesuffix(self.answer_begins())
         question = told(messages[at], messages[at - 1], terse=True)
         text = self.guard.text("\n".join([*told_first, question]))

@@ -156,15 +156,20 @@ def show(
         typer.echo(f"{name.ljust(18)} {shown}" + (f"   ({settings.origin(name)})" if origin else ""))
 
 
-def path() -> None:
+def path(json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """Print where everything is kept."""
     from memagent import config
+    from memagent.cli.opened import as_json
 
     settings = config.load({})
-    for what, where in (
-        ("home", settings.home),
-        ("settings", settings.home / config.FILE),
-        ("database", settings.database_path),
-        ("log", settings.home / "logs" / "memagent.log"),
-    ):
+    places = {
+        "home": settings.home,
+        "settings": settings.home / config.FILE,
+        "database": settings.database_path,
+        "log": settings.home / "logs" / "memagent.log",
+    }
+    if json:
+        as_json(places)
+        return
+    for what, where in places.items():
         typer.echo(f"{what.ljust(9)} {where}")

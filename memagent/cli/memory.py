@@ -100,6 +100,9 @@ def _edited(text: str) -> str:
     return text if done is None else done
 
 
+LONGEST_WORDS = 60
+
+
 def history(
     agent: Agent,
     label: Annotated[str, typer.Argument(help="One block only.")] = "",
@@ -109,20 +112,22 @@ def history(
 ) -> None:
     """List the edits of core memory, newest first.
 
-    Each with its time, by whom or what, and with --diff from what to what.
+    Each with its time, by whom or what, on which words of yours, and with --diff from what to what.
     """
     from memagent.cli.opened import as_json
     from memagent.log import harmless
 
     with state_of(agent) as state:
         edits = state.core.history(label or None, limit)
+        words = {turn: state.log.words_of(turn) for turn in {edit.turn for edit in edits} if turn}
     if json:
-        as_json([vars(edit) for edit in edits])
+        as_json([{**vars(edit), "words": words.get(edit.turn or 0, "")} for edit in edits])
         return
     for entry in edits:
-        typer.secho(
-            f"{entry.created:%Y-%m-%d %H:%M}  {entry.label} version {entry.version}  by {entry.cause}", bold=True
-        )
+        head = f"{entry.created:%Y-%m-%d %H:%M}  {entry.label} version {entry.version}  by {entry.cause}"
+        said = " ".join(words.get(entry.turn or 0, "").split())
+        on = f'  on "{said[:LONGEST_WORDS]}{"…" if len(said) > LONGEST_WORDS else ""}"' if said else ""
+        typer.secho(harmless(head + on), bold=True)
         if diff:
             typer.echo(harmless(entry.diff()) + "\n")
 

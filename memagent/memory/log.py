@@ -72,6 +72,13 @@ class MessageLog:
         )  # fmt: skip
         return [message_of(row) for row in rows]
 
+    def words_of(self, turn: int) -> str:
+        """What the user said that began a turn; empty when something else did."""
+        rows = self._database.rows(
+            "SELECT said FROM messages WHERE agent = ? AND turn = ? AND kind = 'user' LIMIT 1", self._agent, turn
+        )
+        return text(rows[0][0]) if rows else ""
+
     def last(self, count: int) -> list[Message]:
         """The newest messages, oldest of them first."""
         rows = self._database.rows(

@@ -397,3 +397,15 @@ def test_completion_makes_nothing_and_says_nothing_of_what_is_wrong(
     (home / "config.yaml").write_text("modle: x\n")
     done = memagent()
     assert (done.out.strip(), done.err) == ("", "")
+
+
+def test_an_edit_tells_on_which_words_it_was_made(memagent: Memagent) -> None:
+    memagent("ask", "note that I am Ada", "--agent", "ada", "--yes")
+    told = memagent("memory", "history", "ada", "human").out
+    assert 'on "note that I am Ada"' in told
+    first = json.loads(memagent("memory", "history", "ada", "human", "--json").out)[0]
+    assert first["words"] == "note that I am Ada"
+
+
+def test_where_everything_is_kept_is_told_to_scripts(memagent: Memagent, home: Path) -> None:
+    assert json.loads(memagent("config", "path", "--json").out)["home"] == str(home)

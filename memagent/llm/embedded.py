@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -190,7 +191,8 @@ class EmbeddedLLM(CompletionLLM):
         super().close()
 
     def _started(self) -> Engine:
-        self.states.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # where nothing can be kept, it answers all the same
+            self.states.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Engine(self.path, self.window, self._threads(), self.states.folder)
 
     def _threads(self) -> Threads:

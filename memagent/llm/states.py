@@ -49,7 +49,7 @@ class States:
             if other != name and prompt.startswith(text) and not _loaded(self._about(other)).get("lasting"):
                 self.drop(other)
         passing = [
-            (self._about(other).stat().st_mtime_ns, other)
+            (self._stored_at(other), other)
             for other, about in self._all()
             if not about.get("lasting") or about.get("model") != self._made_with["model"]
         ]
@@ -74,6 +74,15 @@ class States:
         """Note how many threads were quickest here."""
         with suppress(OSError):
             write_whole(self._threads_file, json.dumps({**self._threads_of, "write": write, "read": read}))
+
+    def _stored_at(self, name: str) -> int:
+        """When a state was stored. One of which nothing is told yet is being stored by another process, or was by one
+        that was killed; one that is gone was dropped by another process.
+        """
+        for path in (self._about(name), self.folder / name):
+            with suppress(OSError):
+                return path.stat().st_mtime_ns
+        return 0
 
     def _about(self, name: str) -> Path:
         return (self.folder / name).with_suffix(".json")

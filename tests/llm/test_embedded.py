@@ -157,6 +157,12 @@ def test_where_nothing_can_be_kept_it_answers_all_the_same(tmp_path: Path) -> No
         assert answered(llm, request("Hi", "What is a ship?"))[0].text
 
 
+def test_where_there_can_be_no_folder_for_what_it_reads_it_answers_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "states").write_text("no folder")
+    with model(tmp_path / "states") as llm:
+        assert answered(llm, request("Hi"))[0].text
+
+
 def test_a_beginning_is_read_ahead_and_its_progress_told(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     with model(tmp_path) as llm:

@@ -149,3 +149,16 @@ def test_whatever_is_kept_what_is_found_shares_most(
     found = there.nearest(SYSTEM + prompt)
     shared = {name: alike(about["prompt"], SYSTEM + prompt) for name, about in abouts.items()}
     assert (found == "") == (not abouts) and (found == "" or shared[found] == max(shared.values()))
+
+
+def test_those_of_which_nothing_is_told_yet_stop_nobody_and_go_in_time(model: Path) -> None:
+    """A process killed before it told what it stored leaves such a one; others store at the same time."""
+    there = states(model)
+    (there.folder / "killed.state").write_bytes(b"what was read")
+    os.utime(there.folder / "killed.state", (1, 1))
+    (there.folder / "folder.state").mkdir()
+    newest = kept(there, SYSTEM)
+    (there.folder / "under_way.state").write_bytes(b"what is being re")
+    made = [kept(there, f"{SYSTEM}I am number {number}.") for number in range(MOST - 2)]
+    assert {"under_way.state", *made} <= names(there) and there.nearest(f"{SYSTEM}I am number 0.") == made[0]
+    assert "killed.state" not in names(there) and newest not in names(there)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from memagent.errors import LocalLLMError, MissingExtra
 from memagent.llm import Request
@@ -77,9 +80,23 @@ class Engine:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise LocalLLMError(
-                f"{path} can't be loaded: {error}.", hint="Is it a whole GGUF file, and is there memory for it?"
+                f"{path} can't be loaded: {str(error).rstrip('.')}.",
+                hint="Is it a whole GGUF file, and is there memory for it?",
             ) from None
         self.url = str(self._server.listening_address)
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers."""
+        where = urlsplit(self.url)
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            connection = HTTPConnection(where.hostname or "", where.port, timeout=5)
+            with suppress(OSError, HTTPException):
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
+                    return
+            connection.close()
+            time.sleep(0.05)
 
     def close(self) -> None:
         """Give its memory back."""
@@ -102,33 +119,74 @@ def engine_version() -> str:
         return ""
 
 
+class Starting(threading.Thread):
+    """Starts an engine apart from whoever waits for it: an engine that is let go before it runs never ends, so no
+    Ctrl-C may fall between.
+    """
+
+    def __init__(self, start: Callable[[], Engine]) -> None:
+        super().__init__(daemon=True)
+        self._start_engine = start
+        self._deciding = threading.Lock()
+        self._unwanted = False
+        self.engine: Engine | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            engine = self._start_engine()
+            engine.wait_until_ready()
+        except BaseException as error:  # noqa: BLE001  # it is raised again where it is waited for
+            self.error = error
+            return
+        with self._deciding:
+            if not self._unwanted:
+                self.engine = engine
+
+    def let_go(self) -> None:
+        """Close the engine, now or as soon as it runs."""
+        with self._deciding:
+            self._unwanted = True
+            engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
+
+
 class EngineLine(Line):
     """The line to an engine that is started when it is first needed."""
 
     def __init__(self, line: Line, start: Callable[[], Engine]) -> None:
         super().__init__(line.endpoint)
         self._start = start
-        self._starting = threading.Lock()
-        self._engine: Engine | None = None
+        self._beginning = threading.Lock()
+        self._starting: Starting | None = None
 
     @property
     def running(self) -> bool:
-        """Whether the engine was started."""
-        return self._engine is not None
+        """Whether there is an engine."""
+        return self._starting is not None and self._starting.engine is not None
 
     def open(self) -> httpx2.Client:
-        with self._starting:
-            if self._engine is None:
-                self._engine = self._start()
-                self.endpoint = replace(self.endpoint, url=self._engine.url, key=self._engine.key)
+        with self._beginning:
+            if self._starting is None:
+                self._starting = Starting(self._start)
+                self._starting.start()
+            starting = self._starting
+        while starting.is_alive():
+            starting.join(0.2)  # in slices, so that Ctrl-C is heard
+        if starting.error is not None:
+            self._starting = None
+            raise starting.error
+        if starting.engine is not None and self.endpoint.key != starting.engine.key:
+            self.endpoint = replace(self.endpoint, url=starting.engine.url, key=starting.engine.key)
         return super().open()
 
     def close(self) -> None:
         super().close()
-        with self._starting:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
+        with self._beginning:
+            starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.let_go()
 
 
 @dataclass
@@ -266,6 +324,7 @@ def _speeds(path: Path, states: Path, count: int) -> tuple[float, float]:
     from memagent.llm.line import line_to
 
     engine = Engine(path, 512, Threads(count, count), states)
+    engine.wait_until_ready()
     line = line_to(LlamaCpp(), path.stem, base_url=engine.url, api_key=engine.key)
     try:
         question = {"prompt": _SAMPLE, "n_predict": 12, "temperature": 0, "ignore_eos": True}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -218,3 +220,37 @@ def test_without_what_runs_it_the_extra_is_named(tmp_path: Path, monkeypatch: py
     with model(tmp_path) as llm, pytest.raises(MissingExtra) as caught:
         list(llm.ask(request("Hi")))
     assert "local" in str(caught.value)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.15, 0.3, 0.6])
+def test_ctrl_c_while_it_loads_ends_the_program(tmp_path: Path, after: float) -> None:
+    code = f"""
+import pathlib, sys
+from memagent.llm.embedded import EmbeddedLLM
+from memagent.llm.wrappers.chatml import ChatML
+llm = EmbeddedLLM(pathlib.Path({str(weights())!r}), ChatML(), states=pathlib.Path({str(tmp_path)!r}), threads=1)
+print("begun", flush=True)
+try:
+    llm.warm_up()
+    llm.line.get("/health")
+    print("ready", flush=True)
+    sys.stdin.read()
+except KeyboardInterrupt:
+    llm.close()
+    sys.exit(130)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "begun\n"
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
+def test_it_can_be_let_go_at_once_and_asked_again(tmp_path: Path) -> None:
+    with model(tmp_path) as llm:
+        for _ in range(3):
+            llm.warm_up()
+            llm.close()
+        assert answered(llm, request("Hi"))[0].text

@@ -78,7 +78,7 @@ def pull(name: Name = "", yes: Yes = False) -> None:
     from memagent.cli.choosing import EXTRA, runs_here
     from memagent.cli.opened import confirmed
     from memagent.cli.pulling import pulled
-    from memagent.llm import store
+    from memagent.llm import gguf, store
     from memagent.llm.store.fetch import size
     from memagent.llm.store.hub import model_at
 
@@ -87,6 +87,7 @@ def pull(name: Name = "", yes: Yes = False) -> None:
         typer.secho(f"To run it here you need more than the model: {EXTRA}", fg="yellow", err=True)
     found = store.find(settings.home, name)
     if found and name and name not in [model.name for model in store.known(settings.home)]:
+        gguf.read(found)
         typer.echo(f"It is here: {found}")
         return
     model = model_at(settings.home, name)
@@ -154,7 +155,8 @@ def remove(name: Name, yes: Yes = False) -> None:
 
     settings = config.load({})
     path = store.find(settings.home, name)
-    if path and not confirmed(f"Delete {path}?", yes):
+    ours = path is not None and path.parent == store.folder(settings.home)
+    if ours and not confirmed(f"Delete {path}?", yes):
         raise typer.Exit(1)
     for gone in store.remove(settings.home, name):
         typer.echo(f"Deleted {gone}")

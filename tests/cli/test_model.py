@@ -170,3 +170,11 @@ def test_a_model_is_tried(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MEMAGENT_MODEL", "x")
     done = memagent("model", "test")
     assert done.code != 0 and "127.0.0.1:9" in done.out + done.err
+
+
+def test_a_file_of_ones_own_is_no_model_and_nothing_to_delete(memagent: Memagent, tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Ada")
+    assert "not a model file" in memagent("model", "pull", str(path)).err
+    assert "is a file of yours" in memagent("model", "remove", str(path)).err
+    assert path.read_text() == "Dear Ada"

@@ -78,6 +78,9 @@ class HubServer(http.server.ThreadingHTTPServer):
         self.asked: list[str] = []
         self.daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        """Whoever asks may be killed while it is answered."""
+
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"

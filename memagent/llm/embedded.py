@@ -177,8 +177,11 @@ class EngineLine(Line):
         if starting.error is not None:
             self._starting = None
             raise starting.error
-        if starting.engine is not None and self.endpoint.key != starting.engine.key:
-            self.endpoint = replace(self.endpoint, url=starting.engine.url, key=starting.engine.key)
+        engine = starting.engine
+        if engine is None:  # without it, the endpoint would be whatever else listens at its kind's usual port
+            raise LocalLLMError("The embedded model was let go while it was loaded.", hint="Ask it again.")
+        if self.endpoint.key != engine.key:
+            self.endpoint = replace(self.endpoint, url=engine.url, key=engine.key)
         return super().open()
 
     def close(self) -> None:
@@ -201,6 +204,10 @@ class Slot:
     lasts: bool = False
 
 
+def _empty_slots() -> dict[str, Slot]:
+    return {part: Slot(number) for number, part in enumerate(SLOTS)}
+
+
 class EmbeddedLLM(CompletionLLM):
     """The model in a GGUF file. It is loaded when it is first needed; `states` is where what it has read is kept."""
 
@@ -219,7 +226,7 @@ class EmbeddedLLM(CompletionLLM):
         self._engine_line = EngineLine(self.line, self._started)
         self.line = self._engine_line
         self.endpoint = replace(self.endpoint, kind="the embedded model")
-        self._slots = {part: Slot(number) for number, part in enumerate(SLOTS)}
+        self._slots = _empty_slots()
 
     def read_ahead(self, request: Request, told: Callable[[int, int], None]) -> None:
         """Read the beginnings of all prompts now, and keep them for all that begin like them; `told` how many tokens
@@ -244,8 +251,8 @@ class EmbeddedLLM(CompletionLLM):
         """Keep what was read, and let the model go. It can still be asked afterwards."""
         if self._engine_line.running:
             for slot in self._slots.values():
-                self._keep(slot, lasting=slot.number > 0)
-        self._slots = {part: Slot(number) for number, part in enumerate(SLOTS)}
+                self._keep(slot)
+        self._slots = _empty_slots()
         super().close()
 
     def _started(self) -> Engine:
@@ -269,7 +276,7 @@ class EmbeddedLLM(CompletionLLM):
         if said.usage:
             slot.unkept += said.usage.prompt - said.usage.cached + said.usage.completion
         if slot.unkept >= ENOUGH:
-            self._keep(slot, lasting=slot.number > 0)
+            self._keep(slot)
         return said
 
     def _placed(self, question: Question, /) -> Mapping[str, Any]:
@@ -288,7 +295,7 @@ class EmbeddedLLM(CompletionLLM):
                 self.states.drop(found)
         return slot
 
-    def _keep(self, slot: Slot, *, lasting: bool) -> None:
+    def _keep(self, slot: Slot, *, lasting: bool = False) -> None:
         """Store what was read, for the next process. What is asked aside begins alike for ever: once is enough."""
         if not slot.unkept or slot.lasts:
             return
@@ -298,7 +305,7 @@ class EmbeddedLLM(CompletionLLM):
         except Setback:
             self.states.drop(name)
             return
-        self.states.keep(name, slot.read, lasting=lasting)
+        self.states.keep(name, slot.read, lasting=lasting or slot.number > 0)
         slot.unkept, slot.lasts = 0, slot.number > 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from memagent.errors import LocalLLMError, MissingExtra
 from memagent.events import Failed, Reply
 from memagent.library import Library
 from memagent.llm import Answer, Heard, Piece, Request, Usage
-from memagent.llm.embedded import EmbeddedLLM
+from memagent.llm.embedded import EmbeddedLLM, Starting
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.messages import Message, answer, user_message
 from memagent.storage.sqlite import SqliteDatabase
@@ -253,4 +254,24 @@ def test_it_can_be_let_go_at_once_and_asked_again(tmp_path: Path) -> None:
         for _ in range(3):
             llm.warm_up()
             llm.close()
+        assert answered(llm, request("Hi"))[0].text
+
+
+def test_let_go_while_it_is_loaded_it_asks_nobody_else(tmp_path: Path) -> None:
+    raised: list[LocalLLMError] = []
+
+    def warm_up() -> None:
+        try:
+            llm.warm_up()
+        except LocalLLMError as error:
+            raised.append(error)
+
+    with model(tmp_path) as llm:
+        loading = threading.Thread(target=warm_up)
+        loading.start()
+        while not any(isinstance(thread, Starting) for thread in threading.enumerate()):
+            time.sleep(0.001)
+        llm.close()
+        loading.join(60)
+        assert "was let go" in str(raised[0])
         assert answered(llm, request("Hi"))[0].text

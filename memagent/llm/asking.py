@@ -9,10 +9,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from memagent.errors import ConfigError, MemagentError, NotFound
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 LONGEST_BODY = 32_000_000
 GRACE = 2.0
 """Seconds that a server has, after the last word, to say how many tokens it counted and to end."""
+
+
+Event = TypeVar("Event")
+Told = TypeVar("Told")
+
+
+class Growing(Protocol):
+    """An answer while it is heard. `finish` says why it ended, as soon as it did; `full` that no more is taken in."""
+
+    finish: str
+    full: bool
 
 
 class Asking:
@@ -114,6 +125,29 @@ class Asking:
             raise self.endpoint.broke(f"nothing came for {self.endpoint.timeout:g} s") from None
         except (httpx2.RequestError, ssl.SSLError):
             raise self.endpoint.broke("the connection was cut") from None
+
+
+def heard_out(
+    response: httpx2.Response, events: Iterable[Event], hear: Callable[[Event], Iterator[Told]], answer: Growing
+) -> Iterator[Told]:
+    """Hear the events of an answer to its end, or until it is full; what breaks behind its last word breaks nothing."""
+    ending: threading.Timer | None = None
+    try:
+        for event in events:
+            yield from hear(event)
+            if answer.full:
+                break
+            if answer.finish and ending is None:
+                ending = hang_up_after(GRACE, response)
+    except TooLong:
+        answer.full = True
+    except Setback:
+        if not answer.finish:
+            raise
+    finally:
+        if ending is not None:
+            ending.cancel()
+        response.close()
 
 
 @cache

@@ -45,6 +45,13 @@ class Draft:
         self._raw: dict[str, Any] = {}
         self._whole = False
 
+    def hear(self, part: Mapping[str, Any] | None) -> Iterator[Piece]:
+        """The next part, or None where the endpoint says that this was all."""
+        if part is None:
+            self.done()
+        else:
+            yield from self.take(part)
+
     def take(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
         """The next part of the answer, or all of it at once, as the endpoint sent it."""
         self._usage = counted(chunk.get("usage")) or self._usage

@@ -7,14 +7,14 @@ answers are held to the form of a call by a schema. Knows nothing of agents.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.completion import Text
 from memagent.llm.draft import Draft
 from memagent.llm.line import line_to
-from memagent.llm.served import LEAST_ROOM, ServedLLM, Whole
+from memagent.llm.served import LEAST_ROOM, ServedLLM
 from memagent.llm.servers import Completion, Part, TextServer, inside
 from memagent.llm.servers.ollama import ended, settings
 from memagent.llm.wrappers import Wrapper
@@ -49,7 +49,7 @@ class OllamaChat(ServedLLM):
         self._told = told or Wrapper()
         self._factor = FEWER
 
-    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Whole]:
+    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
         plainly = bool(request.tools) and not self._calls
         body: dict[str, Any] = {"model": self.model}
         if request.tools and not plainly:
@@ -66,8 +66,9 @@ class OllamaChat(ServedLLM):
             return usage
 
         body |= settings(self._completion(request, plainly))
-        hearing: Whole = Plainly(self._told.reader(request), counted) if plainly else Chat(counted)
-        return "/api/chat", body, hearing
+        hearing = Plainly(self._told.reader(request), counted) if plainly else Chat(counted)
+        yield from self._listen("/api/chat", body, hearing)
+        return self._checked(hearing.answer())
 
     def _completion(self, request: Request, plainly: bool) -> Completion:
         most = request.max_tokens or self._max_tokens or min(MOST_SAID, self.window)

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from memagent import __version__
 from memagent.errors import ConfigError, ContextOverflow
 from memagent.llm import Answer, Piece, Request, refusals, wire
-from memagent.llm.asking import GRACE, Asking, address, checked_key, hang_up_after, trusted
+from memagent.llm.asking import Asking, address, checked_key, heard_out, trusted
 from memagent.llm.draft import Draft
 from memagent.llm.failures import Endpoint, Setback
 from memagent.llm.reading import parsed, parts
-from memagent.llm.sse import TooLong
 
 if TYPE_CHECKING:
     import httpx2
@@ -121,26 +120,8 @@ class OpenAILLM(Asking):
         """One question and its whole answer, or a `Setback`."""
         response = self._post(wire.written(self.model, self._settings, request, self._without))
         draft = Draft()
-        ending: threading.Timer | None = None
-        try:
-            for part in parts(self._chunks(response), response.headers.get("content-type", ""), self.endpoint):
-                if part is None:
-                    draft.done()
-                else:
-                    yield from draft.take(part)
-                if draft.full:
-                    break
-                if draft.finish and ending is None:
-                    ending = hang_up_after(GRACE, response)
-        except TooLong:
-            draft.full = True
-        except Setback:
-            if not draft.finish:  # else what broke is only the counting of tokens that comes after it
-                raise
-        finally:
-            if ending is not None:
-                ending.cancel()
-            response.close()
+        sent = parts(self._chunks(response), response.headers.get("content-type", ""), self.endpoint)
+        yield from heard_out(response, sent, draft.hear, draft)
         if draft.finish == "error" or not (draft.finish or draft.full):
             raise self.endpoint.broke("it did not come to its end")
         return draft.answer()

@@ -6,19 +6,17 @@ server's own (ollama_chat.py). Knows nothing of agents.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from memagent.errors import ContextOverflow
-from memagent.llm import Answer, Piece, Request, Usage
-from memagent.llm.asking import GRACE, Asking, hang_up_after
+from memagent.llm import Answer, Usage
+from memagent.llm.asking import Asking, Growing, heard_out
 from memagent.llm.failures import Setback
 from memagent.llm.line import Line
 from memagent.llm.reading import objects
 from memagent.llm.servers import TextServer
-from memagent.llm.sse import TooLong
 
 LEAST_ROOM = 32
 """Tokens that must be left for an answer."""
@@ -31,25 +29,13 @@ PARTING = 1.0
 Heard = TypeVar("Heard", covariant=True)
 
 
-class Hearing(Protocol[Heard]):
-    """An answer while it is heard. `finish` says why it ended, as soon as it did; `full` that no more is taken in;
-    `known` that what was sent is of the server's kind.
-    """
+class Hearing(Growing, Protocol[Heard]):
+    """An answer while it is heard. `known` says that what was sent is of the server's kind."""
 
-    finish: str
-    full: bool
     known: bool
 
     def hear(self, event: Mapping[str, Any]) -> Iterator[Heard]:
         """The next event of the answer."""
-        ...
-
-
-class Whole(Hearing[Piece], Protocol):
-    """One that knows what was answered."""
-
-    def answer(self) -> Answer:
-        """All that was heard."""
         ...
 
 
@@ -84,35 +70,12 @@ class ServedLLM(Asking):
         except Setback as setback:
             raise setback.error from None
 
-    def _question(self, request: Request) -> tuple[str, Mapping[str, Any], Whole]:
-        """Where to ask, what, and who hears the answer."""
-        raise NotImplementedError
-
-    def _heard(self, request: Request) -> Generator[Piece, None, Answer]:
-        path, body, hearing = self._question(request)
-        yield from self._listen(path, body, hearing)
-        return self._checked(hearing.answer())
-
     def _listen(self, path: str, body: Mapping[str, Any], hearing: Hearing[Heard]) -> Iterator[Heard]:
         """Ask, and hear the answer to its end."""
         response = self.line.send("POST", path, body, self.endpoint.timeout)
-        ending: threading.Timer | None = None
         try:
-            for event in objects(self._chunks(response), self.endpoint):
-                yield from hearing.hear(event)
-                if hearing.full:
-                    break
-                if hearing.finish and ending is None:
-                    ending = hang_up_after(GRACE, response)
-        except TooLong:
-            hearing.full = True
-        except Setback:
-            if not hearing.finish:  # else what broke is only what comes after the answer
-                raise
+            yield from heard_out(response, objects(self._chunks(response), self.endpoint), hearing.hear, hearing)
         finally:
-            if ending is not None:
-                ending.cancel()
-            response.close()
             if not hearing.finish:
                 self._leave(body)
         if not (hearing.finish or hearing.full):

@@ -367,7 +367,7 @@ def test_after_the_last_word_nothing_is_asked_again() -> None:
 
 
 def test_a_server_that_does_not_hang_up_after_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memagent.llm.openai.GRACE", 0.05)
+    monkeypatch.setattr("memagent.llm.asking.GRACE", 0.05)
     lingering = then_silence(pieces(*events(*speak("Whole"), DONE), end=False))
     with chat_server(lingering, stream(*speak("Next"))) as server:
         model = OpenAILLM("m", 8000, api_key="k", base_url=server.url)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import inspect
 import json
 import subprocess
@@ -17,25 +16,11 @@ from uuid import UUID
 
 import pydantic
 import pytest
+from signatures import Color, Shape, Size
 
 from memagent.errors import ToolError, ToolFileError
 from memagent.tools import Rules
 from memagent.tools.schema import describe, make_tool, read_arguments
-
-
-class Color(enum.Enum):
-    RED = "r"
-    GREEN = "g"
-
-
-class Size(enum.IntEnum):
-    SMALL = 1
-    LARGE = 2
-
-
-class Shape(enum.Enum):
-    SQUARE = object()
-    ROUND = object()
 
 
 @dataclasses.dataclass(frozen=True)

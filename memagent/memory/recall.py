@@ -15,7 +15,9 @@ from memagent.memory.search import Query, WordSearch, first_of
 from memagent.storage import Database, Found, Page, Row, reading, text
 
 _SAID = "t.said <> '' AND t.undone IS NULL"
-_COLUMNS = "t.id, t.seq, t.role, t.said, t.created"
+_COLUMNS = "t.id, t.seq, t.role, t.said, t.created, t.place"
+_IN_ORDER = "ORDER BY t.place = '', CASE t.place WHEN '' THEN '' ELSE t.created END, t.seq"
+"""As it was said; what was loaded is from before, and has been put into its order by whoever wrote it."""
 _DAYS_BETWEEN_ZONES = 2
 _LAST = "~"  # sorts after everything that can follow in a time
 
@@ -28,7 +30,7 @@ class RecallMemory:
     def __init__(self, database: Database, agent: str) -> None:
         self._database = database
         self._agent = agent
-        self._words = WordSearch(database, agent, "messages", "said", _SAID)
+        self._words = WordSearch(database, [agent], "messages", "said", _SAID, "agent")
 
     def search(self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None) -> Page:
         """What was said with these words, best first; only messages before `before_seq`, if it is given."""
@@ -53,8 +55,9 @@ class RecallMemory:
         first = first_of(page, size)
         total = self._database.rows(f"SELECT count(*) FROM {ours}", self._agent, *values)[0][0]
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM {ours} ORDER BY t.seq LIMIT ? OFFSET ?", self._agent, *values, size, first
-        )
+            f"SELECT {_COLUMNS} FROM {ours} {_IN_ORDER} LIMIT ? OFFSET ?",
+            self._agent, *values, size, first,
+        )  # fmt: skip
         return Page([_said(row) for row in rows], total, page, size)
 
     def total(self) -> int:
@@ -75,9 +78,10 @@ class RecallMemory:
 
 
 def _said(row: Row) -> Found:
-    _, seq, role, said, created = row
+    _, seq, role, said, created, place = row
     with reading(f"Message {seq} of the log"):
-        return Found(text(said), datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
+        who = "user" if role == "user" else "you"
+        return Found(text(said), datetime.fromisoformat(created), who, seq, place=text(place))
 
 
 def _before(seq: int | None) -> tuple[str, list[Any]]:

@@ -72,11 +72,14 @@ class Hits:
 
 
 class WordSearch:
-    """Searches one table of one agent. `where` is SQL, never from outside: what else must hold for a row `t`."""
+    """Searches some shelves of one table. `where` is SQL, never from outside: what else must hold for a row `t`."""
 
-    def __init__(self, database: Database, agent: str, table: str, column: str, where: str) -> None:
+    def __init__(
+        self, database: Database, shelves: Sequence[str], table: str, column: str, where: str, shelf: str
+    ) -> None:
         self._database = database
-        self._agent = agent
+        self._shelves = shelves
+        self._shelf = shelf
         self._table = table
         self._column = column
         self._where = where
@@ -100,20 +103,20 @@ class WordSearch:
 
     def _found(self, query: Query) -> tuple[str, list[Any]]:
         """SQL for the rows that match, with their scores; it ends within its WHERE."""
-        ours = f"t.agent = ? AND {self._where}"
+        ours = f"t.{self._shelf} IN ({', '.join('?' for _ in self._shelves)}) AND {self._where}"
         if query.match:
-            # The agent stands in the expression for speed, and in the SQL for certainty. CROSS: words first, then rows.
-            words = f"{self._table}_words"
+            # Shelves stand in the expression for speed, and in the SQL for certainty. CROSS: words first, then rows.
+            words, named = f"{self._table}_words", " OR ".join(f'"{shelf}"' for shelf in self._shelves)
             return (
                 f"SELECT t.id AS id, -bm25({words}, 0, 1) AS score FROM {words} "
                 f"CROSS JOIN {self._table} t ON t.id = {words}.rowid WHERE {words} MATCH ? AND {ours}",
-                [f'agent : "{self._agent}" AND {self._column} : ({query.match})', self._agent],
+                [f"{self._shelf} : ({named}) AND {self._column} : ({query.match})", *self._shelves],
             )
         score = " + ".join(f"(t.{self._column} LIKE ? ESCAPE '\\')" for _ in query.pieces)
         patterns = [f"%{_escaped(piece)}%" for piece in query.pieces]
         return (
             f"SELECT t.id AS id, {score} AS score FROM {self._table} t WHERE ({score}) > 0 AND {ours}",
-            [*patterns, *patterns, self._agent],
+            [*patterns, *patterns, *self._shelves],
         )
 
 

@@ -6,7 +6,7 @@ agents, memory or models: only rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,10 @@ class Transaction(Protocol):
         """Insert one row; returns its number."""
         ...
 
+    def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert many rows; returns their numbers, in the same order."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read inside the transaction."""
         ...
@@ -72,15 +76,41 @@ class Database(Protocol):
         ...
 
 
+class VectorIndex(Protocol):
+    """Finds the items of some shelves whose vectors are nearest to one. What it answers is what the database holds at
+    that moment, whatever it keeps for speed: nothing that is gone, or was taken back, or is on another shelf.
+    """
+
+    def any(self, shelves: Sequence[str]) -> bool:
+        """Whether there are vectors at all."""
+        ...
+
+    def near(
+        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
+    ) -> dict[int, float]:
+        """The nearest items, the nearest first, and how near each is (1 is the same); only of those `among`, if they
+        are given.
+        """
+        ...
+
+    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
+        """How near these items are, but for those without a vector."""
+        ...
+
+
 @dataclass(frozen=True)
 class Found:
-    """One result of a search in memory: the text, who said it or where it is from, and when it was written."""
+    """One result of a search in memory: the text, when it was written, who said it or which source it is from, and
+    where in that; and why it was found.
+    """
 
     text: str
     when: datetime
     source: str
     id: int
     tags: Sequence[str] = ()
+    place: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,14 @@ class SqliteTransaction:
     def add(self, sql: str, *values: Any) -> int:
         self._watch("statement")
         return self._connection.execute(sql, values).lastrowid or 0
+
+    def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        if not rows:
+            return []
+        self._watch("statement")
+        self._connection.executemany(sql, rows)  # nobody else writes now, so the numbers follow each other
+        last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+        return list(range(last - len(rows) + 1, last + 1))
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")

@@ -22,7 +22,7 @@ FLOORS = [
     {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
     {"cli", "server", "bridges", "characters"},

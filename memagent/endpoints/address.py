@@ -5,11 +5,15 @@ Knows nothing of what is asked there.
 
 from __future__ import annotations
 
+import re
 import ssl
 from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from memagent.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+_DOOR = re.compile(r"(/api)?(/v1)?/*$")
 
 
 def address(url: str) -> tuple[str, str]:
@@ -26,6 +30,11 @@ def address(url: str) -> tuple[str, str]:
         )
     login, _, host = found.netloc.rpartition("@")
     return found._replace(netloc=host).geturl().rstrip("/"), unquote(login)
+
+
+def root(url: str) -> str:
+    """The address of a server without the door that people write behind it, as for other programs."""
+    return _DOOR.sub("", url)
 
 
 def checked_key(key: str | None, name: str) -> str:

@@ -23,10 +23,11 @@ QUICK = 5.0
 
 
 class Line:
-    """The line to an endpoint."""
+    """The line to an endpoint. `key_header` is where it wants the key, if not where most do."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, key_header: str = "") -> None:
         self.endpoint = endpoint
+        self._key_header = key_header
         self._opening = threading.Lock()
         self._client: httpx2.Client | None = None
 
@@ -39,6 +40,8 @@ class Line:
                 headers = {"User-Agent": f"memagent/{__version__}"}
                 if self.endpoint.login:
                     headers["Authorization"] = "Basic " + self.endpoint.login_as_sent
+                elif self.endpoint.key and self._key_header:
+                    headers[self._key_header] = self.endpoint.key
                 elif self.endpoint.key:
                     headers["Authorization"] = f"Bearer {self.endpoint.key}"
                 # What is said in confidence to one address is not sent on to another that this one names.

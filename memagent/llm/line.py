@@ -5,19 +5,10 @@ Knows nothing of what is asked.
 
 from __future__ import annotations
 
-import re
-
-from memagent.endpoints.address import address, checked_key
+from memagent.endpoints.address import address, checked_key, root
 from memagent.endpoints.failures import Endpoint
 from memagent.endpoints.line import Line
 from memagent.llm.servers import TextServer
-
-_DOOR = re.compile(r"(/api)?(/v1)?/*$")
-
-
-def root(url: str) -> str:
-    """The address of a server without the door that people write behind it, as for other programs."""
-    return _DOOR.sub("", url)
 
 
 def line_to(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from memagent import __version__
 from memagent.endpoints import refusals
-from memagent.endpoints.address import address, checked_key, trusted
+from memagent.endpoints.address import OPENAI_URL, address, checked_key, trusted
 from memagent.endpoints.failures import Endpoint, Setback
 from memagent.endpoints.line import parsed
 from memagent.errors import ConfigError, ContextOverflow
@@ -25,8 +25,6 @@ from memagent.llm.reading import parts
 if TYPE_CHECKING:
     import httpx2
     import openai
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 class OpenAILLM(Asking):

@@ -1,6 +1,7 @@
 """Names of exchangeable parts, and where they are made; each is imported only when it is asked for.
 
-To add a kind of model, embedder or storage: write one file, and name it here. Knows nothing of what the parts do.
+To add a kind of model, embedder, storage or source: write one file, and name it here. Knows nothing of what the parts
+do.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ EMBEDDERS = {
     "ollama": "memagent.embeddings.ollama:opened",
 }
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+READERS = {"directory": "memagent.sources.directory:Directory"}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

@@ -20,7 +20,7 @@ from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-VERSION = 1
+VERSION = 2
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
 # id and the numbers of rows are left out.
@@ -28,16 +28,18 @@ _SCHEMA = {
     "turns": "turn:number state:text steps:number prompt_tokens:number completion_tokens:number started:time"
     " ended:time? | turn",
     "messages": "seq:number turn:number role:role kind:kind content:text calls:text? call_id:text? name:text?"
-    " said:text created:time undone:time? | seq",
+    " said:text place:text created:time undone:time? | seq",
     "calls": "call_id:text state:text idempotency_key:text digest:text created:time | call_id",
     "blocks": "label:text position:number value:text size_limit:number description:text read_only:number version:number"
     " | label",
     "block_edits": "label:text version:number before:text after:text cause:cause turn:number? call_id:text?"
     " created:time | label version",
-    "passages": "note:number part:number text:text tags:list source:text turn:number? created:time undone:time?"
+    "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
 _AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
+_OWNERS = {"passages": "shelf"}
+"""The column that names the agent, where it has another name."""
 _ORDERS = {"block_edits": "id", "blocks": "position, label"}
 """The order of rows, where it is not that of their key."""
 
@@ -59,7 +61,8 @@ def export(database: Database, roster: Roster, name: str) -> str:
         document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
         for table, columns in TABLES.items():
             order = _ORDERS.get(table) or ", ".join(KEYS[table])
-            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE agent = ? ORDER BY {order}", agent)
+            owned = f"{_OWNERS.get(table, 'agent')} = ?"
+            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
             document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
@@ -73,7 +76,7 @@ def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
         _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
         for table, columns in TABLES.items():
             for row in document[table]:
-                _add(tx, table, columns, row, {"agent": number})
+                _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
     return free
 
 
@@ -93,7 +96,9 @@ def _document(text: str) -> dict[str, Any]:
         raise UserError(f"This is not an exported agent: it is not JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
-    if document.get("version") != VERSION:
+    if document.get("version") == 1:
+        _from_first(document)
+    elif document.get("version") != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
     _check_row("agent", AGENT, document.get("agent"))
     for table, columns in TABLES.items():
@@ -108,6 +113,19 @@ def _document(text: str) -> dict[str, Any]:
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
+
+
+def _from_first(document: dict[str, Any]) -> None:
+    """Make a document of the first format one of today's: places were not told, or had another name."""
+    for row in _rows(document, "messages"):
+        row["place"] = ""
+    for row in _rows(document, "passages"):
+        row["place"] = row.pop("source", None)
+
+
+def _rows(document: Mapping[str, Any], table: str) -> list[dict[str, Any]]:
+    rows = document.get(table)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _check_row(table: str, columns: Mapping[str, str], row: Any) -> None:

@@ -201,7 +201,7 @@ def _about(entry: Entry) -> str:
 def _counts(database: Any, agent: str) -> dict[str, int]:
     queries = {
         "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND said <> ''",
-        "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE agent = ? AND undone IS NULL",
+        "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE shelf = ? AND undone IS NULL",
         "edits_of_core_memory": "SELECT count(*) FROM block_edits WHERE agent = ? AND version > 1",
     }
     return {what: database.rows(query, agent)[0][0] for what, query in queries.items()}

@@ -50,7 +50,7 @@ class MessageLog:
         start = first_visible(summary[0]) if summary else 1
         rows = self._database.rows(
             f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND seq >= ? AND undone IS NULL AND kind <> 'summary' "
-            "ORDER BY seq",
+            "AND place = '' ORDER BY seq",
             self._agent, start,
         )  # fmt: skip
         return summary + [message_of(row) for row in rows]

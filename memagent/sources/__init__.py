@@ -1,1 +1,178 @@
-"""Where texts come from, and how they are cut into passages. Knows nothing of agents or of where passages are kept."""
+"""Where texts come from: what a reader gives, and what is asked of it.
+
+A `Reader` lists the items of a source (files, pages, rows), each with a place that names it and a stamp that tells
+cheaply whether it has changed; `read` makes an item a `Document`, which chunk.py cuts into passages. Other chat
+programs' exports are `Conversation`s. A new kind is one file, and one line in `registry.py`. Knows nothing of agents
+or of where passages are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from memagent.errors import UserError
+
+__all__ = [
+    "Conversation",
+    "ConversationItem",
+    "ConversationReader",
+    "Document",
+    "Item",
+    "Part",
+    "Passage",
+    "Reader",
+    "Said",
+    "Unreadable",
+]
+
+
+class Unreadable(UserError):
+    """One item can't be read; the message is the reason, without the item's name. All others can be read still."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a document: under one heading, on one page. `heading` goes from the outermost to the innermost."""
+
+    text: str
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with its structure. `when` is the time that it tells of itself, such as an e-mail's date.
+
+    When embeddings came along, `vectors` has one for each part, as little-endian float32 of length 1 that the model
+    `model` made, and the parts are the passages, as they are.
+    """
+
+    title: str
+    parts: tuple[Part, ...]
+    when: datetime | None = None
+    vectors: tuple[bytes, ...] = ()
+    tags: tuple[str, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document that is found and quoted; `place` says to a person where it stands."""
+
+    text: str
+    place: str
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+
+
+class Item(Protocol):
+    """One thing of a source that can be read by itself."""
+
+    @property
+    def place(self) -> str:
+        """What names it within the source, the same in every run: a relative path, a URL, a row's key."""
+        ...
+
+    @property
+    def stamp(self) -> str:
+        """What changes when it changes, had without reading it; "" when there is no such thing."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, 0 when that is not known."""
+        ...
+
+    def read(self) -> Document:
+        """The document; raises `Unreadable` if it is broken, too large, or no text. May be called from any thread."""
+        ...
+
+
+class Reader(Protocol):
+    """Gives the documents of a source."""
+
+    @property
+    def kind(self) -> str:
+        """The name of this kind of source, as in `registry.py`."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """What is read, for people: a folder, an address. Holds no secrets."""
+        ...
+
+    def items(self) -> Iterator[Item]:
+        """All there is, in the same order each time. What could not even be listed is an item that is `Unreadable`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open: connections, files, processes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message of a conversation: by whom, when if that is known. `place` names it within the conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    name: str = ""
+    when: datetime | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What was said, in its order. `id` is the other program's own, so that the same one is known again."""
+
+    id: str
+    title: str
+    said: tuple[Said, ...]
+
+
+class ConversationItem(Protocol):
+    """One conversation of an export; like an `Item`, but for what it gives."""
+
+    @property
+    def place(self) -> str:
+        """What names it within the export, the same in every run."""
+        ...
+
+    @property
+    def stamp(self) -> str:
+        """What changes when it changes; "" when there is no such thing."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, 0 when that is not known."""
+        ...
+
+    def read(self) -> Conversation:
+        """The conversation; raises `Unreadable` if it is broken."""
+        ...
+
+
+class ConversationReader(Protocol):
+    """Gives the conversations of another program's export."""
+
+    @property
+    def kind(self) -> str:
+        """The name of this kind of source, as in `registry.py`."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """What is read, for people."""
+        ...
+
+    def conversations(self) -> Iterator[ConversationItem]:
+        """All there are, in the same order each time."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...

@@ -1,0 +1,184 @@
+"""Passages on a shelf: kept, looked up, listed, embedded and deleted. A shelf is an agent's notes, or a source.
+
+This is the one interface to passages, whoever keeps the database. Writing takes an open transaction, so that what
+belongs together is kept together; embedding takes its time, and comes before it (`vectors_of`) or later (`catch_up`).
+Knows nothing of what a passage is to an agent, or of how a search ranks.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memagent.embeddings import Embedder, embedded
+from memagent.errors import EmbeddingError
+from memagent.messages import storable
+from memagent.storage import Database, Row, Transaction, reading
+from memagent.storage import text as stored_text
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+_COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of text. `note` is the note or document that it is a part of, `place` where it was loaded from, and
+    `turn` the turn in which it was noted.
+    """
+
+    note: int
+    part: int
+    text: str
+    created: datetime
+    tags: tuple[str, ...] = ()
+    place: str = ""
+    turn: int | None = None
+    id: int = 0
+
+
+class PassageStore:
+    """The passages of one shelf."""
+
+    def __init__(self, database: Database, shelf: str, embedder: Embedder | None) -> None:
+        self.database = database
+        self.shelf = shelf
+        self.embedder = embedder
+        self._caught_up = 0  # all passages up to this number have vectors
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def insert(self, tx: Transaction, passage: Passage, vector: bytes | None = None) -> int:
+        """Keep one passage; returns its number."""
+        return self.insert_many(tx, [passage], [vector] if vector else [])[0]
+
+    def insert_many(self, tx: Transaction, passages: Sequence[Passage], vectors: Sequence[bytes] = ()) -> list[int]:
+        """Keep passages, with their vectors if they are known already; returns their numbers."""
+        numbers = tx.add_many(
+            "INSERT INTO passages (shelf, note, part, text, tags, place, turn, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    self.shelf, p.note, p.part, storable(p.text), json.dumps(p.tags, ensure_ascii=False),
+                    storable(p.place), p.turn, p.created.isoformat(),
+                )
+                for p in passages
+            ],
+        )  # fmt: skip
+        if vectors:
+            assert self.embedder
+            tx.add_many(
+                "INSERT INTO passages_vectors (item, shelf, model, vector) VALUES (?, ?, ?, ?)",
+                [(n, self.shelf, self.embedder.model, v) for n, v in zip(numbers, vectors, strict=True)],
+            )
+        return numbers
+
+    def update_tags(self, tx: Transaction, note: int, tags: Sequence[str]) -> None:
+        """Give all parts of a note these tags instead of those it has."""
+        tx.run(
+            "UPDATE passages SET tags = ? WHERE shelf = ? AND note = ?",
+            json.dumps(list(tags), ensure_ascii=False), self.shelf, note,
+        )  # fmt: skip
+
+    def delete(self, tx: Transaction, note: int) -> int:
+        """Delete a note or the passages of a document for good; returns how many they were."""
+        return tx.run("DELETE FROM passages WHERE shelf = ? AND note = ?", self.shelf, note)
+
+    def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> int:
+        """Take back what was noted in a turn; returns how many passages that were."""
+        return tx.run(
+            "UPDATE passages SET undone = ? WHERE shelf = ? AND turn = ? AND undone IS NULL",
+            now.isoformat(), self.shelf, turn,
+        )  # fmt: skip
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def get(self, number: int) -> Passage | None:
+        """The passage of that number, if it is on this shelf."""
+        rows = self.database.rows(
+            f"SELECT {_COLUMNS} FROM passages t WHERE t.id = ? AND t.shelf = ? AND t.undone IS NULL", number, self.shelf
+        )
+        return passage_of(rows[0]) if rows else None
+
+    def get_all(self, start: int = 0, limit: int = 50) -> list[Passage]:
+        """Passages from the `start`-th on: the newest note or document first, its parts in their order."""
+        rows = self.database.rows(
+            f"SELECT {_COLUMNS} FROM passages t WHERE t.shelf = ? AND t.undone IS NULL "
+            "ORDER BY t.note DESC, t.part LIMIT ? OFFSET ?",
+            self.shelf, limit, start,
+        )  # fmt: skip
+        return [passage_of(row) for row in rows]
+
+    def get_all_paginated(self, size: int = 500) -> Iterator[list[Passage]]:
+        """Every passage in the order of its number, page by page; what comes in meanwhile is on the last pages."""
+        last = 0
+        while rows := self.database.rows(
+            f"SELECT {_COLUMNS} FROM passages t WHERE t.shelf = ? AND t.id > ? AND t.undone IS NULL "
+            "ORDER BY t.id LIMIT ?",
+            self.shelf, last, size,
+        ):  # fmt: skip
+            yield [passage_of(row) for row in rows]
+            last = rows[-1][0]
+
+    def size(self) -> int:
+        """How many passages there are."""
+        rows = self.database.rows("SELECT count(*) FROM passages WHERE shelf = ? AND undone IS NULL", self.shelf)
+        return int(rows[0][0])
+
+    # Vectors ----------------------------------------------------------------------------------------------------------
+
+    def vectors_of(self, texts: Sequence[str]) -> list[bytes]:
+        """The vectors of some texts; none at all when they can't be had now: `catch_up` gets them later."""
+        if not self.embedder:
+            return []
+        vectors: list[bytes] = []
+        try:
+            for start in range(0, len(texts), BATCH):
+                vectors += embedded(self.embedder, texts[start : start + BATCH])
+        except EmbeddingError as error:
+            log.warning("Passages are kept without vectors for now: %s", error)
+            return []
+        return vectors
+
+    def catch_up(self, limit: int = BATCH) -> int:
+        """Embed some passages that have no vector of this model yet; returns how many, 0 when there are no more."""
+        if not self.embedder:
+            return 0
+        newest = self.database.rows("SELECT max(id) FROM passages")[0][0] or 0
+        rows = self.database.rows(
+            "SELECT p.id, p.text FROM passages p LEFT JOIN passages_vectors v "
+            "ON v.item = p.id AND v.model = ? AND length(v.vector) = ? "
+            "WHERE p.shelf = ? AND p.undone IS NULL AND p.id > ? AND v.id IS NULL ORDER BY p.id LIMIT ?",
+            self.embedder.model, 4 * self.embedder.dimension, self.shelf, self._caught_up, limit,
+        )  # fmt: skip
+        if not rows:
+            self._caught_up = max(self._caught_up, newest)
+            return 0
+        vectors = embedded(self.embedder, [row[1] for row in rows])
+        with self.database.write(self.shelf) as tx:
+            for (number, _), vector in zip(rows, vectors, strict=True):
+                self._keep_vector(tx, number, vector)
+        return len(rows)
+
+    def _keep_vector(self, tx: Transaction, passage: int, vector: bytes) -> None:
+        """A vector always comes in as a new row, which is how it is noticed; none if the passage is gone meanwhile."""
+        assert self.embedder
+        tx.run("DELETE FROM passages_vectors WHERE item = ?", passage)
+        tx.run(
+            "INSERT INTO passages_vectors (item, shelf, model, vector) SELECT id, shelf, ?, ? FROM passages "
+            "WHERE id = ? AND shelf = ? AND undone IS NULL",
+            self.embedder.model, vector, passage, self.shelf,
+        )  # fmt: skip
+
+
+def passage_of(row: Row) -> Passage:
+    """A row of passages as a passage."""
+    number, note, part, written, tags, place, turn, created = row
+    with reading("A passage"):
+        when = datetime.fromisoformat(created)
+        place, tags = stored_text(place), tuple(json.loads(tags))
+        return Passage(note, part, stored_text(written), when, tags, place, turn, number)

@@ -18,7 +18,8 @@ from typing import Any
 from weakref import WeakSet
 
 from memagent.errors import StorageError
-from memagent.storage import Row, Watch
+from memagent.storage import Row, VectorIndex, Watch
+from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 
 APPLICATION_ID = 0x6D656D61  # "mema"
@@ -104,6 +105,9 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[None]:
         with self._transaction("BEGIN"):
             yield
+
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        return ExactVectors(self, table, model, dimension)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -18,7 +18,8 @@ from typing import Any
 from weakref import WeakSet
 
 from memagent.errors import StorageError
-from memagent.storage import Dialect, Row, Texts, Watch
+from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
+from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_words import SqliteWords
 
@@ -110,6 +111,9 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[None]:
         with self._transaction("BEGIN"):
             yield
+
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        return ExactVectors(self, table, model, dimension)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -62,7 +62,9 @@ def opened(settings: Settings, manner: Manner) -> Embedder:
         hint = "Set MEMAGENT_EMBEDDING_API_KEY, or an embedding_endpoint of your own."
         raise ConfigError("There is no key for OpenAI's embeddings.", hint=hint)
     usual = 0 if settings.embedding_dimension else DIMENSIONS.get(endpoint.model, 0)
-    return kept(settings, endpoint, usual, lambda known: OpenAIEmbedder(endpoint, manner, **amounts(settings, known)))
+    return kept(
+        settings, endpoint, manner, lambda known: OpenAIEmbedder(endpoint, manner, **amounts(settings, known)), usual
+    )
 
 
 def amounts(settings: Settings, known: int) -> dict[str, int]:

@@ -13,7 +13,8 @@ from memagent.errors import ConfigError, EmbeddingError
 from memagent.loading import Embedded, Event, Told
 from memagent.loading.keep import Vectors
 from memagent.loading.sift import Sifted, Stages
-from memagent.memory.passages import BATCH, PassageStore
+from memagent.memory.passages import PassageStore
+from memagent.memory.waiting import BATCH
 from memagent.sources import Document
 
 
@@ -92,7 +93,7 @@ class Embedding:
                 self._between()
         except EmbeddingError as error:
             told = f"{error} " if not self._failed else ""
-            left = self._store.without_vectors()[0]
+            left = self._store.waiting.coverage().waiting if self._store.waiting else 0
             yield Told(
                 f"{told}{left:,} passages have no vectors yet, and are found by their words. "
                 "The same command gets them, once the embedder works."

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -144,13 +145,13 @@ def _carried_out(
     source: BinaryIO, file: str, door: Door, limits: Limits, retries: int, report: _Report
 ) -> tuple[int | None, Ending]:
     """Ask all; returns how many lines there were, if all were read, and how it ended."""
-    from memagent.cli.progress import progress
+    from memagent.cli.progress import lines_in, progress
     from memagent.llm.batch import Ending, run_batch
     from memagent.llm.batch.lines import Lines
 
     name = "standard input" if file == "-" else file
     lines = Lines(source, name, door.model, report.results.done)
-    with progress(None if file == "-" else Path(file)) as bar:
+    with progress(None if file == "-" else partial(lines_in, Path(file))) as bar:
 
         def keep(outcome: Outcome) -> None:
             report.results.add(outcome)

@@ -50,7 +50,12 @@ WRAPPERS = {
     "steps": "memagent.llm.wrappers.steps:Steps",
     "summary": "memagent.llm.wrappers.summary:Summary",
 }
-EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
+EMBEDDERS = {
+    "local": "memagent.embeddings.local:opened",
+    "openai": "memagent.embeddings.openai:opened",
+    "azure": "memagent.embeddings.azure:opened",
+    "ollama": "memagent.embeddings.ollama:opened",
+}
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
 READERS = {"directory": "memagent.sources.directory:Directory"}
 

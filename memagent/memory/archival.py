@@ -18,15 +18,16 @@ from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory.nearest import Nearest, possible
 from memagent.memory.passages import BATCH, Passage, PassageStore
 from memagent.memory.reading import around, readable
-from memagent.memory.search import Query, WordSearch, first_of, fused
+from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Texts, Transaction, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
 
+_TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL")
 MOST_TAGS = 20
 LONGEST_TAG = 60
 BY_WORDS = 300
@@ -56,6 +57,7 @@ class ArchivalMemory:
         self._database = database
         self._agent = agent
         self._embedder = embedder
+        self._words = database.words(_TEXTS)
         self._notes = PassageStore(database, agent, embedder)
         self._nearest: dict[str, Nearest] = {}
 
@@ -107,20 +109,20 @@ class ArchivalMemory:
         """
         wanted, start = Query.of(query), first_of(page, size)
         shelves = self.shelves(source)
-        by_words = WordSearch(self._database, list(shelves), "passages", "text", "t.undone IS NULL", "shelf")
         vector = self._vector(wanted.text, shelves)
         if not vector:
-            hits = by_words.hits(wanted, size, start)
+            hits = self._words.hits(wanted.words, list(shelves), size, start)
             return Page(self._found(list(hits.scores), shelves), hits.total, page, size)
         near = self._near(vector, shelves)
-        hits = by_words.hits(wanted, BY_WORDS, also=list(near))
+        hits = self._words.hits(wanted.words, list(shelves), BY_WORDS, also=list(near))
         for shelf in shelves:
             near |= self._index(shelf).closeness(vector, hits.scores.keys() - near.keys())
         ranked = fused(hits.scores, near)
         shown = ranked[start : start + size]
         if len(shown) < size and hits.total > BY_WORDS:
             skip = max(0, start - len(ranked))
-            rest = by_words.hits(wanted, skip + size - len(shown) + BY_MEANING, BY_WORDS)
+            most = skip + size - len(shown) + BY_MEANING
+            rest = self._words.hits(wanted.words, list(shelves), most, BY_WORDS)
             known = set(ranked)
             shown += [number for number in rest.scores if number not in known][skip : skip + size - len(shown)]
         total = hits.total + len(near.keys() - hits.scores.keys())

@@ -159,7 +159,7 @@ class PassageStore:
             self._caught_up = max(self._caught_up, newest)
             return 0
         vectors = embedded(self.embedder, [row[1] for row in rows])
-        with self.database.write() as tx:
+        with self.database.write(self.shelf) as tx:
             for (number, _), vector in zip(rows, vectors, strict=True):
                 self._keep_vector(tx, number, vector)
         return len(rows)

@@ -11,10 +11,11 @@ from datetime import date, datetime
 from typing import Any
 
 from memagent.errors import ToolError
-from memagent.memory.search import Query, WordSearch, first_of
-from memagent.storage import Database, Found, Page, Row, reading, text
+from memagent.memory.search import Query, first_of
+from memagent.storage import Database, Found, Page, Row, Texts, reading, text
 
 _SAID = "t.said <> '' AND t.undone IS NULL"
+_TEXTS = Texts("messages", "said", "agent", _SAID)
 _COLUMNS = "t.id, t.seq, t.role, t.said, t.created, t.place"
 _IN_ORDER = "ORDER BY t.place = '', CASE t.place WHEN '' THEN '' ELSE t.created END, t.seq"
 """As it was said; what was loaded is from before, and has been put into its order by whoever wrote it."""
@@ -30,13 +31,13 @@ class RecallMemory:
     def __init__(self, database: Database, agent: str) -> None:
         self._database = database
         self._agent = agent
-        self._words = WordSearch(database, [agent], "messages", "said", _SAID, "agent")
+        self._words = database.words(_TEXTS)
 
     def search(self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None) -> Page:
         """What was said with these words, best first; only messages before `before_seq`, if it is given."""
         where, values = _before(before_seq)
         start = first_of(page, size)
-        hits = self._words.hits(Query.of(query), size, start, where=where, values=values)
+        hits = self._words.hits(Query.of(query).words, [self._agent], size, start, where=where, values=values)
         return Page(self._found(list(hits.scores)), hits.total, page, size)
 
     def search_dates(
@@ -49,7 +50,7 @@ class RecallMemory:
         """
         _check_order(start, end)
         where, values = _before(before_seq)
-        for condition, bounds in (_since(start), _until(end)):
+        for condition, bounds in (self._since(start), self._until(end)):
             where, values = f"{where} AND {condition}", [*values, *bounds]
         ours = f"messages t WHERE t.agent = ? AND {_SAID} AND {where}"
         first = first_of(page, size)
@@ -64,6 +65,25 @@ class RecallMemory:
         """How many messages can be found."""
         rows = self._database.rows(f"SELECT count(*) FROM messages t WHERE t.agent = ? AND {_SAID}", self._agent)
         return int(rows[0][0])
+
+    # Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
+    # compared in seconds, after the index has left only the days around.
+
+    def _since(self, start: date | None) -> tuple[str, list[Any]]:
+        if start is None:
+            return "TRUE", []
+        if not isinstance(start, datetime) or not start.tzinfo:
+            return "t.created >= ?", [start.isoformat()]
+        second = self._database.dialect.seconds("t.created")
+        return f"t.created >= ? AND {second} >= ?", [_day(start, -_DAYS_BETWEEN_ZONES), int(start.timestamp() // 1)]
+
+    def _until(self, end: date | None) -> tuple[str, list[Any]]:
+        if end is None:
+            return "TRUE", []
+        if not isinstance(end, datetime) or not end.tzinfo:
+            return "t.created < ?", [end.isoformat() + _LAST]
+        second, last = self._database.dialect.seconds("t.created"), _day(end, _DAYS_BETWEEN_ZONES) + _LAST
+        return f"t.created < ? AND {second} <= ?", [last, int(end.timestamp() // 1)]
 
     def _found(self, numbers: Sequence[int]) -> list[Found]:
         if not numbers:
@@ -86,27 +106,6 @@ def _said(row: Row) -> Found:
 
 def _before(seq: int | None) -> tuple[str, list[Any]]:
     return ("TRUE", []) if seq is None else ("t.seq < ?", [seq])
-
-
-def _since(start: date | None) -> tuple[str, list[Any]]:
-    if start is None:
-        return "TRUE", []
-    if isinstance(start, datetime) and start.tzinfo:
-        return f"t.created >= ? AND {_SECOND} >= ?", [_day(start, -_DAYS_BETWEEN_ZONES), int(start.timestamp() // 1)]
-    return "t.created >= ?", [start.isoformat()]
-
-
-def _until(end: date | None) -> tuple[str, list[Any]]:
-    if end is None:
-        return "TRUE", []
-    if isinstance(end, datetime) and end.tzinfo:
-        return f"t.created < ? AND {_SECOND} <= ?", [_day(end, _DAYS_BETWEEN_ZONES) + _LAST, int(end.timestamp() // 1)]
-    return "t.created < ?", [end.isoformat() + _LAST]
-
-
-# Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
-# compared in seconds, after the index has left only the days around. The fraction goes first: SQLite would round it up.
-_SECOND = "CAST(strftime('%s', substr(t.created, 1, 19) || substr(t.created, -6)) AS INTEGER)"
 
 
 def _day(moment: datetime, days: int) -> str:

@@ -1,12 +1,13 @@
 """Where everything is kept: what the rest of memagent asks of a database.
 
-`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. Knows nothing of
-agents, memory or models: only rows.
+`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. The SQL is one
+text for both, with `?` for values: what they have no common words for is asked of the database (`dialect`, `words`).
+Knows nothing of agents, memory or models: only rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,19 +57,87 @@ class Transaction(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """SQL that each engine has its own words for."""
+
+    now: str
+    """The database's clock, in whole seconds."""
+    instant: str
+    """The instant that a time stands for (`{}`, ISO 8601 with an offset), in whole seconds."""
+
+    def seconds(self, column: str) -> str:
+        """The instant of a time in a column, whole seconds since 1970."""
+        return self.instant.format(column)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where texts stand that can be searched: a table, the column that holds them and the one that names the shelf;
+    and what must hold for a row `t` to be found, in SQL.
+    """
+
+    table: str
+    column: str
+    shelf: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is looked for: any of some words, as a dictionary has them; `phrases` are words side by side, which count
+    again. Without words, any of some `pieces`, wherever in a text they stand.
+    """
+
+    words: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Matching rows, best first: their numbers with their scores; and how many there are in all."""
+
+    scores: Mapping[int, float]
+    total: int
+
+
+class WordIndex(Protocol):
+    """Finds texts by their words, stemmed and without accents. More and rarer words score higher (BM25)."""
+
+    def hits(
+        self, words: Words, shelves: Sequence[str], limit: int, start: int = 0, *,
+        also: Sequence[int] = (), where: str = "TRUE", values: Sequence[Any] = (),
+    ) -> Hits:  # fmt: skip
+        """The matching rows of some shelves from the `start`-th on, and those of `also` that match; the newest first
+        of equals. `where` is SQL, never from outside: what else must hold for a row `t`.
+        """
+        ...
+
+
 class Database(Protocol):
     """An open database. Safe to use from several threads. Text values must have passed `messages.storable`."""
+
+    dialect: Dialect
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read rows."""
         ...
 
-    def write(self) -> AbstractContextManager[Transaction]:
-        """Open a write transaction; it is committed when the block ends and rolled back when it raises."""
+    def write(self, about: str = "") -> AbstractContextManager[Transaction]:
+        """Open a write transaction; it is committed when the block ends and rolled back when it raises.
+
+        Nobody else writes meanwhile; but those who say which agent or source they write about may only have to wait
+        for each other.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What this thread reads in the block is all from one moment, whatever others write meanwhile."""
+        ...
+
+    def words(self, texts: Texts) -> WordIndex:
+        """The index of the words in some texts."""
         ...
 
     def close(self) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 from weakref import WeakSet
 
 from memagent.errors import StorageError
-from memagent.storage import Row, Watch
+from memagent.storage import Dialect, Row, Texts, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
@@ -71,6 +72,11 @@ class _Own:
 class SqliteDatabase:
     """One file, many threads: each thread has its own connection. Readers never wait; writers wait for each other."""
 
+    dialect = Dialect(  # the fraction of a second goes first: SQLite would round it up
+        "CAST(strftime('%s', 'now') AS INTEGER)",
+        "CAST(strftime('%s', substr({0}, 1, 19) || substr({0}, -6)) AS INTEGER)",
+    )
+
     def __init__(self, path: Path, *, watch: Watch = _unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._watch = watch
@@ -93,7 +99,7 @@ class SqliteDatabase:
             return self._connection().execute(sql, values).fetchall()
 
     @contextmanager
-    def write(self) -> Iterator[SqliteTransaction]:
+    def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield SqliteTransaction(connection, self._watch)
             self._watch("commit")
@@ -119,6 +125,9 @@ class SqliteDatabase:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def words(self, texts: Texts) -> SqliteWords:
+        return SqliteWords(self, texts)
 
     def close(self) -> None:
         with self._guard:

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -63,7 +62,7 @@ def batch(
     settings = config.load(given)
     door = door_to(settings)
     start_log(settings)
-    _allow_open_files(parallel + 100)
+    allow_open_files(parallel + 100)
     with (
         _source(file) as source,
         Results(_target(file, output), retry_failed=retry_failed, requests=requests) as results,
@@ -145,13 +144,13 @@ def _carried_out(
     source: BinaryIO, file: str, door: Door, limits: Limits, retries: int, report: _Report
 ) -> tuple[int | None, Ending]:
     """Ask all; returns how many lines there were, if all were read, and how it ended."""
-    from memagent.cli.progress import lines_in, progress
+    from memagent.cli.progress import progress
     from memagent.llm.batch import Ending, run_batch
     from memagent.llm.batch.lines import Lines
 
     name = "standard input" if file == "-" else file
     lines = Lines(source, name, door.model, report.results.done)
-    with progress(None if file == "-" else partial(lines_in, Path(file))) as bar:
+    with progress(None if file == "-" else Path(file)) as bar:
 
         def keep(outcome: Outcome) -> None:
             report.results.add(outcome)
@@ -206,7 +205,7 @@ def _piped_in() -> BinaryIO:
         return sys.stdin.buffer
 
 
-def _allow_open_files(wanted: int) -> None:
+def allow_open_files(wanted: int) -> None:
     """Each request under way is an open file; some systems begin with few."""
     if sys.platform == "win32":
         return

@@ -130,7 +130,7 @@ class _Work:
 
         ran, began, cheap = Ran(Tally()), time.monotonic(), self._reader.kind == "directory"
         try:
-            with progress(self._counted if cheap else None) as self._bar:
+            with progress(count=self._counted if cheap else None) as self._bar:
                 for event in events:
                     ran.tally.take(event)
                     _show(self._bar, ran.tally)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 class Progress:
     """Where nobody looks."""
+
+    def of(self, total: int) -> None:
+        """So many there are in all."""
 
     def show(self, before: int, done: int, failed: int, tokens: int, more: str = "") -> None:
         """So many are done now: some before, some now, some of them badly; and what else there is to say."""
@@ -37,6 +41,9 @@ class _Shown(Progress):
         self._began = time.monotonic()
         self._held_until = 0.0
         self._why = ""
+
+    def of(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
 
     def show(self, before: int, done: int, failed: int, tokens: int, more: str = "") -> None:
         now = time.monotonic()
@@ -64,8 +71,12 @@ class _Shown(Progress):
 
 
 @contextmanager
-def progress(count: Callable[[], int] | None = None, total: int | None = None) -> Iterator[Progress]:
-    """The progress of so many, or of as many as are counted beside the work: that may take a while."""
+def progress(
+    file: Path | None = None, total: int | None = None, count: Callable[[], int] | None = None
+) -> Iterator[Progress]:
+    """The progress of so many; or of as many as the file has lines, or as are counted: beside the work, since that may
+    take a while.
+    """
     if sys.stderr is None or not sys.stderr.isatty():
         yield Progress()
         return
@@ -79,12 +90,18 @@ def progress(count: Callable[[], int] | None = None, total: int | None = None) -
     )  # fmt: skip
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60) as bar:
         task = bar.add_task("", total=total, said="")
+        if file is not None:
+            count = partial(_lines_in, file)
         if count is not None:
-            threading.Thread(target=lambda: bar.update(task, total=count()), daemon=True).start()
+            threading.Thread(target=_count, args=[count, bar, task], daemon=True).start()
         yield _Shown(bar, task)
 
 
-def lines_in(file: Path) -> int:
+def _count(count: Callable[[], int], bar: Bar, task: TaskID) -> None:
+    bar.update(task, total=count())
+
+
+def _lines_in(file: Path) -> int:
     """How many lines a file has."""
     lines, last = 0, b"\n"
     with file.open("rb") as read:

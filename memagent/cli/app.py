@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 COMMANDS = (
-    "run", "agents", "memory", "search", "texts", "model", "configure", "transfer", "backup", "doctor",
+    "run", "agents", "memory", "search", "reindex", "texts", "model", "configure", "transfer", "backup", "doctor",
     "batch", "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
-    "run ask list show memory search rename delete add model configure config export import backup restore batch doctor"
+    "run ask list show memory search rename delete add model configure config export import backup restore reindex "
+    "batch doctor"
 )
 
 

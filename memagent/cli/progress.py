@@ -1,4 +1,4 @@
-"""How far many requests have come: a bar in a terminal, nothing elsewhere.
+"""How far many requests, or many texts, have come: a bar in a terminal, nothing elsewhere.
 
 Knows nothing of the requests.
 """
@@ -62,8 +62,8 @@ class _Shown(Progress):
 
 
 @contextmanager
-def progress(file: Path | None) -> Iterator[Progress]:
-    """The progress of as many requests as the file has lines; of unknown many without one."""
+def progress(file: Path | None = None, total: int | None = None) -> Iterator[Progress]:
+    """The progress of so many, or of as many as the file has lines; of unknown many without both."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield Progress()
         return
@@ -76,7 +76,7 @@ def progress(file: Path | None) -> Iterator[Progress]:
         TimeRemainingColumn(compact=True),
     )  # fmt: skip
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60) as bar:
-        task = bar.add_task("", total=None, said="")
+        task = bar.add_task("", total=total, said="")
         if file is not None:
             threading.Thread(target=_count, args=[file, bar, task], daemon=True).start()
         yield _Shown(bar, task)

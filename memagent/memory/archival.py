@@ -19,7 +19,7 @@ from memagent.memory.nearest import Nearest, possible
 from memagent.memory.passages import TEXTS, Passage, PassageStore
 from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
-from memagent.memory.waiting import BATCH
+from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
 from memagent.storage import Database, Found, Page, Transaction, reading
@@ -129,6 +129,13 @@ class ArchivalMemory:
     def shelves(self) -> dict[str, str]:
         """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""
         return {self._agent: "you", **attached(self._database, self._agent)}
+
+    def others_vectors(self) -> bool:
+        """Whether some of what is searched has vectors of another model, which are compared with nothing."""
+        if not self._embedder:
+            return False
+        model = self._embedder.model
+        return any(other_models(self._database, TEXTS, shelf, model) for shelf in self.shelves())
 
     def total(self) -> int:
         """How many passages of its own the agent has."""

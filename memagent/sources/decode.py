@@ -36,7 +36,8 @@ def encoding_of(head: bytes) -> tuple[str, int]:
         even, odd = head[::2].count(0), head[1::2].count(0)
         if min(even, odd) * 20 < max(even, odd) and (utf16 := "utf-16-le" if odd > even else "utf-16-be"):
             return utf16, 0
-    if 20 * (len(head) - len(head.translate(None, _CONTROLS))) > len(head):
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls > 1 and 20 * controls > len(head):
         raise Unreadable("is not text")
     return "", 0
 

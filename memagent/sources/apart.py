@@ -21,6 +21,7 @@ from typing import Any
 from memagent.config import clean_environment
 from memagent.errors import MissingExtra
 from memagent.sources import Document, Part, Unreadable
+from memagent.sources.child import HUNGRY
 
 MEMORY = 2 << 30
 """Bytes of address space that the process may have."""
@@ -131,6 +132,8 @@ def _document(line: bytes) -> Document:
 
 
 def _ended(code: int) -> str:
+    if code == HUNGRY:
+        return "needs too much memory to read"
     if code == -signal.SIGKILL:
         return "could not be read: what reads it was killed, perhaps for want of memory"
     if code < 0:

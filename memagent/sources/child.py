@@ -14,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+HUNGRY = 3
+"""The exit code when there was not enough memory: what is left of this process is not to be trusted."""
+
 
 def main() -> None:
     """Read files until there are no more."""
@@ -24,46 +27,43 @@ def main() -> None:
     answers.write(b"{}\n")
     answers.flush()
     while line := files.readline():
-        asked = json.loads(line)
-        data = files.read(asked["length"])
-        if len(data) < asked["length"]:
-            return
         if sys.platform != "win32":
             signal.alarm(start["seconds"])  # if the one who asked is gone meanwhile
-        answer, hungry = _answer(asked, data)
-        del data
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+        try:
+            asked = json.loads(line)
+            data = files.read(asked["length"])
+            if len(data) < asked["length"]:
+                return
+            answers.write(json.dumps(_answer(asked["kind"], data, asked["name"])).encode() + b"\n")
+            answers.flush()
+        except MemoryError:
+            os._exit(HUNGRY)
         if sys.platform != "win32":
             signal.alarm(0)
-        if hungry:  # nobody knows what is left half done
-            return
 
 
-def _answer(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bool]:
+def _answer(kind: str, data: bytes, name: str) -> dict[str, Any]:
     from memagent.errors import MissingExtra
     from memagent.sources import Unreadable
     from memagent.sources.formats import format_of
 
     try:
-        document = format_of(asked["kind"])(data, asked["name"])
-        return {
-            "title": document.title,
-            "parts": [[part.text, part.heading, part.page] for part in document.parts],
-            "when": document.when.isoformat() if document.when else None,
-        }, False
-    except Unreadable as error:
-        return {"unreadable": error.message}, False
-    except MissingExtra as error:
-        return {"missing": [error.what, error.extra]}, False
+        document = format_of(kind)(data, name)
     except MemoryError:
-        return {"unreadable": "needs too much memory to read"}, True
+        raise
+    except Unreadable as error:
+        return {"unreadable": error.message}
+    except MissingExtra as error:
+        return {"missing": [error.what, error.extra]}
     except RecursionError:
-        return {"unreadable": "is nested too deeply"}, False
-    except Exception as error:  # noqa: BLE001 - the outermost door of this process; what a library trips over is one file's
-        return {
-            "unreadable": f"is broken in a way that was not foreseen ({type(error).__name__}: {error})"[:300]
-        }, False
+        return {"unreadable": "is nested too deeply"}
+    except Exception as error:  # noqa: BLE001 - the outermost door of this process
+        return {"unreadable": f"is broken in a way that was not foreseen ({type(error).__name__}: {error})"[:300]}
+    return {
+        "title": document.title,
+        "parts": [[part.text, part.heading, part.page] for part in document.parts],
+        "when": document.when.isoformat() if document.when else None,
+    }
 
 
 def _channels() -> tuple[BinaryIO, BinaryIO]:

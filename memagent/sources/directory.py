@@ -40,6 +40,7 @@ class Directory:
         hidden: bool = False,
         links: bool = False,
         ignore_files: bool = True,
+        largest: int | None = None,
     ) -> None:
         self._path = path.expanduser().absolute()
         if not self._path.exists():
@@ -49,6 +50,7 @@ class Directory:
         self._hidden = hidden
         self._links = links
         self._ignore_files = ignore_files
+        self._largest = LARGEST if largest is None else largest
         self._apart = Apart()
         self.about = shown(str(self._path))
 
@@ -57,7 +59,7 @@ class Directory:
         if self._path.is_dir():
             yield from self._below(self._path, "", Ignored(), frozenset())
         else:
-            yield from _files(self._path, self._path.name, self._apart)
+            yield from _files(self._path, self._path.name, self._apart, self._largest)
 
     def close(self) -> None:
         """End the process that reads what is risky, if there is one."""
@@ -86,7 +88,7 @@ class Directory:
                 if f"{path}/" not in ignored and not (self._exclude and self._exclude.says(f"{path}/")):
                     yield from self._below(Path(entry.path), f"{path}/", ignored, above)
             elif self._wanted(path) and path not in ignored:
-                yield from _files(Path(entry.path), path, self._apart)
+                yield from _files(Path(entry.path), path, self._apart, self._largest)
 
     def _wanted(self, path: str) -> bool:
         if self._include and not self._include.says(path):
@@ -147,7 +149,7 @@ def _begin(file: BinaryIO, at: int, separator: bytes) -> int:
     return at + max(0, file.read(PIECE).find(separator))
 
 
-def _files(path: Path, place: str, apart: Apart) -> Iterator[FileItem]:
+def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileItem]:
     """The items that a file is: one, or several if it is very large."""
     place = shown(place)
     try:
@@ -155,7 +157,7 @@ def _files(path: Path, place: str, apart: Apart) -> Iterator[FileItem]:
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device never ends
             raise Unreadable("is not a file")
         whole = FileItem(path, place, f"{found.st_mtime_ns}-{found.st_size}", found.st_size, apart=apart)
-        if found.st_size <= LARGEST:
+        if found.st_size <= largest:
             yield whole
             return
         with path.open("rb") as file:

@@ -23,7 +23,7 @@ import httpx2
 
 from memagent.errors import ToolError
 
-__all__ = ["Answer", "is_public", "request"]
+__all__ = ["Answer", "NoAnswer", "is_public", "request"]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 HARMLESS = ("GET", "HEAD", "OPTIONS")
@@ -46,6 +46,10 @@ _GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?P<last>[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _USER_PART = re.compile(r"(?:[^/?#]*:)?//[^/?#]*@")
+
+
+class NoAnswer(ToolError):
+    """Nothing came back, or not in time: another try may help."""
 
 
 @dataclass(frozen=True)
@@ -330,7 +334,7 @@ def _text(body: bytes, kind: str, charset: str | None, *, whole: bool) -> str | 
     return sound.removeprefix("\ufeff")
 
 
-def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> ToolError:
+def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> NoAnswer:
     # A connection that was never made has carried nothing; after that, nobody knows what arrived.
     unsent = isinstance(failure, (httpcore2.ConnectError, httpcore2.ConnectTimeout))
     hint = "" if unsent or hop.method in HARMLESS else "It may have arrived all the same: find out before repeating it."
@@ -340,4 +344,4 @@ def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> To
         what = f"No connection to {hop.host}: {failure}."
     else:
         what = f"{hop.host} broke off, or does not speak HTTP: {failure}."
-    return ToolError(via + what, hint=hint)
+    return NoAnswer(via + what, hint=hint)

@@ -51,6 +51,18 @@ def text_of(data: bytes, encoding: str = "") -> str:
     return _NEWLINES.sub("\n", text) if "\r" in text else text
 
 
+def encoding_named(charset: str) -> str:
+    """The encoding that a page or a letter names; "" when there is no such one, or none that a text is written in."""
+    try:
+        encoding = codecs.lookup(charset).name if charset else "utf-8"
+        b"a".decode(encoding)
+    except (LookupError, UnicodeError):  # Python has some that make bytes of bytes, and one that always fails
+        return ""
+    if encoding in ("utf-8", "punycode", "idna"):
+        return ""
+    return "cp1252" if encoding in ("iso8859-1", "ascii") else encoding  # what browsers take for it
+
+
 def _guessed(data: bytes) -> str:
     """UTF-8 if it is that, also with a few broken letters; else Windows-1252, as most other texts of the West are."""
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from memagent.errors import MissingExtra
 from memagent.sources import Document, Part, Unreadable
-from memagent.sources.decode import encoding_of, text_of
+from memagent.sources.decode import encoding_named, encoding_of, text_of
 from memagent.sources.formats import readable
 from memagent.sources.formats.readable import BLOCKS, Element
 from memagent.sources.when import time_of
@@ -31,7 +30,7 @@ _DATES = ("article:published_time", "article:modified_time", "date", "dc.date", 
 
 
 def document(data: bytes, name: str, charset: str = "") -> Document:
-    """The readable text of a page. `charset` is what the server says of it, if it says anything."""
+    """The readable text of a page. `charset` is what its envelope says of it, if that says anything."""
     try:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError as error:
@@ -53,20 +52,8 @@ def _decoded(data: bytes, charset: str) -> str:
     encoding, mark = encoding_of(data)
     if not encoding:
         said = charset or (found[1].decode("ascii", "replace") if (found := _CHARSET.search(data[:4096])) else "")
-        encoding = _known(said)
+        encoding = encoding_named(said)
     return text_of(data[mark:], encoding)
-
-
-def _known(charset: str) -> str:
-    """The encoding of that name; "" when there is none, or one that no page is written in."""
-    try:
-        encoding = codecs.lookup(charset).name if charset else "utf-8"
-        b"a".decode(encoding)
-    except (LookupError, UnicodeError):  # Python has some that make bytes of bytes, and one that always fails
-        return ""
-    if encoding in ("utf-8", "punycode", "idna"):
-        return ""
-    return "cp1252" if encoding in ("iso8859-1", "ascii") else encoding  # what browsers take for it
 
 
 # The page ------------------------------------------------------------------------------------------------------------

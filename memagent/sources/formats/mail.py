@@ -15,7 +15,7 @@ from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 
 from memagent.sources import Document, Part, Unreadable
-from memagent.sources.decode import text_of
+from memagent.sources.decode import encoding_named, text_of
 from memagent.sources.formats import html
 
 LONGEST_HEADING = 200
@@ -103,6 +103,6 @@ def _body(message: EmailMessage) -> tuple[str, list[str]]:
         except Unreadable:
             return "", attached
     try:
-        return data.decode(charset or "utf-8"), attached
-    except (LookupError, ValueError):
-        return text_of(data), attached
+        return text_of(data, encoding_named(charset)), attached
+    except Unreadable:
+        return "", attached

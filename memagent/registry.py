@@ -57,7 +57,11 @@ EMBEDDERS = {
     "ollama": "memagent.embeddings.ollama:opened",
 }
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
-READERS = {"directory": "memagent.sources.directory:Directory"}
+READERS = {
+    "directory": "memagent.sources.directory:Directory",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "conversation": "memagent.sources.conversation:Conversations",
+}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

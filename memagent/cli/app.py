@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "run", "agents", "memory", "search", "texts", "model", "configure", "transfer", "backup", "doctor",
-    "batch", "completion", "dev",
+    "batch", "docs", "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
-    "run ask list show memory search rename delete add model configure config export import backup restore batch doctor"
+    "run ask list show memory search rename delete add model configure config export import backup restore batch docs "
+    "doctor"
 )
 
 

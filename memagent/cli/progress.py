@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Progress:
     """Where nobody looks."""
 
+    def of(self, total: int) -> None:
+        """So many there are in all."""
+
     def show(self, before: int, done: int, failed: int, tokens: int) -> None:
         """So many are done now: some before, some now, some of them badly."""
 
@@ -37,6 +40,9 @@ class _Shown(Progress):
         self._began = time.monotonic()
         self._held_until = 0.0
         self._why = ""
+
+    def of(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
 
     def show(self, before: int, done: int, failed: int, tokens: int) -> None:
         now = time.monotonic()

@@ -194,7 +194,7 @@ class VectorIndex(Protocol):
 @dataclass(frozen=True)
 class Found:
     """One result of a search in memory: the text, when it was written, who said it or which source it is from, and
-    where in that; and why it was found.
+    where in that; and why it was found. `passage` is the number of a passage, by which it is found again.
     """
 
     text: str
@@ -204,6 +204,7 @@ class Found:
     tags: Sequence[str] = ()
     place: str = ""
     why: str = ""
+    passage: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,3 +215,22 @@ class Page:
     total: int
     page: int
     size: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Passages of one document that follow each other. The first of them is its `first`-th, from 1, of `total`."""
+
+    passages: Sequence[Found]
+    first: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A source that an agent can search: its name, what it was loaded from, and how much is in it."""
+
+    name: str
+    about: str
+    documents: int
+    passages: int

@@ -102,6 +102,16 @@ class Hits:
     total: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Where one word or phrase stands: the numbers of the rows, ascending; and for each how strongly it does there:
+    about 1, more where it stands often, less where the text is long. None at all means 1 for every one of them.
+    """
+
+    rows: Sequence[int]
+    strengths: Sequence[float] = ()
+
+
 class WordIndex(Protocol):
     """Finds texts by their words, stemmed and without accents. More and rarer words score higher (BM25)."""
 
@@ -112,6 +122,12 @@ class WordIndex(Protocol):
         """The matching rows of some shelves from the `start`-th on, and those of `also` that match; the newest first
         of equals. `where` is SQL, never from outside: what else must hold for a row `t`.
         """
+        ...
+
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """For each of these words or phrases, all rows of some shelves that have it."""
         ...
 
 

@@ -83,7 +83,7 @@ def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
     values = {**own, **{column: row[column] for column in columns}}
     marks = ", ".join("?" for _ in values)
-    tx.add(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
+    tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
 # What can be read in --------------------------------------------------------------------------------------------------

@@ -105,6 +105,13 @@ class PassageStore:
         """Delete a note or the passages of a document for good; returns how many they were."""
         return tx.run("DELETE FROM passages WHERE shelf = ? AND note = ?", self.shelf, note)
 
+    def move(self, tx: Transaction, note: int, heir: int, before: str, place: str) -> None:
+        """Give the passages of a document to another, whose place then stands where this one's did."""
+        tx.run(
+            "UPDATE passages SET note = ?, place = ? || substr(place, ?) WHERE shelf = ? AND note = ?",
+            heir, storable(place), len(storable(before)) + 1, self.shelf, note,
+        )  # fmt: skip
+
     def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> int:
         """Take back what was noted in a turn; returns how many passages that were."""
         return tx.run(
@@ -240,7 +247,20 @@ class PassageStore:
         with self.database.write(self.shelf) as tx:
             for (number, _), vector in zip(rows, vectors, strict=True):
                 self._keep_vector(tx, number, vector)
+        self._caught_up = rows[-1][0]
         return len(rows)
+
+    def without_vectors(self) -> tuple[int, int]:
+        """How many passages have no vector of this model yet, and how many characters they are."""
+        if not self.embedder:
+            return 0, 0
+        rows = self.database.rows(
+            "SELECT count(*), coalesce(sum(length(p.text)), 0) FROM passages p LEFT JOIN passages_vectors v "
+            "ON v.item = p.id AND v.model = ? AND length(v.vector) = ? "
+            "WHERE p.shelf = ? AND p.undone IS NULL AND v.id IS NULL",
+            self.embedder.model, 4 * self.embedder.dimension, self.shelf,
+        )  # fmt: skip
+        return rows[0][0], rows[0][1]
 
     def _keep_vector(self, tx: Transaction, passage: int, vector: bytes) -> None:
         """A vector always comes in as a new row, which is how it is noticed; none if the passage is gone meanwhile."""

@@ -56,7 +56,10 @@ EMBEDDERS = {
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
 }
-STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+STORAGES = {
+    "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "postgres": "memagent.storage.postgres:PostgresDatabase",
+}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "webpage": "memagent.sources.webpage:WebPages",

@@ -57,7 +57,10 @@ EMBEDDERS = {
     "ollama": "memagent.embeddings.ollama:opened",
 }
 STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
-READERS = {"directory": "memagent.sources.directory:Directory"}
+READERS = {
+    "directory": "memagent.sources.directory:Directory",
+    "passages": "memagent.sources.passages_file:PassagesFile",
+}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

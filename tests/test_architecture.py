@@ -23,7 +23,7 @@ FLOORS = [
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
     {"cli", "server", "bridges", "characters"},

@@ -16,18 +16,17 @@ from datetime import datetime
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory.nearest import Nearest, possible
-from memagent.memory.passages import BATCH, Passage, PassageStore
+from memagent.memory.passages import BATCH, TEXTS, Passage, PassageStore
 from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Readable, Stretch, Texts, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
 
-_TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL")
 MOST_TAGS = 20
 LONGEST_TAG = 60
 BY_WORDS = 300
@@ -57,7 +56,7 @@ class ArchivalMemory:
         self._database = database
         self._agent = agent
         self._embedder = embedder
-        self._words = database.words(_TEXTS)
+        self._words = database.words(TEXTS)
         self._notes = PassageStore(database, agent, embedder)
         self._nearest: dict[str, Nearest] = {}
 

@@ -140,6 +140,10 @@ class Database(Protocol):
         """The index of the words in some texts."""
         ...
 
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        """The vectors that a model made of the "passages" or the "messages"."""
+        ...
+
     def close(self) -> None:
         """Let go of the file or connection."""
         ...
@@ -164,6 +168,10 @@ class VectorIndex(Protocol):
 
     def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
         """How near these items are, but for those without a vector."""
+        ...
+
+    def save(self) -> None:
+        """Bring what is kept for speed up to date, and make it durable: the next search need not."""
         ...
 
 

@@ -13,17 +13,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from memagent.errors import StorageError
-from memagent.storage import Dialect, Row, Texts, Watch
+from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
+from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+MOST_ROWS = 500
+MOST_VALUES = 32_766
+"""In one statement; the second is the least that SQLite is built with."""
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
@@ -47,10 +52,18 @@ class SqliteTransaction:
         return self._connection.execute(sql, values).lastrowid or 0
 
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Many rows go into one statement: at each statement, FTS5 writes out what it has gathered, which costs more
+        than to gather it.
+        """
         if not rows:
             return []
-        self._watch("statement")
-        self._connection.executemany(sql, rows)  # nobody else writes now, so the numbers follow each other
+        head, _, marks = sql.rpartition("VALUES")
+        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0]))
+        for start in range(0, len(rows), at_once):
+            self._watch("statement")
+            some = rows[start : start + at_once]
+            self._connection.execute(f"{head}VALUES {', '.join([marks] * len(some))}", [*chain.from_iterable(some)])
+        # Nobody else writes now, so the numbers follow each other.
         last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
         return list(range(last - len(rows) + 1, last + 1))
 
@@ -110,6 +123,9 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[None]:
         with self._transaction("BEGIN"):
             yield
+
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        return ExactVectors(self, table, model, dimension)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

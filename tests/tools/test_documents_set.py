@@ -149,7 +149,7 @@ def test_long_passages_and_places_share_the_room(call: Call, database: SqliteDat
 def test_sources_are_listed(call: Call, database: SqliteDatabase) -> None:
     assert call("list_sources").text == "No source is attached. There are only your own notes."
     attach_texts(database, "a", "lamp", {"guide.md": GUIDE, "more.txt": "More."}, tokens=40)
-    assert call("list_sources").text == "lamp: 2 documents, 3 passages (directory ./lamp)\nyou: your own notes"
+    assert call("list_sources").text == "lamp: 2 documents, 3 passages (directory /tmp)\nyou: your own notes"
 
 
 def test_what_stands_around_a_passage_is_read(call: Call, database: SqliteDatabase) -> None:

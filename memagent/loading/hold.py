@@ -6,7 +6,7 @@ Knows nothing of what is loaded.
 from __future__ import annotations
 
 from memagent.errors import NotFound, SourceBusy
-from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
+from memagent.lease import LEASE_SECONDS, Holder, held_by_another
 from memagent.storage import Database, Transaction
 
 AGAIN = "Give the same command again when that is done."
@@ -15,15 +15,17 @@ AGAIN = "Give the same command again when that is done."
 class Hold:
     """A source that is ours to change, as long as we renew it."""
 
-    def __init__(self, source: str, name: str) -> None:
-        self.source = source
+    def __init__(self, database: Database, name: str) -> None:
+        self.source = ""
         self._name = name
+        self._now = database.dialect.now
         self._holder = Holder.new()
 
-    def take(self, tx: Transaction) -> None:
-        """Take the source, if nobody else has it."""
-        if holder := _holder_of(tx, self.source, self._holder):
+    def take(self, tx: Transaction, source: str) -> None:
+        """Take a source, if nobody else has it."""
+        if holder := _holder_of(tx, source, self._now, self._holder):
             raise busy(self._name, holder)
+        self.source = source
         self._set(tx)
 
     def renew(self, tx: Transaction) -> None:
@@ -39,16 +41,21 @@ class Hold:
         """Let others have it."""
         tx.run("UPDATE sources SET holder = NULL WHERE id = ? AND holder = ?", self.source, str(self._holder))
 
+    def let_go(self) -> None:
+        """Let others have it, also when that can't be stored."""
+        self._holder.let_go()
+
     def _set(self, tx: Transaction) -> None:
         tx.run(
-            f"UPDATE sources SET holder = ?, lease_until = {NOW} + ? WHERE id = ?",
+            f"UPDATE sources SET holder = ?, lease_until = {self._now} + ? WHERE id = ?",
             str(self._holder), LEASE_SECONDS, self.source,
         )  # fmt: skip
 
 
-def held_by(reader: Database | Transaction, source: str) -> str:
-    """Who loads into a source now, in words; empty when nobody does."""
-    return _holder_of(reader, source, None)
+def free(database: Database, tx: Transaction, source: str, name: str) -> None:
+    """Make sure that nobody loads into a source now."""
+    if holder := _holder_of(tx, source, database.dialect.now, Holder.new()):
+        raise busy(name, holder)
 
 
 def busy(name: str, holder: str) -> SourceBusy:
@@ -56,6 +63,6 @@ def busy(name: str, holder: str) -> SourceBusy:
     return SourceBusy(f"Something is being loaded into the source {name!r} ({holder}).", hint=AGAIN)
 
 
-def _holder_of(reader: Database | Transaction, source: str, ours: Holder | None) -> str:
-    rows = reader.rows(f"SELECT holder, lease_until, {NOW} FROM sources WHERE id = ?", source)
-    return held_by_another(rows[0], ours or Holder.new()) if rows else ""
+def _holder_of(tx: Transaction, source: str, now: str, ours: Holder) -> str:
+    rows = tx.rows(f"SELECT holder, lease_until, {now} FROM sources WHERE id = ?", source)
+    return held_by_another(rows[0], ours) if rows else ""

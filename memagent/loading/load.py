@@ -73,20 +73,21 @@ class Load:
     def run(self) -> Iterator[Event]:
         """Carry it out; what comes of each document is told when that is stored."""
         name, kind, about = check_name(self._order.name, "name of a source"), self._reader.kind, self._reader.about
-        with self._database.write() as tx:
-            source = self._sources.make(tx, name, kind, about, self._clock())
-            self._hold = Hold(source, name)
-            self._hold.take(tx)
-            self._recipe = self._sources.recipe(tx, source, kind, about, self._order.options, self._order.tokens)
+        self._hold = Hold(self._database, name)
         try:
+            with self._database.write() as tx:
+                source = self._sources.make(tx, name, kind, about, self._clock())
+                self._hold.take(tx, source)
+                self._recipe = self._sources.recipe(tx, source, kind, about, self._order.options, self._order.tokens)
             store = PassageStore(self._database, source, self._embedder)
             self._keeper = Keeper(store, self._recipe)
             self._embedding = Embedding(store, self.stages, self._renew_in_time)
             yield from self._carry_out(source)
         finally:
-            with suppress(StorageError), self._database.write() as tx:  # the hold of one that is gone holds nobody up
+            self._hold.let_go()
+            with suppress(StorageError), self._database.write() as tx:
                 self._hold.release(tx)
-                self._sources.forget_unloaded(tx, source)
+                self._sources.forget_unloaded(tx, self._hold.source)
 
     def _carry_out(self, source: str) -> Iterator[Event]:
         known = self._sources.documents(source)
@@ -105,7 +106,7 @@ class Load:
         yield from self._store()
         yield from self._remove(sieve, source)
         yield from self._embedding.catch_up()
-        with self._database.write() as tx:
+        with self._database.write(source) as tx:
             self._hold.renew(tx)
             self._sources.loaded(tx, source, self._recipe, self._clock())
 
@@ -120,7 +121,7 @@ class Load:
             return
         begun = time.monotonic()
         vectors = yield from self._embedding.vectors(batch)
-        with self.stages.of("store"), self._database.write() as tx:
+        with self.stages.of("store"), self._database.write(self._hold.source) as tx:
             self._hold.renew(tx)
             self._keeper.keep(tx, batch, vectors, self._clock())
         self._renewed = time.monotonic()
@@ -136,7 +137,7 @@ class Load:
     def _renew_in_time(self) -> None:
         """Keep the source ours while what belongs to one transaction is embedded."""
         if time.monotonic() - self._renewed > RENEW_SECONDS:
-            with self._database.write() as tx:
+            with self._database.write(self._hold.source) as tx:
                 self._hold.renew(tx)
             self._renewed = time.monotonic()
 
@@ -158,7 +159,7 @@ class Load:
                 yield Told(f"{len(others):,} documents that were loaded with other options are kept. {_REMOVE}")
         for start in range(0, len(gone), MOST_DOCUMENTS):
             some = gone[start : start + MOST_DOCUMENTS]
-            with self.stages.of("store"), self._database.write() as tx:
+            with self.stages.of("store"), self._database.write(self._hold.source) as tx:
                 self._hold.renew(tx)
                 for _, known in some:
                     self._keeper.remove(tx, known.id)

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.llm import Answer, Piece, Request, Usage
-from memagent.llm.wrappers import Question, Said
+from memagent.llm.wrappers import Question, Said, excerpts
 from memagent.llm.wrappers.likeness import alike, known, mentioned
 from memagent.llm.wrappers.steps import Steps
 from memagent.messages import Message, ToolCall, answer, boot_messages, heartbeat, result, user_message
 from memagent.tools.loader import link
+from memagent.tools.quoting import quoted_from
 
 NOW = datetime(2026, 5, 31, 18, 30, tzinfo=UTC)
 BASE = [tool.schema for tool in link(["base"], []).values()]
@@ -207,6 +208,91 @@ def test_a_small_question_that_was_cut_off_notes_nothing() -> None:
         while True:
             next(gen)
     assert calls_of(ended.value.value) == [("send_message", {"message": "Hello!"})]
+
+
+# Answers out of passages ----------------------------------------------------------------------------------------------
+
+QUOTING = [
+    tool.schema
+    for tool in link(["base.send_message", "documents.search_sources", "documents.answer_with_quotes"], []).values()
+]
+FOUND = """Results 1-2 of 7 (page 0); more on page 1:
+
+[12] guide.md › Install (lamp):
+## Install it
+
+- Run `pip install lamp` first. It needs Python 3.11!
+
+[31] notes.txt (lamp):
+The lamp is red, "warm white" or blue."""
+
+
+def searched(text: str, found: str, *, ok: bool = True, page: int = 0) -> list[Message]:
+    """A question, and what a search for it has found."""
+    call = ToolCall(f"c{page}", "search_sources", json.dumps({"query": text, "page": page}))
+    return [answer("", (call,), "", NOW), result(call, ok, found, NOW), heartbeat("The user still waits.", NOW)]
+
+
+def test_every_question_is_looked_up_where_there_are_sources() -> None:
+    question = "Is it red?"
+    for notes in ('{"new": []}', '{"asks": "red"}'):
+        model = Model(notes=notes, say="Yes.")
+        _, found = heard(model, request(said(question), human="Likes red", tools=QUOTING))
+        assert calls_of(found) == [("search_sources", {"query": question})]
+    _, found = heard(Model(notes='{"new": []}', say="Hello!"), request(said("Hello!"), tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "Hello!"})]
+
+
+def test_an_answer_quotes_a_sentence_with_the_number_of_its_passage() -> None:
+    asked = request(said("Which colours?"), *searched("Which colours?", FOUND), tools=QUOTING)
+    model = Model(say='> The lamp is red, "warm white" or blue.\nThree.')
+    words, found = heard(model, asked)
+    assert calls_of(found) == [(
+        "answer_with_quotes",
+        {"message": "Three.", "quotes": ['The lamp is red, "warm white" or blue.'], "passages": [31]},
+    )] and not words  # fmt: skip
+    prompt, grammar = model.asked[0].prompt, Gbnf(model.asked[0].grammar)
+    assert prompt.index("warm white") < prompt.index("Which colours?") < prompt.index("Copy the one sentence")
+    for right in ("none", "> It needs Python 3.11!\n3.11.", "> Run `pip install lamp` first.\nWith pip."):
+        assert grammar.matches(right)
+    for wrong in ("> It needs Python 3.9!\n3.9.", "It needs 3.11.", "> It needs Python 3.11!", "> [31]\nx"):
+        assert not grammar.matches(wrong)
+
+
+def test_the_next_page_is_read_where_no_sentence_answers_and_then_it_is_said() -> None:
+    question, first = said("Which colours?"), searched("Which colours?", FOUND)
+    _, found = heard(Model(say="none"), request(question, *first, tools=QUOTING))
+    assert calls_of(found) == [("search_sources", {"query": "Which colours?", "page": 1})]
+    second = searched("Which colours?", FOUND.replace("page 0); more on page 1", "page 1); more on page 2"), page=1)
+    _, found = heard(Model(say="none"), request(question, *first, *second, tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "The sources don't say."})]
+    model = Model()
+    _, found = heard(model, request(question, *searched("", "Nothing was found."), tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "The sources don't say."})] and not model.asked
+
+
+def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
+    call = ToolCall(
+        "q", "answer_with_quotes", json.dumps({"message": "Three.", "quotes": ["It is red."], "passages": [3]})
+    )
+    earlier = [
+        said("Which colours?"),
+        *searched("", FOUND),
+        answer("", (call,), "", NOW),
+        result(call, True, "Sent.", NOW),
+    ]
+    prompt = Steps().prompt(request(*earlier, said("Thanks!"), tools=QUOTING))
+    assert "warm white" not in prompt and "> It is red.\nThree.<|im_end|>" in prompt
+
+
+@given(st.text(max_size=300), st.integers(1, 10**9))
+def test_only_what_stands_in_a_passage_can_be_quoted(text: str, number: int) -> None:
+    shown = f"Results 1-1 of 1 (page 0):\n\n[{number}] a.txt (s):\n{text}"
+    passages = excerpts.read(shown)
+    for sentence, of in excerpts.sentences(passages).items():
+        assert sentence in " ".join(text.split())
+        assert of == number or re.search(rf"^\[{of}\] .*:$", text, re.M)
+        assert quoted_from(text, sentence)
 
 
 @given(st.text(), st.lists(st.text(min_size=1)))

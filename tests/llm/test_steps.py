@@ -224,7 +224,8 @@ FOUND = """Results 1-2 of 7 (page 0); more on page 1:
 - Run `pip install lamp` first. It needs Python 3.11!
 
 [31] notes.txt (lamp):
-The lamp is red, "warm white" or blue."""
+The lamp is red, "warm white" or blue. It was
+bought in Porto in 2019."""
 
 
 def searched(text: str, found: str, *, ok: bool = True, page: int = 0) -> list[Message]:
@@ -243,28 +244,34 @@ def test_every_question_is_looked_up_where_there_are_sources() -> None:
     assert calls_of(found) == [("send_message", {"message": "Hello!"})]
 
 
-def test_an_answer_quotes_a_sentence_with_the_number_of_its_passage() -> None:
-    asked = request(said("Which colours?"), *searched("Which colours?", FOUND), tools=QUOTING)
-    model = Model(say='> The lamp is red, "warm white" or blue.\nThree.')
-    words, found = heard(model, asked)
-    assert calls_of(found) == [(
-        "answer_with_quotes",
-        {"message": "Three.", "quotes": ['The lamp is red, "warm white" or blue.'], "passages": [31]},
-    )] and not words  # fmt: skip
-    prompt, grammar = model.asked[0].prompt, Gbnf(model.asked[0].grammar)
-    assert prompt.index("warm white") < prompt.index("Which colours?") < prompt.index("Copy the one sentence")
-    for right in ("none", "> It needs Python 3.11!\n3.11.", "> Run `pip install lamp` first.\nWith pip."):
-        assert grammar.matches(right)
-    for wrong in ("> It needs Python 3.9!\n3.9.", "It needs 3.11.", "> It needs Python 3.11!", "> [31]\nx"):
-        assert not grammar.matches(wrong)
+@pytest.mark.parametrize(
+    ("question", "words", "quote", "passage"),
+    [
+        ("Which colours?", "It can be red, white or blue.", 'The lamp is red, "warm white" or blue.', 31),
+        ("What do I need?", "Python 3.11", "It needs Python 3.11!", 12),
+        ("Where was it bought?", "In Porto.", "It was bought in Porto in 2019.", 31),
+        ("Is the lamp red?", "Yes.", 'The lamp is red, "warm white" or blue.', 31),
+        ("How do I get the lamp?", "Run pip install lamp!", "Run `pip install lamp` first.", 12),
+    ],
+)
+def test_an_answer_quotes_the_sentence_that_it_is_from(question: str, words: str, quote: str, passage: int) -> None:
+    model = Model(say=words)
+    heard_words, found = heard(model, request(said(question), *searched(question, FOUND), tools=QUOTING))
+    assert calls_of(found) == [
+        ("answer_with_quotes", {"message": words, "quotes": [quote], "passages": [passage]})
+    ] and not heard_words  # fmt: skip
+    prompt = model.asked[0].prompt
+    assert prompt.index("warm white") < prompt.index(question) < prompt.index("[Answer in one sentence")
 
 
-def test_the_next_page_is_read_where_no_sentence_answers_and_then_it_is_said() -> None:
-    question, first = said("Which colours?"), searched("Which colours?", FOUND)
-    _, found = heard(Model(say="none"), request(question, *first, tools=QUOTING))
-    assert calls_of(found) == [("search_sources", {"query": "Which colours?", "page": 1})]
-    second = searched("Which colours?", FOUND.replace("page 0); more on page 1", "page 1); more on page 2"), page=1)
-    _, found = heard(Model(say="none"), request(question, *first, *second, tools=QUOTING))
+@pytest.mark.parametrize("words", ["It was made by Afonso Henriques.", "In 2018.", "Python 3.9", "8 legs", "?!"])
+def test_what_stands_in_no_sentence_is_not_said_and_the_next_page_is_read(words: str) -> None:
+    question = said("Who made it, and when?")
+    first = searched("made", FOUND)
+    _, found = heard(Model(say=words), request(question, *first, tools=QUOTING))
+    assert calls_of(found) == [("search_sources", {"query": "Who made it, and when?", "page": 1})]
+    second = searched("made", FOUND.replace("page 0); more on page 1", "page 1); more on page 2"), page=1)
+    _, found = heard(Model(say=words), request(question, *first, *second, tools=QUOTING))
     assert calls_of(found) == [("send_message", {"message": "The sources don't say."})]
     model = Model()
     _, found = heard(model, request(question, *searched("", "Nothing was found."), tools=QUOTING))
@@ -282,7 +289,7 @@ def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
         result(call, True, "Sent.", NOW),
     ]
     prompt = Steps().prompt(request(*earlier, said("Thanks!"), tools=QUOTING))
-    assert "warm white" not in prompt and "> It is red.\nThree.<|im_end|>" in prompt
+    assert "warm white" not in prompt and "Three.\n> It is red.<|im_end|>" in prompt
 
 
 @given(st.text(max_size=300), st.integers(1, 10**9))
@@ -293,6 +300,7 @@ def test_only_what_stands_in_a_passage_can_be_quoted(text: str, number: int) -> 
         assert sentence in " ".join(text.split())
         assert of == number or re.search(rf"^\[{of}\] .*:$", text, re.M)
         assert quoted_from(text, sentence)
+        assert excerpts.source_of(sentence, "", {sentence: of}) in (sentence, "")
 
 
 @given(st.text(), st.lists(st.text(min_size=1)))

@@ -1,26 +1,30 @@
-"""Sentences of passages that were found, for models that are too small to quote by themselves: they are held to one of
-the sentences, letter for letter, and to the number of its passage.
+"""Which sentence of some passages an answer is from, for models that are too small to quote by themselves: the one with
+which it shares the words that tell most. An answer whose own words stand in no sentence is from somewhere else.
 
 Knows the form in which passages are shown (see tools/sets/documents.py), and nothing of models.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 
-from memagent.llm.gbnf import Grammar, chars, either, literal, sequence
-
-NONE = "none"
-MARK = "> "
 LONGEST_READ = 4000
 """Characters of passages that are read: small models read slowly."""
 SHORTEST, LONGEST = 12, 300
 """Characters of a sentence that can be quoted."""
+STEM = 4
+ENOUGH = 0.5
+"""This share of what an answer says beyond its question must stand in the sentence."""
+_BARE = {"yes", "oui", "nein", "non"}
+"""What tells nothing of where an answer is from."""
 _HEAD = re.compile(r"^\[(\d+)\] (.*):$", re.M)
 _MORE = re.compile(r"; more on page (\d+):")
-_END = re.compile(r"(?<=[.!?…。！？])[\"”’)\]]*\s+|\n+")
+_END = re.compile(r"(?<=[.!?…。！？])[\"”’)\]]*\s+|\n\s*(?=\n|[-*+|#>]|\d+[.)]\s)")
 _LEAD = re.compile(r"^(?:[#>*+\-|]+|\d+[.)])\s+|\s*\|$")
+_WORD = re.compile(r"[^\W_]+")
 
 
 def next_page(result: str) -> int | None:
@@ -51,15 +55,30 @@ def sentences(passages: str) -> Mapping[str, int]:
     return found
 
 
-def grammar(choices: Mapping[str, int]) -> str:
-    """The grammar of an answer: one of the sentences, and below it a line in the model's own words; or none."""
-    rules = Grammar()
-    quote = rules.add("quote", either(*(literal(sentence) for sentence in choices)))
-    words = sequence(chars(r"^\x00-\x20"), rules.repeated(chars(r"^\n\x00"), 0, None))
-    return rules.text(either(literal(NONE), sequence(literal(MARK), quote, literal("\n"), words)))
+def source_of(answer: str, question: str, choices: Mapping[str, int]) -> str:
+    """The sentence that an answer to a question is from; "" when it is from none of them. A number must stand in it."""
+    stems = {sentence: _stems(sentence) for sentence in choices}
+    counts = Counter(stem for each in stems.values() for stem in each)
+    asked, said = _stems(question), _stems(answer)
+    new = said - asked - _BARE
+
+    def weight(words: set[str]) -> float:
+        """A word tells the more the fewer sentences have it."""
+        return sum(math.log(1 + len(stems) / (counts[word] or 0.5)) for word in words)
+
+    def score(sentence: str) -> float:
+        return 2 * weight(stems[sentence] & new) + weight(stems[sentence] & asked)
+
+    best = max(choices, key=score, default="")
+    needed = new or asked
+    if not best or any(c.isdigit() for word in new - stems[best] for c in word):
+        return ""
+    return best if needed and weight(stems[best] & needed) >= ENOUGH * weight(needed) else ""
 
 
-def answered(text: str) -> tuple[str, str]:
-    """The quote and the words of an answer; both empty when it is none."""
-    quote, _, words = text.removeprefix(MARK).partition("\n")
-    return (quote, words.strip()) if words.strip() else ("", "")
+def _stems(text: str) -> set[str]:
+    """The beginnings of its words; numbers are told by all of their digits."""
+    words = _WORD.findall(text.casefold())
+    return {
+        word if any(c.isdigit() for c in word) else word[:STEM] for word in words if len(word) > 2 or word.isdigit()
+    }

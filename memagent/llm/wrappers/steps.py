@@ -42,6 +42,7 @@ MOST_PAGES = 2
 SHORT = 2
 """Words of an answer that is not to be understood without what was asked."""
 
+_LINE = r"root ::= [^\x00-\x20] [^\n\x00]*" + "\n"
 _SAY = r"root ::= [^\x00-\x20] [^\x00]*" + "\n"
 _NOTES = r"""root ::= "{\"" (asks | "new\": [" facts? "]" | "changed\": [" facts "]" | "keep\": true") "}"
 asks ::= "asks\": \"" [^"\\\n\x00]{2,60} "\""
@@ -134,8 +135,8 @@ def _spoken(call: ToolCall) -> str:
     if call.name not in (SPEAK, QUOTE):
         return ""
     given = json.loads(call.arguments)
-    quotes = [f"{excerpts.MARK}{quote}" for quote in given.get("quotes", ())]
-    return "\n".join([*quotes, str(given.get("message", ""))])
+    quotes = [f"> {quote}" for quote in given.get("quotes", ())]
+    return "\n".join([str(given.get("message", "")), *quotes])
 
 
 class _Asking:
@@ -202,18 +203,20 @@ class _Asking:
         return [told(message, None, terse=True) for message in results if message.name == SOURCES]
 
     def _from_passages(self, found: Sequence[str]) -> Generator[Piece, None, Answer]:
-        """An answer with a quote out of what was found last; else the next page, or that there is none."""
+        """An answer out of what was found last, with the sentence that it is from; else the next page, or that the
+        sources don't tell.
+        """
+        asked = next(m.said for m in reversed(self._messages) if m.kind == "user")
         passages = excerpts.read(found[-1])
-        quote = words = ""
+        words = quote = ""
         if choices := excerpts.sentences(passages):
             asides = [f"{_asked()['quote']['before']}\n{passages}"]
             prompt = self._steps.prompt_with(self._request, asides, _asked()["quote"]["after"])
-            said = yield from self._unheard(Question(prompt, excerpts.grammar(choices), stop=self._steps.stop))
-            quote, words = excerpts.answered(said)
-        if words:
-            call = _call(QUOTE, {"message": storable(words), "quotes": [quote], "passages": [choices[quote]]})
+            words = storable((yield from self._unheard(Question(prompt, _LINE, stop=self._steps.stop))).strip())
+            quote = excerpts.source_of(words, asked, choices)
+        if quote:
+            call = _call(QUOTE, {"message": words, "quotes": [quote], "passages": [choices[quote]]})
         elif (page := excerpts.next_page(found[-1])) is not None and len(found) < MOST_PAGES:
-            asked = next(m.said for m in reversed(self._messages) if m.kind == "user")
             call = _call(SOURCES, {"query": asked[:LONGEST_QUERY], "page": page})
         else:
             call = _call(SPEAK, {"message": _asked()["quote"]["nothing"]})

@@ -91,6 +91,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
         ("presets", _presets),
         ("functions", _functions),
         ("embeddings", _embeddings),
+        ("sources", _sources),
     ]
     if not offline:
         checks.append(("model", _model))
@@ -162,6 +163,21 @@ def _embeddings(settings: Settings) -> str:
     if embedder is None:
         return "none; notes are searched by words. By meaning too with: pip install 'memagent[embeddings]'"
     return f"{embedder.model}, {embedder.dimension} dimensions"
+
+
+def _sources(settings: Settings) -> str:
+    from memagent.memory.sources import Sources
+    from memagent.storage.opening import opened
+
+    if not settings.database_path.exists():
+        return "none yet; memagent load --help tells how to load one"
+    database = opened(settings)
+    try:
+        sources = Sources(database, settings.user).all()
+    finally:
+        database.close()
+    told = [f"{source.name} ({source.passages:,} passages, {len(source.agents)} agents)" for source in sources]
+    return ", ".join(told) or "none yet; memagent load --help tells how to load one"
 
 
 def _model(settings: Settings) -> str:

@@ -45,5 +45,6 @@ def opened(settings: Settings, manner: Manner) -> Embedder:
     version = settings.azure_api_version or API_VERSION
     usual = 0 if settings.embedding_dimension else DIMENSIONS.get(endpoint.model, 0)
     return kept(
-        settings, endpoint, usual, lambda known: AzureEmbedder(endpoint, manner, version, **amounts(settings, known))
-    )
+        settings, endpoint, manner,
+        lambda known: AzureEmbedder(endpoint, manner, version, **amounts(settings, known)), usual,
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from memagent.embeddings import Embedder
 
 if TYPE_CHECKING:
     from memagent.config import Settings
-    from memagent.embeddings.asked import AskedEmbedder
+    from memagent.embeddings.asked import AskedEmbedder, Manner
     from memagent.endpoints.failures import Endpoint
 
 log = logging.getLogger(__name__)
@@ -170,10 +170,12 @@ def key_of(model: str, dimension: int, text: str) -> bytes:
     return blake2b(f"{model}\0{dimension}\0{text}".encode("utf-8", "replace"), digest_size=20).digest()
 
 
-def kept(settings: Settings, endpoint: Endpoint, usual: int, make: Callable[[int], AskedEmbedder]) -> Embedder:
+def kept(
+    settings: Settings, endpoint: Endpoint, manner: Manner, make: Callable[[int], AskedEmbedder], usual: int = 0
+) -> Embedder:
     """An embedder whose vectors are kept in home. `make` is told what is known of its dimension from earlier; `usual`
-    is what such a model has, if it was never asked.
+    is what such a model has, if it was never asked. Who is patient asks anew, since it may have changed.
     """
     cache = VectorCache(settings.home / "cache" / "embeddings.db")
     place = f"{endpoint.url} {endpoint.model} {settings.embedding_dimension}"
-    return CachedEmbedder(make(cache.dimension(place) or usual), cache, place)
+    return CachedEmbedder(make(usual or (0 if manner.patient else cache.dimension(place))), cache, place)

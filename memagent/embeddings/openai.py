@@ -68,7 +68,9 @@ def opened(settings: Settings, manner: Manner) -> Embedder:
     """An embedding model at OpenAI, or at any endpoint that speaks the same protocol."""
     endpoint = reached(settings, manner)
     usual = 0 if settings.embedding_dimension else DIMENSIONS.get(endpoint.model, 0)
-    return kept(settings, endpoint, usual, lambda known: OpenAIEmbedder(endpoint, manner, **amounts(settings, known)))
+    return kept(
+        settings, endpoint, manner, lambda known: OpenAIEmbedder(endpoint, manner, **amounts(settings, known)), usual
+    )
 
 
 def amounts(settings: Settings, known: int) -> dict[str, int]:

@@ -16,10 +16,11 @@ from datetime import datetime
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory.nearest import Nearest, possible
-from memagent.memory.passages import BATCH, TEXTS, Passage, PassageStore
+from memagent.memory.passages import TEXTS, Passage, PassageStore
 from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
+from memagent.memory.waiting import BATCH
 from memagent.messages import storable
 from memagent.sources.chunk import passages
 from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
@@ -173,7 +174,9 @@ class ArchivalMemory:
         return {number: closeness for number, closeness in best if closeness >= least > 0}
 
     def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
-        if not self._embedder or not possible() or not any(self._index(shelf).any() for shelf in shelves):
+        if not self._embedder or not possible() or not self._embedder.dimension:
+            return None
+        if not any(self._index(shelf).any() for shelf in shelves):
             return None
         try:
             return embedded(self._embedder, [query])[0]

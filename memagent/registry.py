@@ -64,6 +64,7 @@ READERS = {
     "directory": "memagent.sources.directory:Directory",
     "webpage": "memagent.sources.webpage:WebPages",
     "conversation": "memagent.sources.conversation:Conversations",
+    "passages": "memagent.sources.passages_file:PassagesFile",
 }
 
 

@@ -237,9 +237,9 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Readable:
-    """A source that an agent can search: its name, what it was loaded from, and how much is in it."""
+    """A source that an agent can search: its name, how much is in it, and some of its documents' places."""
 
     name: str
-    about: str
     documents: int
     passages: int
+    examples: Sequence[str]

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory.nearest import Nearest, possible
+from memagent.memory.nearest import possible
 from memagent.memory.passages import TEXTS, Passage, PassageStore
 from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of, fused
@@ -23,7 +23,7 @@ from memagent.memory.sources import attached
 from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, VectorIndex, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ class ArchivalMemory:
         self._embedder = embedder
         self._words = database.words(TEXTS)
         self._notes = PassageStore(database, agent, embedder)
-        self._nearest: dict[str, Nearest] = {}
 
     # Keeping ----------------------------------------------------------------------------------------------------------
 
@@ -115,8 +114,7 @@ class ArchivalMemory:
             return Page(self._found(list(hits.scores), shelves), hits.total, page, size)
         near = self._near(vector, shelves)
         hits = self._words.hits(wanted.words, list(shelves), BY_WORDS, also=list(near))
-        for shelf in shelves:
-            near |= self._index(shelf).closeness(vector, hits.scores.keys() - near.keys())
+        near |= self._index().closeness(vector, hits.scores.keys() - near.keys(), list(shelves))
         ranked = fused(hits.scores, near)
         shown = ranked[start : start + size]
         if len(shown) < size and hits.total > BY_WORDS:
@@ -166,24 +164,19 @@ class ArchivalMemory:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _index(self, shelf: str) -> Nearest:
+    def _index(self) -> VectorIndex:
         assert self._embedder
-        if shelf not in self._nearest:
-            self._nearest[shelf] = Nearest(self._database, shelf, self._embedder.model, self._embedder.dimension)
-        return self._nearest[shelf]
+        return self._database.vectors("passages", self._embedder.model, self._embedder.dimension)
 
     def _near(self, vector: bytes, shelves: dict[str, str]) -> dict[int, float]:
-        near: dict[int, float] = {}
-        for shelf in shelves:
-            near |= self._index(shelf).search(vector, BY_MEANING)
+        near = self._index().near(vector, BY_MEANING, list(shelves))
         least = CLOSE_ENOUGH * max(near.values(), default=0.0)
-        best = sorted(near.items(), key=lambda item: -item[1])[:BY_MEANING]
-        return {number: closeness for number, closeness in best if closeness >= least > 0}
+        return {number: closeness for number, closeness in near.items() if closeness >= least > 0}
 
     def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
         if not self._embedder or not possible() or not self._embedder.dimension:
             return None
-        if not any(self._index(shelf).any() for shelf in shelves):
+        if not self._index().any(list(shelves)):
             return None
         try:
             return embedded(self._embedder, [query])[0]

@@ -116,14 +116,16 @@ class Sieve:
 
     def _sift(self, item: Item, place: str) -> Sifted:
         known = self._known.get(place)
-        stamp = f"{self._tokens} {storable(item.stamp)}" if item.stamp else ""
+        with self._stages.of("list"):
+            told = storable(item.stamp)  # once: a page's is asked for
+        stamp = stamp_of(told, self._tokens)
         if known and stamp and known.stamp == stamp:
             return Sifted(place, "unchanged", known, stamp, known.digest)
         try:
             with self._stages.of("read"):
                 document = item.read()
         except (Unreadable, MissingExtra) as error:
-            if not known and not item.stamp:
+            if not known and not told:
                 self._closed.append(place)
             return Sifted(place, "unreadable", known, reason=str(error))
         self._check(document)
@@ -139,6 +141,11 @@ class Sieve:
                 return Sifted(place, "copy", known, stamp, digest, document)
             passages = tuple(passages_of(document, place, self._tokens))
         return Sifted(place, "changed" if known else "new", known, stamp, digest, document, passages)
+
+
+def stamp_of(told: str, tokens: int) -> str:
+    """What is kept of an item's stamp: other sizes of passages make it another one."""
+    return f"{tokens} {told}" if told else ""
 
 
 def _digest(document: Document, tokens: int) -> str:

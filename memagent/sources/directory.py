@@ -151,12 +151,13 @@ def _begin(file: BinaryIO, at: int, separator: bytes) -> int:
 
 def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileItem]:
     """The items that a file is: one, or several if it is very large."""
-    place = shown(place)
+    place, stamp = shown(place), ""
     try:
         found = path.stat()
+        stamp = f"{found.st_mtime_ns}-{found.st_size}"
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device never ends
             raise Unreadable("is not a file")
-        whole = FileItem(path, place, f"{found.st_mtime_ns}-{found.st_size}", found.st_size, apart=apart)
+        whole = FileItem(path, place, stamp, found.st_size, apart=apart)
         if found.st_size <= largest:
             yield whole
             return
@@ -167,7 +168,7 @@ def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileI
     except OSError as error:
         yield FileItem(path, place, broken=_why(error))
     except Unreadable as error:
-        yield FileItem(path, place, broken=error.message)
+        yield FileItem(path, place, stamp, broken=error.message)
     else:
         for number in range(1, -(-found.st_size // PIECE) + 1):
             yield replace(whole, place=f"{place}, part {number}", size=PIECE, piece=number)

@@ -55,6 +55,7 @@ STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "webpage": "memagent.sources.webpage:WebPages",
+    "database": "memagent.sources.database:Database",
     "conversation": "memagent.sources.conversation:Conversations",
 }
 

@@ -57,9 +57,9 @@ def timed_writes() -> Iterator[Stopwatch]:
     write = SqliteDatabase.write
 
     @contextmanager
-    def timed(self: SqliteDatabase) -> Iterator[Any]:
+    def timed(self: SqliteDatabase, about: str = "") -> Iterator[Any]:
         clock, cpu = time.perf_counter(), time.thread_time()
-        with write(self) as transaction:
+        with write(self, about) as transaction:
             yield transaction
         watch.clock += time.perf_counter() - clock
         watch.cpu += time.thread_time() - cpu

@@ -16,6 +16,7 @@ from memagent.agent import Agent
 from memagent.config import Settings
 from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
+from memagent.embeddings.asked import Manner
 from memagent.errors import ConfigError, MissingExtra, UserError
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
@@ -64,12 +65,15 @@ def prepare_model(settings: Settings, told: Callable[[int, int], None]) -> None:
         llm.close()
 
 
-def open_embedder(settings: Settings) -> Embedder | None:
-    """The embedder that the settings name, or none: then archival memory is searched by words alone."""
+def open_embedder(settings: Settings, manner: Manner | None = None) -> Embedder | None:
+    """The embedder that the settings name, or none: then memory is searched by words alone. Only the local one is ever
+    taken unasked: what is private does not leave this machine because something is set up for the chat.
+    """
     if settings.embedder == "off":
         return None
+    opened = registry.find("embedder", registry.EMBEDDERS, _embedder_name(settings))
     try:
-        embedder: Embedder = registry.find("embedder", registry.EMBEDDERS, _embedder_name(settings))()
+        embedder: Embedder = opened(settings, manner or Manner(timeout=min(settings.timeout, Manner.timeout)))
     except MissingExtra:
         if settings.embedder != "auto":
             raise

@@ -40,7 +40,7 @@ SHORTEST_SECRET = 6
 """A shorter key, such as the `none` that local servers are given, would be found in harmless words."""
 
 _KEYLIKE = re.compile(r"((?:\bBearer\s+|\b(?=sk-)|\bapi[-_]key['\"]?\s*[:=]\s*['\"]?))([\w.+/=-]{16,})", re.IGNORECASE)
-
+_LOGIN = re.compile(r"(\w://[^\s/@:]*:)([^\s/@]+)(?=@)")
 
 HARMLESS = re.compile(
     "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|PYTHONHOME|PYTHONUTF8"
@@ -102,7 +102,7 @@ def _settled(given: Iterable[Given]) -> Iterator[tuple[str, tuple[Any, str]]]:
             right = setting.read(value)
         except (ValueError, OverflowError):
             raise _wrong(setting, value, where) from None
-        if key == "endpoint" and right and not re.match(r"https?://[^/\s]", right):
+        if key in ("endpoint", "embedding_endpoint") and right and not re.match(r"https?://[^/\s]", right):
             raise _wrong(setting, value, where, "an address that begins with http:// or https://")
         yield key, (right, where)
 
@@ -167,11 +167,12 @@ def _check_together(settings: Settings, among: Collection[str] = SETTINGS) -> No
 
 def _check_errand(settings: Settings, file: str) -> None:
     """A directory that was only downloaded must not send a key of the user's to an address of its own."""
-    if file in settings.origin("endpoint") and settings.api_key and file not in settings.origin("api_key"):
-        raise ConfigError(
-            f"{file} would send your key, from {settings.origin('api_key')}, to {settings.endpoint}",
-            hint="If that is right, write the key into the same file, or the endpoint into .env in home.",
-        )
+    for address, key in (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key")):
+        if file in settings.origin(address) and getattr(settings, key) and file not in settings.origin(key):
+            raise ConfigError(
+                f"{file} would send your key, from {settings.origin(key)}, to {getattr(settings, address)}",
+                hint="If that is right, write the key into the same file, or the endpoint into .env in home.",
+            )
 
 
 # Home --------------------------------------------------------------------------------------------------------------
@@ -332,4 +333,5 @@ def mask(text: str, settings: Settings) -> str:
     for secret in settings.secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, hidden(secret))
+    text = _LOGIN.sub(lambda found: found[1] + hidden(found[2]), text)  # one that is too short to look for everywhere
     return _KEYLIKE.sub(lambda found: found[1] + hidden(found[2]), text)

@@ -6,6 +6,7 @@ MemagentError                 never raised itself
 │   ├── NotFound              no agent, preset, persona … of that name; lists what there is
 │   ├── NameTaken             there is an agent of that name already
 │   ├── AgentBusy             another turn of this agent is running
+│   ├── SourceBusy            something else is being loaded into this source
 │   ├── MissingExtra          an optional part is not installed; names the extra
 │   └── ToolFileError         a function set can't be loaded; names file and line
 ├── BackendError              a service or the disk failed; says which, and whether it was retried
@@ -58,6 +59,12 @@ class NameTaken(UserError):
 
 class AgentBusy(UserError):
     """Another turn of this agent is running."""
+
+    exit_code = 4
+
+
+class SourceBusy(UserError):
+    """Something else is being loaded into this source."""
 
     exit_code = 4
 

@@ -17,8 +17,7 @@ from memagent.errors import MemagentError, NotFound, TakenOver
 from memagent.storage import Row, Transaction
 
 LEASE_SECONDS = 600
-NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
-"""The database's clock, in seconds: leases must not depend on the clocks of those who hold them."""
+"""How long a lease holds, by the database's clock: it must not depend on the clocks of those who hold leases."""
 
 _numbers = itertools.count(1)
 
@@ -54,6 +53,10 @@ class Holder:
         if not _runs(self.process) or _born(self.process) != self.born:
             return False
         return self.process != os.getpid() or self in _kept
+
+    def let_go(self) -> None:
+        """Hold nothing any more, whatever is stored."""
+        _kept.discard(self)
 
 
 _kept: WeakSet[Holder] = WeakSet()

@@ -18,7 +18,7 @@ from pathlib import Path
 from memagent.embeddings import Embedder
 from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
-from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another, lost
+from memagent.lease import LEASE_SECONDS, Holder, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Edit
@@ -58,6 +58,7 @@ class PersistenceManager:
         self.turn_log: list[Message] = []
         self._files = files
         self._hosts = allowed_hosts
+        self._now = database.dialect.now
         self._holder = Holder.new()
         self._fence = -1
         self._seen_whole = False
@@ -102,7 +103,7 @@ class PersistenceManager:
 
     def held_by(self) -> str:
         """Who has the agent now, in words; empty when it is free."""
-        rows = self.database.rows(f"SELECT holder, lease_until, {NOW} FROM agents WHERE id = ?", self.entry.id)
+        rows = self.database.rows(f"SELECT holder, lease_until, {self._now} FROM agents WHERE id = ?", self.entry.id)
         return held_by_another(rows[0], self._holder) if rows else ""
 
     def quiet(self) -> bool:
@@ -123,7 +124,7 @@ class PersistenceManager:
 
         Returns who has the agent instead, in words, or nothing when it is ours now.
         """
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             if holder := self._take(tx):
                 return holder
             turn, state = self._newest_turn(tx)
@@ -142,7 +143,7 @@ class PersistenceManager:
 
     def take_up(self, decisions: Sequence[tuple[str, str, bool]] = ()) -> str:
         """Take the agent to go on with the turn that did not end, with decisions on calls: (id, digest, yes or no)."""
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             if holder := self._take(tx):
                 return holder
             turn, state = self._newest_turn(tx)
@@ -302,7 +303,7 @@ class PersistenceManager:
     def edit_block(self, label: str, value: str, cause: str = "user") -> list[Edit]:
         """Replace a block of core memory, for a person."""
         self.core.reload()
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             edits = self.core.rewrite(tx, label, value, cause, self.clock())
         self.core.seen(edits)
         return edits
@@ -310,7 +311,7 @@ class PersistenceManager:
     def undo_edit(self) -> list[Edit]:
         """Take back the newest edit of core memory that was not taken back yet."""
         self.core.reload()
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             edits = self.core.undo(tx, self.clock())
         self.core.seen(edits)
         return edits
@@ -318,7 +319,7 @@ class PersistenceManager:
     @contextmanager
     def alone(self) -> Iterator[Transaction]:
         """One transaction on an agent that no turn is running on; what others see changes with it."""
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             if holder := self._take(tx):
                 raise self.busy(holder)
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
@@ -328,7 +329,7 @@ class PersistenceManager:
     # Inside -----------------------------------------------------------------------------------------------------------
 
     def _take(self, tx: Transaction) -> str:
-        rows = tx.rows(f"SELECT holder, lease_until, {NOW}, fence, name FROM agents WHERE id = ?", self.entry.id)
+        rows = tx.rows(f"SELECT holder, lease_until, {self._now}, fence, name FROM agents WHERE id = ?", self.entry.id)
         if not rows:
             raise lost(tx, self.entry.id, self.entry.name)
         if holder := held_by_another(rows[0], self._holder):
@@ -337,7 +338,7 @@ class PersistenceManager:
             self.entry = replace(self.entry, name=text(rows[0][4]))
         fence = rows[0][3] + 1
         tx.run(
-            f"UPDATE agents SET fence = ?, holder = ?, lease_until = {NOW} + ? WHERE id = ?",
+            f"UPDATE agents SET fence = ?, holder = ?, lease_until = {self._now} + ? WHERE id = ?",
             fence, str(self._holder), LEASE_SECONDS, self.entry.id,
         )  # fmt: skip
         if rows[0][3] != self._fence or not self._seen_whole:
@@ -349,9 +350,9 @@ class PersistenceManager:
     @contextmanager
     def _fenced(self) -> Iterator[Transaction]:
         """A transaction that only the rightful holder can make; it renews the lease."""
-        with self.database.write() as tx:
+        with self.database.write(self.entry.id) as tx:
             ours = tx.run(
-                f"UPDATE agents SET lease_until = {NOW} + ? WHERE id = ? AND fence = ?",
+                f"UPDATE agents SET lease_until = {self._now} + ? WHERE id = ? AND fence = ?",
                 LEASE_SECONDS, self.entry.id, self._fence,
             )  # fmt: skip
             if not ours:

@@ -50,13 +50,24 @@ WRAPPERS = {
     "steps": "memagent.llm.wrappers.steps:Steps",
     "summary": "memagent.llm.wrappers.summary:Summary",
 }
-EMBEDDERS = {"local": "memagent.embeddings.local:LocalEmbedder"}
-STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+EMBEDDERS = {
+    "local": "memagent.embeddings.local:opened",
+    "minilm": "memagent.embeddings.minilm:opened",
+    "embedded": "memagent.embeddings.embedded:opened",
+    "openai": "memagent.embeddings.openai:opened",
+    "azure": "memagent.embeddings.azure:opened",
+    "ollama": "memagent.embeddings.ollama:opened",
+}
+STORAGES = {
+    "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "postgres": "memagent.storage.postgres:PostgresDatabase",
+}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "webpage": "memagent.sources.webpage:WebPages",
     "database": "memagent.sources.database:Database",
     "conversation": "memagent.sources.conversation:Conversations",
+    "passages": "memagent.sources.passages_file:PassagesFile",
 }
 
 

@@ -1,7 +1,8 @@
 """An agent as one JSON document, out and in again: everything it is and remembers, equal to the byte when exported
 again.
 
-Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too. Knows nothing of files.
+Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources,
+which others may share: only their names go along. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 from memagent.errors import StorageError, UserError
 from memagent.memory.core import UNDO
 from memagent.memory.log import COLUMNS, first_visible, message_of
+from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-VERSION = 1
+VERSION = 2
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
 # id and the numbers of rows are left out.
@@ -28,16 +30,18 @@ _SCHEMA = {
     "turns": "turn:number state:text steps:number prompt_tokens:number completion_tokens:number started:time"
     " ended:time? | turn",
     "messages": "seq:number turn:number role:role kind:kind content:text calls:text? call_id:text? name:text?"
-    " said:text created:time undone:time? | seq",
+    " said:text place:text created:time undone:time? | seq",
     "calls": "call_id:text state:text idempotency_key:text digest:text created:time | call_id",
     "blocks": "label:text position:number value:text size_limit:number description:text read_only:number version:number"
     " | label",
     "block_edits": "label:text version:number before:text after:text cause:cause turn:number? call_id:text?"
     " created:time | label version",
-    "passages": "note:number part:number text:text tags:list source:text turn:number? created:time undone:time?"
+    "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
 _AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
+_OWNERS = {"passages": "shelf"}
+"""The column that names the agent, where it has another name."""
 _ORDERS = {"block_edits": "id", "blocks": "position, label"}
 """The order of rows, where it is not that of their key."""
 
@@ -59,13 +63,20 @@ def export(database: Database, roster: Roster, name: str) -> str:
         document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
         for table, columns in TABLES.items():
             order = _ORDERS.get(table) or ", ".join(KEYS[table])
-            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE agent = ? ORDER BY {order}", agent)
+            owned = f"{_OWNERS.get(table, 'agent')} = ?"
+            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
             document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+        document["sources"] = list(attached(database, agent).values())
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
-def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
-    """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing."""
+def read_in(
+    database: Database, owner: str, text: str, name: str = "", *, lacks: Callable[[str], None] | None = None
+) -> str:
+    """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing.
+
+    It can search the sources of these names that there are; `lacks` is told of the others.
+    """
     document = _document(text)
     number = uuid.uuid4().hex
     with database.write() as tx:
@@ -73,14 +84,24 @@ def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
         _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
         for table, columns in TABLES.items():
             for row in document[table]:
-                _add(tx, table, columns, row, {"agent": number})
+                _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+        lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+    if lacks:
+        for source in lacking:
+            lacks(source)
     return free
+
+
+def _attach(tx: Transaction, database: Database, owner: str, source: str, agent: str) -> bool:
+    """Let an agent search a source; False when there is none of that name."""
+    rows = tx.rows("SELECT id FROM sources WHERE owner = ? AND name = ?", owner, source)
+    return bool(rows) and Sources(database, owner).attach(tx, rows[0][0], agent, datetime.now().astimezone())
 
 
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
     values = {**own, **{column: row[column] for column in columns}}
     marks = ", ".join("?" for _ in values)
-    tx.add(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
+    tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
 # What can be read in --------------------------------------------------------------------------------------------------
@@ -93,7 +114,9 @@ def _document(text: str) -> dict[str, Any]:
         raise UserError(f"This is not an exported agent: it is not JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
-    if document.get("version") != VERSION:
+    if document.get("version") == 1:
+        _from_first(document)
+    elif document.get("version") != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
     _check_row("agent", AGENT, document.get("agent"))
     for table, columns in TABLES.items():
@@ -104,10 +127,26 @@ def _document(text: str) -> dict[str, Any]:
             _check_row(table, columns, row)
         if len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
             raise _damaged(f"{table}: a row stands there twice")
+    sources = document.setdefault("sources", [])
+    if not isinstance(sources, list) or not all(map(_is_text, sources)) or len({*sources}) < len(sources):
+        raise _damaged("sources")
     _check_history(document["blocks"], document["block_edits"])
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
+
+
+def _from_first(document: dict[str, Any]) -> None:
+    """Make a document of the first format one of today's: places were not told, or had another name."""
+    for row in _rows(document, "messages"):
+        row["place"] = ""
+    for row in _rows(document, "passages"):
+        row["place"] = row.pop("source", None)
+
+
+def _rows(document: Mapping[str, Any], table: str) -> list[dict[str, Any]]:
+    rows = document.get(table)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _check_row(table: str, columns: Mapping[str, str], row: Any) -> None:

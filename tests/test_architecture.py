@@ -20,14 +20,15 @@ LONGEST_LOOP = 300
 FLOORS = [
     {"errors"},
     {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library", "guard"},
+    {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
     {"cli", "server", "bridges", "characters"},
 ]
-NEIGHBOURS = [1, 4]  # floors of single files, which may use each other as long as there is no cycle
+NEIGHBOURS = [1, 5]  # floors of single files, which may use each other as long as there is no cycle
 
 HEAVY = ("fastapi", "sqlalchemy", "numpy", "openai", "rich", "pydantic", "prompt_toolkit", "typer", "yaml", "sqlite3")
 

@@ -18,6 +18,7 @@ from memagent.errors import ConfigError
 
 OTHER_THAN_TEXT = {
     "endpoint": "http://127.0.0.1:8080/v1",
+    "embedding_endpoint": "https://vectors.example/v1",
     "compact_to": 0.25,
     "compact_at": 0.95,
     "warn_at": 0.5,
@@ -417,6 +418,7 @@ def test_a_secret_is_nowhere_to_be_seen(place: Place) -> None:
     shown = json.dumps(config.masked(settings)) + repr(settings) + str(settings)
     assert settings.api_key == CANARY
     assert config.masked(settings)["api_key"] == "…WXYZ"
+    assert config.masked(place.load(MEMAGENT_EMBEDDING_API_KEY=CANARY))["embedding_api_key"] == "…WXYZ"
     assert "canary" not in shown.replace("…WXYZ", "")
     assert "hunter2" not in json.dumps(config.masked(settings))
     assert config.masked(settings).keys() == SETTINGS.keys()
@@ -466,3 +468,6 @@ def test_a_foreign_directory_does_not_get_the_key(place: Place) -> None:
     file.write_text("MEMAGENT_ENDPOINT=http://mine.example/v1\nMEMAGENT_API_KEY=sk-theirs\n")
     assert place.load().endpoint == "http://mine.example/v1"
     assert place.load({"endpoint": "http://chosen.example/v1"}, MEMAGENT_API_KEY="sk-mine").api_key == "sk-mine"
+    file.write_text("MEMAGENT_EMBEDDING_ENDPOINT=http://thief.example/v1\n")
+    with pytest.raises(ConfigError, match="would send your key"):
+        place.load(MEMAGENT_EMBEDDING_API_KEY="sk-mine-1234567890")

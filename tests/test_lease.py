@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memagent.lease import LEASE_SECONDS, NOW, Holder, held_by_another
+from memagent.lease import LEASE_SECONDS, Holder, held_by_another
 from memagent.storage.sqlite import SqliteDatabase
 
 CLOCK = 1_800_000_000
@@ -150,7 +150,7 @@ def test_nothing_in_the_row_is_more_than_a_lease(text: object, until: object) ->
 
 def test_the_database_has_a_clock(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "memagent.db")
-    [(now,)] = db.rows(f"SELECT {NOW}")
+    [(now,)] = db.rows(f"SELECT {db.dialect.now}")
     assert isinstance(now, int)
     assert abs(now - time.time()) < 60
     db.close()

@@ -128,12 +128,16 @@ def test_deleting_takes_everything_along(db: SqliteDatabase, roster: Roster) -> 
             tx.run("INSERT INTO turns (agent, turn, state, started) VALUES (?, 1, 'done', '')", one)
             tx.run("INSERT INTO calls VALUES (?, 'c', 'started', '', '', '')", one)
             number = tx.add(
-                "INSERT INTO passages (agent, note, part, text, created) VALUES (?, 1, 1, 'a word', '')", one
+                "INSERT INTO passages (shelf, note, part, text, created) VALUES (?, 1, 1, 'a word', '')", one
             )
-            tx.run("INSERT INTO vectors (passage, agent, model, vector) VALUES (?, ?, 'm', x'00')", number, one)
+            for table, item in (("passages", number), ("messages", tx.rows("SELECT max(id) FROM messages")[0][0])):
+                values = "VALUES (?, ?, 'm', x'00')"
+                tx.run(f"INSERT INTO {table}_vectors (item, shelf, model, vector) {values}", item, one)
     roster.delete("Ada")
-    tables = ("turns", "messages", "calls", "blocks", "block_edits", "passages", "vectors")
-    assert {table: db.rows(f"SELECT agent FROM {table}") for table in tables} == {table: [(kept,)] for table in tables}
+    tables = ("turns", "messages", "calls", "blocks", "block_edits")
+    owned = {f"SELECT agent FROM {table}" for table in tables}
+    owned |= {f"SELECT shelf FROM {table}" for table in ("passages", "passages_vectors", "messages_vectors")}
+    assert {rows: db.rows(rows) for rows in owned} == {rows: [(kept,)] for rows in owned}
     for words in ("messages_words", "passages_words"):
         assert db.rows(f"SELECT count(*) FROM {words} WHERE {words} MATCH 'word'") == [(1,)]
     assert db.check() == []

@@ -76,7 +76,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
 
 
 def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
-    tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "vectors"]
+    tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "passages_vectors"]
     return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
@@ -226,8 +226,21 @@ def test_what_is_no_export_is_refused(db: SqliteDatabase, text: str) -> None:
     assert "not an exported agent" in assert_refused(db, text).message
 
 
+def test_one_of_the_first_version_is_read(db: SqliteDatabase, other: SqliteDatabase) -> None:
+    make(db)
+    text = export(db, Roster(db, "me"), "Ada")
+    first = json.loads(text)
+    first["version"] = 1
+    for row in first["messages"]:
+        del row["place"]
+    for row in first["passages"]:
+        row["source"] = row.pop("place")
+    read_in(other, "me", json.dumps(first))
+    assert export(other, Roster(other, "me"), "Ada") == text
+
+
 def test_one_of_a_newer_version_is_refused(db: SqliteDatabase, document: dict[str, Any]) -> None:
-    error = assert_refused(db, json.dumps({**document, "version": 2}))
+    error = assert_refused(db, json.dumps({**document, "version": 3}))
     assert "newer" in error.message
     assert "Upgrade" in error.hint
 

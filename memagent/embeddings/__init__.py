@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
 from memagent.errors import EmbeddingError
@@ -40,6 +41,17 @@ def packed(numbers: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(numbers)}f", *(number / length if length else 0.0 for number in numbers))
 
 
+def unpacked(vector: bytes) -> tuple[float, ...]:
+    """The numbers of a vector."""
+    return struct.unpack(f"<{len(vector) // 4}f", vector)
+
+
+def averaged(weighted: Sequence[tuple[bytes, float]]) -> bytes:
+    """The vector between these, each of which counts by its weight."""
+    rows = [[number * weight for number in unpacked(vector)] for vector, weight in weighted]
+    return packed([sum(column) for column in zip(*rows, strict=True)])
+
+
 def embedded(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
     """The vectors of some texts, checked: as many as texts, each of the dimension that the embedder promises."""
     vectors = list(embedder.embed(texts))
@@ -47,13 +59,37 @@ def embedded(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
         raise EmbeddingError(
             f"The embedding model {embedder.model!r} was given {len(texts)} texts and returned {len(vectors)} vectors."
         )
+    dimension = embedder.dimension
     for vector in vectors:
-        if len(vector) != 4 * embedder.dimension:
+        if len(vector) != 4 * dimension:
             raise EmbeddingError(
-                f"The embedding model {embedder.model!r} should give vectors of dimension {embedder.dimension}, "
+                f"The embedding model {embedder.model!r} should give vectors of dimension {dimension}, "
                 f"but gave one of dimension {len(vector) // 4}.",
                 hint="Check the embedding model and its dimension in the settings.",
             )
-        if not math.isfinite(sum(struct.unpack(f"<{embedder.dimension}f", vector))):
-            raise EmbeddingError(f"The embedding model {embedder.model!r} returned NaN or infinite numbers.")
+    if not _finite(b"".join(vectors)):
+        raise EmbeddingError(f"The embedding model {embedder.model!r} returned NaN or infinite numbers.")
     return vectors
+
+
+def batches(texts: Sequence[str], count: int, size: Callable[[str], int], most: int) -> Iterator[Sequence[str]]:
+    """The texts in their order, at most `count` together, and together of a size of at most `most`; a text that is
+    larger than that comes alone.
+    """
+    start = total = 0
+    for end, text in enumerate(texts):
+        if end > start and (end - start >= count or total + size(text) > most):
+            yield texts[start:end]
+            start, total = end, 0
+        total += size(text)
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _finite(numbers: bytes) -> bool:
+    """Whether these are numbers throughout; a model that is asked over the wire needs no numpy."""
+    if find_spec("numpy") is None:
+        return all(math.isfinite(number) for (number,) in struct.iter_unpack("<f", numbers))
+    import numpy as np
+
+    return bool(np.isfinite(np.frombuffer(numbers, "<f4")).all())

@@ -11,14 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
 
-from memagent.errors import ConfigError, MemagentError, NotFound
+from memagent.endpoints.failures import Endpoint, Setback
+from memagent.endpoints.retry import Backoff
+from memagent.errors import MemagentError, NotFound
 from memagent.llm import Answer, Heard, Pause, Piece, Request, Restarted
-from memagent.llm.failures import Endpoint, Setback
-from memagent.llm.retry import Backoff
 from memagent.llm.sse import TooLong
 
 if TYPE_CHECKING:
@@ -150,14 +148,6 @@ def heard_out(
         response.close()
 
 
-@cache
-def trusted() -> ssl.SSLContext:
-    """Whose certificates to trust: read once, for it takes a while and some megabytes."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
 def hang_up_after(seconds: float, response: httpx2.Response) -> threading.Timer:
     """Not all servers end what they send; reading on must not wait for ever."""
 
@@ -172,29 +162,3 @@ def hang_up_after(seconds: float, response: httpx2.Response) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def address(url: str) -> tuple[str, str]:
-    """The URL, if it is one, and the name and password in it: apart, for URLs get into logs."""
-    try:
-        found = urlsplit(url.strip())
-        whole = found.scheme in ("http", "https") and bool(found.hostname) and (found.port is None or found.port > 0)
-    except ValueError:
-        whole = False
-    if not whole or found.query or found.fragment or " " in found.netloc:
-        raise ConfigError(
-            "The address of the model's endpoint is not a URL that can be asked.",
-            hint="It looks like http://localhost:8080/v1 or https://host.example/v1, with nothing after the path.",
-        )
-    login, _, host = found.netloc.rpartition("@")
-    return found._replace(netloc=host).geturl().rstrip("/"), unquote(login)
-
-
-def checked_key(key: str | None, name: str) -> str:
-    """The key without the line feed or blanks that came along when it was pasted."""
-    key = (key or "").strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(
-            "The API key has characters in it that no key has.", hint=f"Look at {name}: was it copied whole?"
-        )
-    return key

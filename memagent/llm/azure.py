@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memagent.endpoints.failures import Setback
 from memagent.errors import ConfigError, MemagentError, NotFound
-from memagent.llm.failures import Setback
 from memagent.llm.openai import OpenAILLM
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from memagent.endpoints.failures import Setback
 from memagent.llm import Answer, Piece, Request, Usage
-from memagent.llm.failures import Setback
 from memagent.llm.line import line_to
 from memagent.llm.served import LEAST_ROOM, MOST_WORDS, ServedLLM
 from memagent.llm.servers import Completion, Part, TextServer

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memagent import registry
-from memagent.llm.failures import Endpoint, Setback
+from memagent.endpoints.failures import Endpoint, Setback
 from memagent.llm.servers import Get, Offer, TextServer
 
 HOST = "127.0.0.1"

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from memagent.endpoints.failures import Setback
+from memagent.endpoints.line import Line
 from memagent.errors import LocalLLMError, MissingExtra
 from memagent.llm import Request
 from memagent.llm.completion import CompletionLLM
-from memagent.llm.failures import Setback
-from memagent.llm.line import Line
 from memagent.llm.reading import objects
 from memagent.llm.servers import inside, whole_number
 from memagent.llm.servers.llamacpp import LlamaCpp

@@ -12,18 +12,19 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from memagent import __version__
+from memagent.endpoints import refusals
+from memagent.endpoints.address import OPENAI_URL, address, checked_key, trusted
+from memagent.endpoints.failures import Endpoint, Setback
+from memagent.endpoints.line import parsed
 from memagent.errors import ConfigError, ContextOverflow
-from memagent.llm import Answer, Piece, Request, refusals, wire
-from memagent.llm.asking import Asking, address, checked_key, heard_out, trusted
+from memagent.llm import Answer, Piece, Request, wire
+from memagent.llm.asking import Asking, heard_out
 from memagent.llm.draft import Draft
-from memagent.llm.failures import Endpoint, Setback
-from memagent.llm.reading import parsed, parts
+from memagent.llm.reading import parts
 
 if TYPE_CHECKING:
     import httpx2
     import openai
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 class OpenAILLM(Asking):

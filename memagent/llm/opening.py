@@ -20,7 +20,7 @@ from memagent.errors import ConfigError, NotFound
 from memagent.llm import LLM
 
 if TYPE_CHECKING:
-    from memagent.llm.line import Line
+    from memagent.endpoints.line import Line
     from memagent.llm.servers import TextServer
     from memagent.llm.wrappers import Wrapper
 
@@ -106,7 +106,7 @@ def _wrapper(name: str, settings: Settings) -> Wrapper:
 @contextmanager
 def asking(line: Line) -> Iterator[None]:
     """While something is asked over a line, which is then let go."""
-    from memagent.llm.failures import Setback
+    from memagent.endpoints.failures import Setback
 
     try:
         yield

@@ -6,15 +6,16 @@ Knows what is no answer at all (a web page, nothing, an error in the middle), an
 
 from __future__ import annotations
 
-import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from memagent.llm import refusals, sse
-from memagent.llm.failures import Endpoint
+from memagent.endpoints import refusals
+from memagent.endpoints.failures import Endpoint
+from memagent.endpoints.line import parsed
+from memagent.llm import sse
 
 LONGEST_EVENT = 8_000_000
 _FRAMING = re.compile(rb"(event|id|retry)?:")
@@ -68,14 +69,6 @@ def objects(chunks: Iterator[bytes], endpoint: Endpoint) -> Iterator[dict[str, A
         raise endpoint.broke("it sent something that is not JSON")
     if not any_object:
         raise endpoint.silent()
-
-
-def parsed(text: bytes | str) -> Any:
-    """The JSON in it, or None: never an exception, whatever the depth or length."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _whole(body: bytes, endpoint: Endpoint) -> Iterator[Part]:

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from memagent.endpoints import refusals
+from memagent.endpoints.failures import Endpoint
 from memagent.errors import MemagentError
-from memagent.llm import Answer, Heard, Request, refusals
-from memagent.llm.failures import Endpoint
+from memagent.llm import Answer, Heard, Request
 from memagent.llm.script import Fault, Script, look
 from memagent.llm.script_file import load_script, read_script
 from memagent.messages import ToolCall

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+from memagent.endpoints.failures import Setback
+from memagent.endpoints.line import Line
 from memagent.errors import ContextOverflow
 from memagent.llm import Answer, Usage
 from memagent.llm.asking import Asking, Growing, heard_out
-from memagent.llm.failures import Setback
-from memagent.llm.line import Line
 from memagent.llm.reading import objects
 from memagent.llm.servers import TextServer
 

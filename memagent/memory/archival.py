@@ -1,4 +1,4 @@
-"""Archival memory: notes without limit, found by their words and by what they mean.
+"""Archival memory: notes without limit, and the sources that are attached, found by their words and what they mean.
 
 A text is cut into passages that are each embedded, in `prepare`, before any transaction; `store` keeps them. Passages
 that could not be embedded are found by their words, until `catch_up` gets their vectors. Knows nothing of who writes
@@ -16,25 +16,26 @@ from datetime import datetime
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory.nearest import Nearest, possible
-from memagent.memory.search import Query, WordSearch, first_of, fused
+from memagent.memory.passages import TEXTS, Passage, PassageStore
+from memagent.memory.reading import around, readable
+from memagent.memory.search import Query, first_of, fused
+from memagent.memory.sources import attached
+from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
 
 MOST_TAGS = 20
 LONGEST_TAG = 60
-BATCH = 256
 BY_WORDS = 300
 """So many of the passages that match by words are weighed against those near in meaning; the others follow."""
 BY_MEANING = 100
 """At most so many passages are found by meaning alone …"""
 CLOSE_ENOUGH = 0.6
 """… and only those that are at least this near, when the nearest counts 1; all others must match by words."""
-
-_COLUMNS = "t.id, t.note, t.text, t.tags, t.source, t.created"
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,19 @@ class Prepared:
 
 
 class ArchivalMemory:
-    """The notes of one agent. A result's `id` is the note's number, which the parts of a long one share; its `source`
-    is what it was loaded from, or "you", the agent.
+    """The notes of one agent, and what it can read. A result's `id` is the number of the note or document, which the
+    parts of a long one share; its `source` is the name of a source, or "you", the agent; its `place` is where in it.
     """
 
     def __init__(self, database: Database, agent: str, embedder: Embedder | None) -> None:
         self._database = database
         self._agent = agent
         self._embedder = embedder
-        self._words = WordSearch(database, agent, "passages", "text", "t.undone IS NULL")
-        self._nearest: Nearest | None = None
-        if embedder and possible():
-            self._nearest = Nearest(database, agent, embedder.model, embedder.dimension)
-        self._caught_up = 0  # all passages up to this number have vectors
+        self._words = database.words(TEXTS)
+        self._notes = PassageStore(database, agent, embedder)
+        self._nearest: dict[str, Nearest] = {}
+
+    # Keeping ----------------------------------------------------------------------------------------------------------
 
     def prepare(self, text: str, tags: Sequence[str] = ()) -> Prepared:
         """Check, cut and embed a text. Nothing is stored, and no transaction should be open: it may take its time."""
@@ -70,15 +71,7 @@ class ArchivalMemory:
         checked = _checked_tags(tags)
         if (note := self._note_of(self._database, parts)) is not None:
             return Prepared((), checked, note=note)
-        vectors: list[bytes] = []
-        if self._embedder:
-            try:
-                for start in range(0, len(parts), BATCH):
-                    vectors += embedded(self._embedder, parts[start : start + BATCH])
-            except EmbeddingError as error:
-                log.warning("A note is kept without vectors for now: %s", error)
-                vectors = []
-        return Prepared(parts, checked, tuple(vectors))
+        return Prepared(parts, checked, tuple(self._notes.vectors_of(parts)))
 
     def store(self, tx: Transaction, prepared: Prepared, *, turn: int | None, now: datetime) -> int:
         """Keep a text; returns in how many parts, 0 when it was there already, and got the new tags."""
@@ -86,99 +79,111 @@ class ArchivalMemory:
         if note is not None:
             self._add_tags(tx, note, prepared.tags)
             return 0
-        newest = tx.rows("SELECT max(note) FROM passages WHERE agent = ?", self._agent)[0][0] or 0
-        tags = json.dumps(prepared.tags, ensure_ascii=False)
-        for part, text in enumerate(prepared.parts):
-            number = tx.add(
-                "INSERT INTO passages (agent, note, part, text, tags, turn, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                self._agent, newest + 1, part, text, tags, turn, now.isoformat(),
-            )  # fmt: skip
-            if prepared.vectors:
-                self._keep_vector(tx, number, prepared.vectors[part])
-        return len(prepared.parts)
-
-    def search(self, query: str, page: int = 0, size: int = 5) -> Page:
-        """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
-
-        Never from inside a write transaction: what is read there may yet be rolled back.
-        """
-        wanted, start = Query.of(query), first_of(page, size)
-        vector = self._vector(wanted.text)
-        if not self._nearest or not vector:
-            hits = self._words.hits(wanted, size, start)
-            return Page(self._found(list(hits.scores)), hits.total, page, size)
-        near = self._nearest.search(vector, BY_MEANING)
-        least = CLOSE_ENOUGH * max(near.values(), default=0.0)
-        near = {number: closeness for number, closeness in near.items() if closeness >= least > 0}
-        hits = self._words.hits(wanted, BY_WORDS, also=list(near))
-        near |= self._nearest.closeness(vector, hits.scores.keys() - near.keys())
-        ranked = fused(hits.scores, near)
-        shown = ranked[start : start + size]
-        if len(shown) < size and hits.total > BY_WORDS:
-            shown += self._by_words_alone(wanted, ranked, start, size - len(shown))
-        return Page(self._found(shown), hits.total + len(near.keys() - hits.scores.keys()), page, size)
-
-    def total(self) -> int:
-        """How many passages there are."""
-        return int(
-            self._database.rows("SELECT count(*) FROM passages WHERE agent = ? AND undone IS NULL", self._agent)[0][0]
-        )
-
-    def all(self, page: int = 0, size: int = 50) -> Page:
-        """Every passage, the newest note first, the parts of a note in their order."""
-        rows = self._database.rows(
-            "SELECT id FROM passages WHERE agent = ? AND undone IS NULL ORDER BY note DESC, part LIMIT ? OFFSET ?",
-            self._agent, size, first_of(page, size),
-        )  # fmt: skip
-        return Page(self._found([row[0] for row in rows]), self.total(), page, size)
+        new = (tx.rows("SELECT max(note) FROM passages WHERE shelf = ?", self._agent)[0][0] or 0) + 1
+        parts = [Passage(new, part, text, now, prepared.tags, turn=turn) for part, text in enumerate(prepared.parts)]
+        self._notes.insert_many(tx, parts, prepared.vectors)
+        return len(parts)
 
     def delete(self, tx: Transaction, note: int) -> int:
         """Delete a note for good; returns how many parts it had."""
-        done = tx.run("DELETE FROM passages WHERE agent = ? AND note = ?", self._agent, note)
+        done = self._notes.delete(tx, note)
         if not done:
             raise NotFound(f"There is no note {note} in archival memory.")
         return done
 
     def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> int:
         """Take back what was kept in a turn; returns how many passages that were."""
-        return tx.run(
-            "UPDATE passages SET undone = ? WHERE agent = ? AND turn = ? AND undone IS NULL",
-            now.isoformat(), self._agent, turn,
-        )  # fmt: skip
+        return self._notes.undo_turn(tx, turn, now)
 
     def catch_up(self, limit: int = BATCH) -> int:
-        """Embed some passages that have no vector of this model yet; returns how many, 0 when there are no more."""
+        """Embed some notes that have no vector of this model yet; returns how many, 0 when there are no more."""
+        return self._notes.catch_up(limit)
+
+    # Finding ----------------------------------------------------------------------------------------------------------
+
+    def search(self, query: str, page: int = 0, size: int = 5, *, source: str = "") -> Page:
+        """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
+
+        With `source`, only those of the source of that name; the agent's own are named "you". Never from inside a write
+        transaction: what is read there may yet be rolled back.
+        """
+        wanted, start = Query.of(query), first_of(page, size)
+        shelves = self.shelves(source)
+        vector = self._vector(wanted.text, shelves)
+        if not vector:
+            hits = self._words.hits(wanted.words, list(shelves), size, start)
+            return Page(self._found(list(hits.scores), shelves), hits.total, page, size)
+        near = self._near(vector, shelves)
+        hits = self._words.hits(wanted.words, list(shelves), BY_WORDS, also=list(near))
+        for shelf in shelves:
+            near |= self._index(shelf).closeness(vector, hits.scores.keys() - near.keys())
+        ranked = fused(hits.scores, near)
+        shown = ranked[start : start + size]
+        if len(shown) < size and hits.total > BY_WORDS:
+            skip = max(0, start - len(ranked))
+            most = skip + size - len(shown) + BY_MEANING
+            rest = self._words.hits(wanted.words, list(shelves), most, BY_WORDS)
+            known = set(ranked)
+            shown += [number for number in rest.scores if number not in known][skip : skip + size - len(shown)]
+        total = hits.total + len(near.keys() - hits.scores.keys())
+        return Page(self._found(shown, shelves), total, page, size)
+
+    def shelves(self, only: str = "") -> dict[str, str]:
+        """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""
+        shelves = {self._agent: "you", **attached(self._database, self._agent)}
+        if not only:
+            return shelves
+        named = {shelf: name for shelf, name in shelves.items() if name == storable(only).strip()}
+        if not named:
+            raise ToolError(f"There is no source {only[:80]!r}. There are: {', '.join(shelves.values())}.")
+        return named
+
+    def around(self, passage: int, before: int = 1, after: int = 1) -> Stretch:
+        """A passage with those that stand before and after it in its document."""
+        shelves = self.shelves()
+        shelf, found, total = around(self._database, shelves, passage, before, after)
+        return Stretch([_note(each, shelves[shelf]) for each in found], found[0].part + 1, total)
+
+    def sources(self) -> list[Readable]:
+        """The sources that are attached, and how much is in each."""
+        return readable(self._database, self._agent)
+
+    def others_vectors(self) -> bool:
+        """Whether some of what is searched has vectors of another model, which are compared with nothing."""
         if not self._embedder:
-            return 0
-        model, length = self._embedder.model, 4 * self._embedder.dimension
-        newest = self._database.rows("SELECT max(id) FROM passages")[0][0] or 0
-        rows = self._database.rows(
-            "SELECT p.id, p.text FROM passages p LEFT JOIN vectors v "
-            "ON v.passage = p.id AND v.model = ? AND length(v.vector) = ? "
-            "WHERE p.agent = ? AND p.undone IS NULL AND p.id > ? AND v.id IS NULL ORDER BY p.id LIMIT ?",
-            model, length, self._agent, self._caught_up, limit,
-        )  # fmt: skip
-        if not rows:
-            self._caught_up = max(self._caught_up, newest)
-            return 0
-        vectors = embedded(self._embedder, [row[1] for row in rows])
-        with self._database.write() as tx:
-            for (number, _), vector in zip(rows, vectors, strict=True):
-                self._keep_vector(tx, number, vector)
-        return len(rows)
+            return False
+        model = self._embedder.model
+        return any(other_models(self._database, TEXTS, shelf, model) for shelf in self.shelves())
 
-    def _keep_vector(self, tx: Transaction, passage: int, vector: bytes) -> None:
-        """A vector always comes in as a new row, which is how it is noticed; none if the passage is gone meanwhile."""
+    def total(self) -> int:
+        """How many passages of its own the agent has."""
+        return self._notes.size()
+
+    def all(self, page: int = 0, size: int = 50) -> Page:
+        """Every passage of the agent's own, the newest note first, the parts of a note in their order."""
+        found = [_note(p, "you") for p in self._notes.get_all(first_of(page, size), size)]
+        return Page(found, self.total(), page, size)
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _index(self, shelf: str) -> Nearest:
         assert self._embedder
-        tx.run("DELETE FROM vectors WHERE passage = ?", passage)
-        tx.run(
-            "INSERT INTO vectors (passage, agent, model, vector) SELECT id, agent, ?, ? FROM passages "
-            "WHERE id = ? AND agent = ? AND undone IS NULL",
-            self._embedder.model, vector, passage, self._agent,
-        )  # fmt: skip
+        if shelf not in self._nearest:
+            self._nearest[shelf] = Nearest(self._database, shelf, self._embedder.model, self._embedder.dimension)
+        return self._nearest[shelf]
 
-    def _vector(self, query: str) -> bytes | None:
-        if not self._embedder or not self._nearest or not self._nearest.any():
+    def _near(self, vector: bytes, shelves: dict[str, str]) -> dict[int, float]:
+        near: dict[int, float] = {}
+        for shelf in shelves:
+            near |= self._index(shelf).search(vector, BY_MEANING)
+        least = CLOSE_ENOUGH * max(near.values(), default=0.0)
+        best = sorted(near.items(), key=lambda item: -item[1])[:BY_MEANING]
+        return {number: closeness for number, closeness in best if closeness >= least > 0}
+
+    def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
+        if not self._embedder or not possible() or not self._embedder.dimension:
+            return None
+        if not any(self._index(shelf).any() for shelf in shelves):
             return None
         try:
             return embedded(self._embedder, [query])[0]
@@ -186,42 +191,35 @@ class ArchivalMemory:
             log.warning("Archival memory was searched by words alone: %s", error)
             return None
 
-    def _by_words_alone(self, wanted: Query, ranked: list[int], start: int, count: int) -> list[int]:
-        """What follows after all that was ranked: the rest of what matches, in the words' own order."""
-        skip = max(0, start - len(ranked))
-        rest = self._words.hits(wanted, skip + count + BY_MEANING, BY_WORDS)
-        known = set(ranked)
-        return [number for number in rest.scores if number not in known][skip : skip + count]
-
-    def _found(self, numbers: Sequence[int]) -> list[Found]:
+    def _found(self, numbers: Sequence[int], shelves: dict[str, str]) -> list[Found]:
         if not numbers:
             return []
-        marks = ", ".join("?" for _ in numbers)
-        rows = self._database.rows(  # || '' keeps the database from going through all of the agent's rows instead
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({marks}) AND t.agent || '' = ? AND t.undone IS NULL",
-            *numbers, self._agent,
+        marks, ours = ", ".join("?" for _ in numbers), ", ".join("?" for _ in shelves)
+        rows = self._database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
+            "SELECT t.id, t.shelf, t.note, t.text, t.tags, t.place, t.created FROM passages t "
+            f"WHERE t.id IN ({marks}) AND t.shelf || '' IN ({ours}) AND t.undone IS NULL",
+            *numbers, *shelves,
         )  # fmt: skip
         found = {}
         with reading("A note in archival memory"):
-            for number, note, written, tags, source, created in rows:
+            for number, shelf, note, written, tags, place, created in rows:
                 when = datetime.fromisoformat(created)
-                found[number] = Found(stored_text(written), when, source or "you", note, tuple(json.loads(tags)))
+                place, tags = stored_text(place), tuple(json.loads(tags))
+                passage = Passage(note, 0, stored_text(written), when, tags, place, id=number)
+                found[number] = _note(passage, shelves[shelf])
         return [found[number] for number in numbers if number in found]
 
     def _add_tags(self, tx: Transaction, note: int, tags: Sequence[str]) -> None:
         """Give a note these tags too; those that are too many fall away."""
-        rows = tx.rows("SELECT tags FROM passages WHERE agent = ? AND note = ?", self._agent, note)
+        rows = tx.rows("SELECT tags FROM passages WHERE shelf = ? AND note = ?", self._agent, note)
         with reading("A note in archival memory"):
             all_tags = list(dict.fromkeys([*json.loads(rows[0][0]), *tags]))[:MOST_TAGS] if rows else []
-        tx.run(
-            "UPDATE passages SET tags = ? WHERE agent = ? AND note = ?",
-            json.dumps(all_tags, ensure_ascii=False), self._agent, note,
-        )  # fmt: skip
+        self._notes.update_tags(tx, note, all_tags)
 
     def _note_of(self, reader: Database | Transaction, parts: Sequence[str]) -> int | None:
         """The number of the note that is this very text, if the agent has kept it before."""
         notes = reader.rows(
-            "SELECT note FROM passages WHERE agent = ? AND substr(text, 1, 60) = ? AND part = 0 AND source = '' "
+            "SELECT note FROM passages WHERE shelf = ? AND substr(text, 1, 60) = ? AND part = 0 AND place = '' "
             "AND undone IS NULL",
             self._agent, parts[0][:60],
         )  # fmt: skip
@@ -229,7 +227,13 @@ class ArchivalMemory:
         return next(same, None)
 
 
-_PARTS = "SELECT text FROM passages WHERE agent = ? AND note = ? ORDER BY part"
+_PARTS = "SELECT text FROM passages WHERE shelf = ? AND note = ? ORDER BY part"
+
+
+def _note(passage: Passage, source: str) -> Found:
+    """A passage as it is found; notes that were brought in from elsewhere tell from where."""
+    by = passage.place if source == "you" and passage.place else source
+    return Found(passage.text, passage.created, by, passage.note, passage.tags, passage.place, passage=passage.id)
 
 
 def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

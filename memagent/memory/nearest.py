@@ -1,6 +1,6 @@
 """Finds the passages whose vectors are nearest to a query's: exactly, by looking at every one of them.
 
-The vectors of one agent are kept in memory as one matrix, which only says where to look; what is answered, and how near
+The vectors of one shelf are kept in memory as one matrix, which only says where to look; what is answered, and how near
 it is, is read from the database each time. So what was deleted or taken back is gone at once, whoever did it. Knows
 nothing of texts or of how vectors are made. Needs numpy, which comes with the extra `embeddings`.
 """
@@ -18,11 +18,11 @@ BATCH = 10_000
 
 
 class Nearest:
-    """The vectors that one model made of one agent's passages."""
+    """The vectors that one model made of the passages on one shelf."""
 
-    def __init__(self, database: Database, agent: str, model: str, dimension: int) -> None:
+    def __init__(self, database: Database, shelf: str, model: str, dimension: int) -> None:
         self._database = database
-        self._agent = agent
+        self._shelf = shelf
         self._model = model
         self._dimension = dimension
         self._guard = threading.Lock()
@@ -34,7 +34,9 @@ class Nearest:
     def any(self) -> bool:
         """Whether there are vectors at all."""
         return bool(
-            self._database.rows("SELECT 1 FROM vectors WHERE agent = ? AND model = ? LIMIT 1", self._agent, self._model)
+            self._database.rows(
+                "SELECT 1 FROM passages_vectors WHERE shelf = ? AND model = ? LIMIT 1", self._shelf, self._model
+            )
         )
 
     def search(self, query: bytes, count: int) -> dict[int, float]:
@@ -56,11 +58,11 @@ class Nearest:
         wanted = list(passages)
         if not wanted:
             return {}
-        rows = self._database.rows(  # || '' keeps the database from going through all of an agent's rows instead
-            "SELECT v.passage, v.vector FROM vectors v JOIN passages p ON p.id = v.passage "
-            f"WHERE v.passage IN ({', '.join('?' for _ in wanted)}) AND p.agent || '' = ? AND p.undone IS NULL "
-            "AND v.agent || '' = ? AND v.model = ? AND length(v.vector) = ?",
-            *wanted, self._agent, self._agent, self._model, 4 * self._dimension,
+        rows = self._database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
+            "SELECT v.item, v.vector FROM passages_vectors v JOIN passages p ON p.id = v.item "
+            f"WHERE v.item IN ({', '.join('?' for _ in wanted)}) AND p.shelf || '' = ? AND p.undone IS NULL "
+            "AND v.shelf || '' = ? AND v.model = ? AND length(v.vector) = ?",
+            *wanted, self._shelf, self._shelf, self._model, 4 * self._dimension,
         )  # fmt: skip
         scores = self._rows_of(row[1] for row in rows) @ np.frombuffer(query, "<f4")
         return {row[0]: float(score) for row, score in zip(rows, scores, strict=True)}
@@ -78,9 +80,9 @@ class Nearest:
 
     def _read_new(self) -> None:
         while rows := self._database.rows(
-            "SELECT id, passage, vector FROM vectors WHERE agent = ? AND model = ? AND id > ? AND length(vector) = ? "
-            "ORDER BY id LIMIT ?",
-            self._agent, self._model, self._last, 4 * self._dimension, BATCH,
+            "SELECT id, item, vector FROM passages_vectors WHERE shelf = ? AND model = ? AND id > ? "
+            "AND length(vector) = ? ORDER BY id LIMIT ?",
+            self._shelf, self._model, self._last, 4 * self._dimension, BATCH,
         ):  # fmt: skip
             self._make_room(self._size + len(rows))
             end = self._size + len(rows)

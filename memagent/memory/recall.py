@@ -1,4 +1,4 @@
-"""Recall memory: everything that was ever said between the user and the agent, found by words or by day.
+"""Recall memory: everything that was ever said between the user and the agent, found by words and meaning, or by day.
 
 Only what one of them said or read counts, not thoughts, calls and events. What was taken back is not found. Knows
 nothing of what the model can see anyway, unless it is told (`before_seq`).
@@ -7,15 +7,24 @@ nothing of what the model can see anyway, unless it is told (`before_seq`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+from memagent.embeddings import Embedder
 from memagent.errors import ToolError
-from memagent.memory.search import Query, WordSearch, first_of
-from memagent.storage import Database, Found, Page, Row, reading, text
+from memagent.memory.finding import Finder, Limits
+from memagent.memory.message_vectors import BATCH, MessageVectors
+from memagent.memory.search import Query, first_of
+from memagent.memory.talk import Talk
+from memagent.messages import storable
+from memagent.storage import Database, Found, Page, Row, Texts, reading, text
 
 _SAID = "t.said <> '' AND t.undone IS NULL"
-_COLUMNS = "t.id, t.seq, t.role, t.said, t.created"
+_TEXTS = Texts("messages", "said", "agent", _SAID)
+_COLUMNS = "t.id, t.seq, t.role, t.said, t.created, t.place"
+_IN_ORDER = "ORDER BY t.place = '', CASE t.place WHEN '' THEN '' ELSE t.created END, t.seq"
+"""As it was said; what was loaded is from before, and has been put into its order by whoever wrote it."""
 _DAYS_BETWEEN_ZONES = 2
 _LAST = "~"  # sorts after everything that can follow in a time
 
@@ -25,17 +34,33 @@ class RecallMemory:
     agent.
     """
 
-    def __init__(self, database: Database, agent: str) -> None:
+    def __init__(self, database: Database, agent: str, embedder: Embedder | None = None) -> None:
         self._database = database
         self._agent = agent
-        self._words = WordSearch(database, agent, "messages", "said", _SAID)
+        self._vectors = MessageVectors(database, agent, embedder)
+        self._finder = Finder(database, _TEXTS, embedder, Talk(database, agent))
 
-    def search(self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None) -> Page:
-        """What was said with these words, best first; only messages before `before_seq`, if it is given."""
-        where, values = _before(before_seq)
-        start = first_of(page, size)
-        hits = self._words.hits(Query.of(query), size, start, where=where, values=values)
-        return Page(self._found(list(hits.scores)), hits.total, page, size)
+    def search(
+        self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None, since: date | None = None,
+        until: date | None = None, role: str = "", now: date | None = None,
+    ) -> Page:  # fmt: skip
+        """What was said with these words or this meaning, best first; `total` counts all that is found in either way.
+
+        Only messages before `before_seq`, written from `since` to `until`, and by `role` ("user" or "you", or a name),
+        if these are given. Times in the query are understood as of `now`, today.
+        """
+        start, wanted = first_of(page, size), Query.of(query)
+        _check_order(since, until)
+        where, values = self._conditions(since, until, role)
+        self._vectors.catch_up_soon()
+        limits = Limits([self._agent], where, values, before_seq)
+        found = self._finder.find(wanted, limits, now or date.today())
+        rows = self._found(found.page(start, size))
+        return Page([replace(said, why=found.why(row)) for row, said in rows], found.total, page, size)
+
+    def catch_up(self, limit: int = BATCH) -> int:
+        """Embed some messages that have no vector of this model yet; returns how many, 0 when there are no more."""
+        return self._vectors.catch_up(limit)
 
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
@@ -47,14 +72,15 @@ class RecallMemory:
         """
         _check_order(start, end)
         where, values = _before(before_seq)
-        for condition, bounds in (_since(start), _until(end)):
+        for condition, bounds in (self._since(start), self._until(end)):
             where, values = f"{where} AND {condition}", [*values, *bounds]
         ours = f"messages t WHERE t.agent = ? AND {_SAID} AND {where}"
         first = first_of(page, size)
         total = self._database.rows(f"SELECT count(*) FROM {ours}", self._agent, *values)[0][0]
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM {ours} ORDER BY t.seq LIMIT ? OFFSET ?", self._agent, *values, size, first
-        )
+            f"SELECT {_COLUMNS} FROM {ours} {_IN_ORDER} LIMIT ? OFFSET ?",
+            self._agent, *values, size, first,
+        )  # fmt: skip
         return Page([_said(row) for row in rows], total, page, size)
 
     def total(self) -> int:
@@ -62,7 +88,33 @@ class RecallMemory:
         rows = self._database.rows(f"SELECT count(*) FROM messages t WHERE t.agent = ? AND {_SAID}", self._agent)
         return int(rows[0][0])
 
-    def _found(self, numbers: Sequence[int]) -> list[Found]:
+    # Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
+    # compared in seconds, after the index has left only the days around.
+
+    def _since(self, start: date | None) -> tuple[str, list[Any]]:
+        if start is None:
+            return "TRUE", []
+        if not isinstance(start, datetime) or not start.tzinfo:
+            return "t.created >= ?", [start.isoformat()]
+        second = self._database.dialect.seconds("t.created")
+        return f"t.created >= ? AND {second} >= ?", [_day(start, -_DAYS_BETWEEN_ZONES), int(start.timestamp() // 1)]
+
+    def _until(self, end: date | None) -> tuple[str, list[Any]]:
+        if end is None:
+            return "TRUE", []
+        if not isinstance(end, datetime) or not end.tzinfo:
+            return "t.created < ?", [end.isoformat() + _LAST]
+        second, last = self._database.dialect.seconds("t.created"), _day(end, _DAYS_BETWEEN_ZONES) + _LAST
+        return f"t.created < ? AND {second} <= ?", [last, int(end.timestamp() // 1)]
+
+    def _conditions(self, since: date | None, until: date | None, role: str) -> tuple[str, list[Any]]:
+        where, values = "TRUE", list[Any]()
+        for condition, bounds in (self._since(since), self._until(until), _by(role)):
+            if condition != "TRUE":
+                where, values = condition if where == "TRUE" else f"{where} AND {condition}", [*values, *bounds]
+        return where, values
+
+    def _found(self, numbers: Sequence[int]) -> list[tuple[int, Found]]:
         if not numbers:
             return []
         marks = ", ".join("?" for _ in numbers)
@@ -71,38 +123,26 @@ class RecallMemory:
             *numbers, self._agent,
         )  # fmt: skip
         found = {row[0]: _said(row) for row in rows}
-        return [found[number] for number in numbers if number in found]
+        return [(number, found[number]) for number in numbers if number in found]
+
+
+def _by(role: str) -> tuple[str, list[Any]]:
+    if not role:
+        return "TRUE", []
+    if role in ("user", "you"):
+        return ("t.role = 'user'" if role == "user" else "t.role <> 'user'"), []
+    return "lower(coalesce(t.name, '')) = ?", [storable(role).lower()]
 
 
 def _said(row: Row) -> Found:
-    _, seq, role, said, created = row
+    _, seq, role, said, created, place = row
     with reading(f"Message {seq} of the log"):
-        return Found(text(said), datetime.fromisoformat(created), "user" if role == "user" else "you", seq)
+        who = "user" if role == "user" else "you"
+        return Found(text(said), datetime.fromisoformat(created), who, seq, place=text(place))
 
 
 def _before(seq: int | None) -> tuple[str, list[Any]]:
     return ("TRUE", []) if seq is None else ("t.seq < ?", [seq])
-
-
-def _since(start: date | None) -> tuple[str, list[Any]]:
-    if start is None:
-        return "TRUE", []
-    if isinstance(start, datetime) and start.tzinfo:
-        return f"t.created >= ? AND {_SECOND} >= ?", [_day(start, -_DAYS_BETWEEN_ZONES), int(start.timestamp() // 1)]
-    return "t.created >= ?", [start.isoformat()]
-
-
-def _until(end: date | None) -> tuple[str, list[Any]]:
-    if end is None:
-        return "TRUE", []
-    if isinstance(end, datetime) and end.tzinfo:
-        return f"t.created < ? AND {_SECOND} <= ?", [_day(end, _DAYS_BETWEEN_ZONES) + _LAST, int(end.timestamp() // 1)]
-    return "t.created < ?", [end.isoformat() + _LAST]
-
-
-# Times are kept as the local clock showed them, with the offset, so days compare as text. Instants do not: they are
-# compared in seconds, after the index has left only the days around. The fraction goes first: SQLite would round it up.
-_SECOND = "CAST(strftime('%s', substr(t.created, 1, 19) || substr(t.created, -6)) AS INTEGER)"
 
 
 def _day(moment: datetime, days: int) -> str:

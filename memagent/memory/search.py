@@ -1,23 +1,22 @@
-"""Searching by words: what a person or a model typed, made safe, and the rows that match it, best first.
+"""Searching by words: what a person or a model typed, made safe; and what words and meaning find, made one.
 
 A query is only ever words: stop words are dropped, the others are stemmed, any of them may match, and what has more
 and rarer ones comes first; words that stand side by side in the query count again where they do so in the text. Scripts
 without spaces (Chinese, Japanese, Thai …) are found by pairs of characters. `fused` joins this with closeness in
-meaning. Knows nothing of what the rows are for. The SQL is that of SQLite's FTS5.
+meaning. Knows nothing of what the rows are for, or of how the database finds words.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from memagent.errors import ToolError
 from memagent.messages import storable
-from memagent.storage import Database
+from memagent.storage import Words
 
 LONGEST = 1000  # characters of a query that are looked at
 MOST_WORDS = 24
@@ -39,11 +38,10 @@ _UNSPACED = re.compile(
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for. `match` is an FTS5 expression; where that can't find it, `pieces` are parts of the text."""
+    """What is looked for: the text that was typed, and the words in it."""
 
     text: str
-    match: str = ""
-    pieces: tuple[str, ...] = ()
+    words: Words
 
     @classmethod
     def of(cls, text: str) -> Query:
@@ -57,64 +55,10 @@ class Query:
         words = words[:MOST_WORDS]
         if not words or _UNSPACED.search(letters):
             pieces = [piece for word in words or text.split() for piece in _pieces(word)]
-            return cls(text, pieces=tuple(dict.fromkeys(pieces))[:MOST_WORDS])
+            return cls(text, Words(pieces=tuple(dict.fromkeys(pieces))[:MOST_WORDS]))
         pairs = [(one, two) for one, two in pairwise(every) if one in words and two in words]
-        phrases = [*words, *(f"{one} {two}" for one, two in dict.fromkeys(pairs))]
-        return cls(text, " OR ".join(f'"{phrase}"' for phrase in phrases))
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Matching rows, best first: their numbers with their scores; and how many there are in all."""
-
-    scores: Mapping[int, float]
-    total: int
-
-
-class WordSearch:
-    """Searches one table of one agent. `where` is SQL, never from outside: what else must hold for a row `t`."""
-
-    def __init__(self, database: Database, agent: str, table: str, column: str, where: str) -> None:
-        self._database = database
-        self._agent = agent
-        self._table = table
-        self._column = column
-        self._where = where
-
-    def hits(
-        self, query: Query, limit: int, start: int = 0, *,
-        also: Sequence[int] = (), where: str = "TRUE", values: Sequence[Any] = (),
-    ) -> Hits:  # fmt: skip
-        """The matching rows from the `start`-th on, and those of `also` that match; the newest first of equals."""
-        found, parameters = self._found(query)
-        marks = ", ".join("?" for _ in also)
-        rows = self._database.rows(
-            f"WITH hits AS MATERIALIZED ({found} AND {where}), "
-            "page AS (SELECT id, score FROM hits ORDER BY score DESC, id DESC LIMIT ? OFFSET ?) "
-            "SELECT counted.n, shown.id, shown.score FROM (SELECT count(*) AS n FROM hits) AS counted LEFT JOIN "
-            f"(SELECT id, score FROM page UNION SELECT id, score FROM hits WHERE id IN ({marks})) AS shown ON TRUE "
-            "ORDER BY shown.score DESC, shown.id DESC",
-            *parameters, *values, limit, start, *also,
-        )  # fmt: skip
-        return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
-
-    def _found(self, query: Query) -> tuple[str, list[Any]]:
-        """SQL for the rows that match, with their scores; it ends within its WHERE."""
-        ours = f"t.agent = ? AND {self._where}"
-        if query.match:
-            # The agent stands in the expression for speed, and in the SQL for certainty. CROSS: words first, then rows.
-            words = f"{self._table}_words"
-            return (
-                f"SELECT t.id AS id, -bm25({words}, 0, 1) AS score FROM {words} "
-                f"CROSS JOIN {self._table} t ON t.id = {words}.rowid WHERE {words} MATCH ? AND {ours}",
-                [f'agent : "{self._agent}" AND {self._column} : ({query.match})', self._agent],
-            )
-        score = " + ".join(f"(t.{self._column} LIKE ? ESCAPE '\\')" for _ in query.pieces)
-        patterns = [f"%{_escaped(piece)}%" for piece in query.pieces]
-        return (
-            f"SELECT t.id AS id, {score} AS score FROM {self._table} t WHERE ({score}) > 0 AND {ours}",
-            [*patterns, *patterns, self._agent],
-        )
+        phrases = tuple(f"{one} {two}" for one, two in dict.fromkeys(pairs))
+        return cls(text, Words(tuple(words), phrases))
 
 
 def fused(words: Mapping[int, float], meaning: Mapping[int, float]) -> list[int]:
@@ -143,7 +87,3 @@ def _pieces(word: str) -> list[str]:
         size = 2 if run[0] > "\u2e80" else 3  # an alphabet such as Thai's says less with a character
         pieces += [run[i : i + size] for i in range(max(1, len(run) - size + 1))]
     return [*pieces, *_UNSPACED.sub(" ", word).split()]
-
-
-def _escaped(piece: str) -> str:
-    return re.sub(r"([\\%_])", r"\\\1", piece)

@@ -31,8 +31,8 @@ _TITLES = ("title", "name", "subject", "headline")
 
 
 class Database:
-    """Reads a database: by its address, by the parts of one, or a file of SQLite or a dump of it. `key` names the column
-    that tells rows apart where a query is given.
+    """Reads a database: by its address, by the parts of one, or a file of SQLite or a dump of it. `key` names the
+    column that tells rows apart where a query is given.
     """
 
     kind = "database"

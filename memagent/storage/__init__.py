@@ -1,12 +1,13 @@
 """Where everything is kept: what the rest of memagent asks of a database.
 
-`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. Knows nothing of
-agents, memory or models: only rows.
+`Database` is all that durable state needs, so that SQLite and another SQL engine are the same to it. The SQL is one
+text for both, with `?` for values: what they have no common words for is asked of the database (`dialect`, `words`).
+Knows nothing of agents, memory or models: only rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,24 +48,125 @@ class Transaction(Protocol):
         """Insert one row; returns its number."""
         ...
 
+    def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert many rows; returns their numbers, in the same order."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read inside the transaction."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """SQL that each engine has its own words for."""
+
+    now: str
+    """The database's clock, in whole seconds."""
+    instant: str
+    """The instant that a time stands for (`{}`, ISO 8601 with an offset), in whole seconds."""
+
+    def seconds(self, column: str) -> str:
+        """The instant of a time in a column, whole seconds since 1970."""
+        return self.instant.format(column)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where texts stand that can be searched: a table, the column that holds them and the one that names the shelf;
+    and what must hold for a row `t` to be found, in SQL.
+    """
+
+    table: str
+    column: str
+    shelf: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is looked for: any of some words, as a dictionary has them; `phrases` are words side by side, which count
+    again. Without words, any of some `pieces`, wherever in a text they stand.
+    """
+
+    words: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Matching rows, best first: their numbers with their scores; and how many there are in all."""
+
+    scores: Mapping[int, float]
+    total: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where one word or phrase stands: the numbers of the rows, ascending; and for each how strongly it does there:
+    about 1, more where it stands often, less where the text is long. None at all means 1 for every one of them.
+    """
+
+    rows: Sequence[int]
+    strengths: Sequence[float] = ()
+
+
+class WordIndex(Protocol):
+    """Finds texts by their words, stemmed and without accents. More and rarer words score higher (BM25)."""
+
+    def hits(
+        self, words: Words, shelves: Sequence[str], limit: int, start: int = 0, *,
+        also: Sequence[int] = (), where: str = "TRUE", values: Sequence[Any] = (),
+    ) -> Hits:  # fmt: skip
+        """The matching rows of some shelves from the `start`-th on, and those of `also` that match; the newest first
+        of equals. `where` is SQL, never from outside: what else must hold for a row `t`.
+        """
+        ...
+
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """For each of these words or phrases, all rows of some shelves that have it."""
         ...
 
 
 class Database(Protocol):
     """An open database. Safe to use from several threads. Text values must have passed `messages.storable`."""
 
+    dialect: Dialect
+
+    @property
+    def place(self) -> str:
+        """Where it is, as people may see it: without a password."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read rows."""
         ...
 
-    def write(self) -> AbstractContextManager[Transaction]:
-        """Open a write transaction; it is committed when the block ends and rolled back when it raises."""
+    def write(self, about: str = "") -> AbstractContextManager[Transaction]:
+        """Open a write transaction; it is committed when the block ends and rolled back when it raises.
+
+        Nobody else writes meanwhile; but those who say which agent or source they write about may only have to wait
+        for each other.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What this thread reads in the block is all from one moment, whatever others write meanwhile."""
+        ...
+
+    def words(self, texts: Texts) -> WordIndex:
+        """The index of the words in some texts."""
+        ...
+
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        """The vectors that a model made of the "passages" or the "messages"."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with it, each in a sentence without its point; empty when it is sound."""
         ...
 
     def close(self) -> None:
@@ -72,15 +174,46 @@ class Database(Protocol):
         ...
 
 
+class VectorIndex(Protocol):
+    """Finds the items of some shelves whose vectors are nearest to one. What it answers is what the database holds at
+    that moment, whatever it keeps for speed: nothing that is gone, or was taken back, or is on another shelf.
+    """
+
+    def any(self, shelves: Sequence[str]) -> bool:
+        """Whether there are vectors at all."""
+        ...
+
+    def near(
+        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
+    ) -> dict[int, float]:
+        """The nearest items, the nearest first, and how near each is (1 is the same); only of those `among`, if they
+        are given.
+        """
+        ...
+
+    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
+        """How near these items are, but for those without a vector."""
+        ...
+
+    def save(self) -> None:
+        """Bring what is kept for speed up to date, and make it durable: the next search need not."""
+        ...
+
+
 @dataclass(frozen=True)
 class Found:
-    """One result of a search in memory: the text, who said it or where it is from, and when it was written."""
+    """One result of a search in memory: the text, when it was written, who said it or which source it is from, and
+    where in that; and why it was found. `passage` is the number of a passage, by which it is found again.
+    """
 
     text: str
     when: datetime
     source: str
     id: int
     tags: Sequence[str] = ()
+    place: str = ""
+    why: str = ""
+    passage: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,3 +224,22 @@ class Page:
     total: int
     page: int
     size: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Passages of one document that follow each other. The first of them is its `first`-th, from 1, of `total`."""
+
+    passages: Sequence[Found]
+    first: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A source that an agent can search: its name, how much is in it, and some of its documents' places."""
+
+    name: str
+    documents: int
+    passages: int
+    examples: Sequence[str]

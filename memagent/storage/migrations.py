@@ -76,7 +76,74 @@ CREATE TABLE vectors (
 CREATE INDEX vectors_of ON vectors (agent, model);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+# What is searched together is a shelf: the messages of an agent, its notes (both named by the agent's id), or the
+# passages of a source, which many agents can be attached to. So a shelf has no single table to refer to, and goes by
+# triggers. `note` is a note of an agent, or the document that a passage of a source is from.
+SOURCES = """
+CREATE TABLE sources (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL,
+    created TEXT NOT NULL, updated TEXT NOT NULL, holder TEXT, lease_until INTEGER, UNIQUE (owner, name));
+CREATE TABLE recipes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, about TEXT NOT NULL, options TEXT NOT NULL, tokens INTEGER NOT NULL, loaded TEXT,
+    UNIQUE (source, kind, options));
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    place TEXT NOT NULL, stamp TEXT NOT NULL, digest TEXT NOT NULL, title TEXT NOT NULL, passages INTEGER NOT NULL,
+    loaded TEXT NOT NULL, recipe INTEGER REFERENCES recipes (id), UNIQUE (source, place));
+CREATE INDEX documents_same ON documents (source, digest);
+CREATE INDEX documents_recipe ON documents (recipe);
+CREATE TABLE attachments (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE, since TEXT NOT NULL,
+    PRIMARY KEY (agent, source)) WITHOUT ROWID;
+CREATE INDEX attachments_source ON attachments (source);
+
+DROP TRIGGER passages_in;
+DROP TRIGGER passages_undo;
+DROP TRIGGER passages_out;
+DROP TABLE passages_words;
+ALTER TABLE passages RENAME TO passages_before;
+CREATE TABLE passages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, shelf TEXT NOT NULL, note INTEGER NOT NULL, part INTEGER NOT NULL,
+    text TEXT NOT NULL, tags TEXT NOT NULL DEFAULT '[]', place TEXT NOT NULL DEFAULT '', turn INTEGER,
+    created TEXT NOT NULL, undone TEXT, UNIQUE (shelf, note, part));
+INSERT INTO sqlite_sequence (name, seq) SELECT 'passages', seq FROM sqlite_sequence WHERE name = 'passages_before';
+INSERT INTO passages (id, shelf, note, part, text, tags, place, turn, created, undone)
+    SELECT id, agent, note, part, text, tags, source, turn, created, undone FROM passages_before;
+CREATE TABLE passages_vectors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES passages (id) ON DELETE CASCADE,
+    shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
+INSERT INTO passages_vectors (item, shelf, model, vector) SELECT passage, agent, model, vector FROM vectors ORDER BY id;
+DROP TABLE vectors;
+DROP TABLE passages_before;
+CREATE INDEX passages_vectors_of ON passages_vectors (shelf, model);
+CREATE INDEX passages_turn ON passages (shelf, turn) WHERE turn IS NOT NULL;
+CREATE INDEX passages_beginnings ON passages (shelf, substr(text, 1, 60)) WHERE part = 0;
+CREATE VIRTUAL TABLE passages_words USING fts5 (
+    shelf, text, content = 'passages', content_rowid = 'id', columnsize = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2');
+INSERT INTO passages_words (rowid, shelf, text) SELECT id, shelf, text FROM passages WHERE undone IS NULL;
+CREATE TRIGGER passages_in AFTER INSERT ON passages WHEN new.undone IS NULL BEGIN
+    INSERT INTO passages_words (rowid, shelf, text) VALUES (new.id, new.shelf, new.text); END;
+CREATE TRIGGER passages_undo AFTER UPDATE OF undone ON passages WHEN new.undone IS NOT NULL AND old.undone IS NULL BEGIN
+    INSERT INTO passages_words (passages_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text); END;
+CREATE TRIGGER passages_out AFTER DELETE ON passages WHEN old.undone IS NULL BEGIN
+    INSERT INTO passages_words (passages_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text); END;
+CREATE TRIGGER agents_out AFTER DELETE ON agents BEGIN
+    DELETE FROM passages WHERE shelf = old.id; END;
+CREATE TRIGGER sources_out AFTER DELETE ON sources BEGIN
+    DELETE FROM passages WHERE shelf = old.id; END;
+
+ALTER TABLE messages ADD COLUMN place TEXT NOT NULL DEFAULT '';
+CREATE INDEX messages_places ON messages (agent, place) WHERE place <> '';
+CREATE TABLE messages_vectors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES messages (id) ON DELETE CASCADE,
+    shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX messages_vectors_of ON messages_vectors (shelf, model);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES)
 VERSION = len(MIGRATIONS)
 
 

@@ -11,18 +11,24 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from memagent.errors import StorageError
-from memagent.storage import Row, Watch
+from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
+from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+MOST_ROWS = 500
+MOST_VALUES = 32_766
+"""In one statement; the second is the least that SQLite is built with."""
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
@@ -45,6 +51,22 @@ class SqliteTransaction:
         self._watch("statement")
         return self._connection.execute(sql, values).lastrowid or 0
 
+    def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Many rows go into one statement: at each statement, FTS5 writes out what it has gathered, which costs more
+        than to gather it.
+        """
+        if not rows:
+            return []
+        head, _, marks = sql.rpartition("VALUES")
+        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0]))
+        for start in range(0, len(rows), at_once):
+            self._watch("statement")
+            some = rows[start : start + at_once]
+            self._connection.execute(f"{head}VALUES {', '.join([marks] * len(some))}", [*chain.from_iterable(some)])
+        # Nobody else writes now, so the numbers follow each other.
+        last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+        return list(range(last - len(rows) + 1, last + 1))
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
         return self._connection.execute(sql, values).fetchall()
@@ -63,6 +85,11 @@ class _Own:
 class SqliteDatabase:
     """One file, many threads: each thread has its own connection. Readers never wait; writers wait for each other."""
 
+    dialect = Dialect(  # the fraction of a second goes first: SQLite would round it up
+        "CAST(strftime('%s', 'now') AS INTEGER)",
+        "CAST(strftime('%s', substr({0}, 1, 19) || substr({0}, -6)) AS INTEGER)",
+    )
+
     def __init__(self, path: Path, *, watch: Watch = _unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._watch = watch
@@ -79,13 +106,17 @@ class SqliteDatabase:
             self.close()
             raise
 
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
             return self._connection().execute(sql, values).fetchall()
 
     @contextmanager
-    def write(self) -> Iterator[SqliteTransaction]:
+    def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield SqliteTransaction(connection, self._watch)
             self._watch("commit")
@@ -96,6 +127,9 @@ class SqliteDatabase:
     def snapshot(self) -> Iterator[None]:
         with self._transaction("BEGIN"):
             yield
+
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
+        return ExactVectors(self, table, model, dimension)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -111,6 +145,9 @@ class SqliteDatabase:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def words(self, texts: Texts) -> SqliteWords:
+        return SqliteWords(self, texts)
 
     def close(self) -> None:
         with self._guard:
@@ -318,18 +355,3 @@ def _explain(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
     return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
-
-
-def crash_at(number: int) -> Watch:
-    """For tests: kill this process hard at the n-th commit boundary (just before, and just after, each commit)."""
-    passed = 0
-
-    def watch(moment: str) -> None:
-        nonlocal passed
-        if moment in ("commit", "committed"):
-            passed += 1
-            if passed == number:
-                os.kill(os.getpid(), 9)
-                time.sleep(60)
-
-    return watch

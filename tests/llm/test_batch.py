@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.config import Settings
+from memagent.endpoints.address import trusted
+from memagent.endpoints.retry import Backoff
 from memagent.errors import ConfigError, LLMConnectionError, LLMError, MemagentError
-from memagent.llm.asking import trusted
 from memagent.llm.batch import Call, Ending, Limits, Outcome, UnfitCall, call_from, door_to, run_batch
-from memagent.llm.retry import Backoff
 
 KEY = "sk-canary/0123456789abcdef"
 QUICK = Backoff(first=0.01, longest=0.05, bound=0.3)

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memagent.config import Settings
+from memagent.endpoints.retry import Backoff
 from memagent.errors import StorageError, UserError
 from memagent.llm.batch import Call, Limits, door_to, run_batch
 from memagent.llm.batch import lines as reading
 from memagent.llm.batch.lines import Line, Lines
 from memagent.llm.batch.results import Results
-from memagent.llm.retry import Backoff
 
 KEY = "sk-canary/0123456789abcdef"
 

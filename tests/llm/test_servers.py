@@ -34,10 +34,10 @@ from hypothesis import strategies as st
 
 from memagent import registry
 from memagent.cli.configure import models_at
+from memagent.endpoints.address import root
 from memagent.errors import ConfigError, ContextOverflow, LLMConnectionError, LLMError, NotFound
 from memagent.llm import LLM, Answer, Heard, Pause, Piece, Request, Restarted, Usage
 from memagent.llm.completion import CompletionLLM
-from memagent.llm.line import root
 from memagent.llm.opening import offered, text_server
 from memagent.llm.servers import Completion, TextServer
 from memagent.llm.servers.ollama import Ollama

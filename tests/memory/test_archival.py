@@ -81,7 +81,7 @@ def texts(page):
 
 
 def vectors(db):
-    return db.rows("SELECT count(*) FROM vectors")[0][0]
+    return db.rows("SELECT count(*) FROM passages_vectors")[0][0]
 
 
 # Keeping --------------------------------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ def test_vectors_of_another_model_are_left_aside_until_made_anew(db, agent):
 def test_vectors_of_another_dimension_are_left_aside_until_made_anew(db, agent):
     keep(ArchivalMemory(db, agent, Topics()), "a dog")
     with db.write() as tx:
-        tx.run("UPDATE vectors SET vector = ?", packed([1.0, 0.0]))
+        tx.run("UPDATE passages_vectors SET vector = ?", packed([1.0, 0.0]))
     archive = ArchivalMemory(db, agent, Topics())
     assert archive.search("pet").total == 0
     assert archive.catch_up() == 1
@@ -426,7 +426,7 @@ def test_too_few_vectors_are_told(db, agent):
 def test_the_index_can_be_thrown_away(archive, db, agent, embedder):
     keep(archive, "a dog")
     with db.write() as tx:
-        tx.run("DELETE FROM vectors")
+        tx.run("DELETE FROM passages_vectors")
     assert archive.search("pet").total == 0
     again = ArchivalMemory(db, agent, embedder)
     assert again.catch_up() == 1

@@ -1,6 +1,7 @@
 """The SQLite file: opened, refused, migrated, written to, copied; and every way in which that can go wrong."""
 
 import os
+import re
 import sqlite3
 import stat
 import sys
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from memagent.errors import StorageError
 from memagent.storage import sqlite
-from memagent.storage.migrations import FIRST, VERSION, statements
+from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite import SqliteDatabase
 
 posix = pytest.mark.skipif(os.name == "nt", reason="file modes and /proc are POSIX matters")
@@ -426,15 +427,58 @@ SECOND = "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';\nCREA
 
 def release(monkeypatch: pytest.MonkeyPatch, *steps: str) -> None:
     """Let the program be a later version, with these steps more."""
-    monkeypatch.setattr(sqlite, "MIGRATIONS", (FIRST, *steps))
-    monkeypatch.setattr(sqlite, "VERSION", 1 + len(steps))
+    monkeypatch.setattr(sqlite, "MIGRATIONS", (*MIGRATIONS, *steps))
+    monkeypatch.setattr(sqlite, "VERSION", VERSION + len(steps))
 
 
-def test_every_statement_of_a_step_is_one(path: Path) -> None:
-    for statement in statements(FIRST):
+@pytest.mark.parametrize("step", MIGRATIONS)
+def test_every_statement_of_a_step_is_one(step: str) -> None:
+    begins = r"^(?:CREATE|DROP|ALTER|INSERT|UPDATE) "
+    for statement in statements(step):
         assert sqlite3.complete_statement(statement)
-        assert statement.startswith("CREATE ")
-    assert len(statements(FIRST)) == FIRST.count("CREATE ")
+        assert re.match(begins, statement)
+    assert len(statements(step)) == len(re.findall(begins, step, re.MULTILINE))
+
+
+def test_notes_of_the_first_version_are_all_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "MIGRATIONS", MIGRATIONS[:1])
+    monkeypatch.setattr(sqlite, "VERSION", 1)
+    db = SqliteDatabase(path)
+    agent = "a1"
+    with db.write() as tx:
+        tx.run(
+            "INSERT INTO agents (id, owner, name, created, settings, system) VALUES ('a1', 'me', 'Ada', '', '{}', '')"
+        )
+        notes = [("I keep bees", "", None), ("from a book", "book.txt", None), ("taken back", "", "2026-01-01")]
+        for note, (text, source, undone) in enumerate([*notes, ("x", "", None)]):
+            number = tx.add(
+                "INSERT INTO passages (agent, note, part, text, tags, source, created, undone) "
+                "VALUES (?, ?, 0, ?, '[\"a\"]', ?, '2026-01-01T00:00:00+00:00', ?)",
+                agent, note + 1, text, source, undone,
+            )  # fmt: skip
+            tx.run("INSERT INTO vectors (passage, agent, model, vector) VALUES (?, ?, 'm', ?)", number, agent, b"1234")
+        tx.run("DELETE FROM passages WHERE text = 'x'")
+    db.close()
+    monkeypatch.undo()
+    db = SqliteDatabase(path)
+    assert db.rows("SELECT id, shelf, note, text, tags, place, undone FROM passages ORDER BY id") == [
+        (1, agent, 1, "I keep bees", '["a"]', "", None),
+        (2, agent, 2, "from a book", '["a"]', "book.txt", None),
+        (3, agent, 3, "taken back", '["a"]', "", "2026-01-01"),
+    ]
+    assert db.rows("SELECT item, shelf, model, vector FROM passages_vectors ORDER BY id") == [
+        (number, agent, "m", b"1234") for number in (1, 2, 3)
+    ]
+    found = "SELECT rowid FROM passages_words WHERE passages_words MATCH ?"
+    assert [db.rows(found, word) for word in ("bees", "book", "taken")] == [[(1,)], [(2,)], []]
+    with db.write() as tx:
+        number = tx.add("INSERT INTO passages (shelf, note, part, text, created) VALUES (?, 9, 0, 'new', '')", agent)
+    assert number == 5, "the number of what was deleted does not come back"
+    with db.write() as tx:
+        tx.run("DELETE FROM agents")
+    assert [db.rows(f"SELECT * FROM {table}") for table in ("passages", "passages_vectors")] == [[], []]
+    assert db.check() == []
+    db.close()
 
 
 def test_an_older_database_is_brought_up_to_date_and_kept_beside(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,16 +486,16 @@ def test_an_older_database_is_brought_up_to_date_and_kept_beside(kept: Path, mon
     db = SqliteDatabase(kept)
     assert db.rows("SELECT DISTINCT mood FROM agents") == [("calm",)]
     assert db.rows("SELECT mood FROM moods") == [("new",)]
-    assert db.rows("PRAGMA user_version") == [(3,)]
+    assert db.rows("PRAGMA user_version") == [(VERSION + 2,)]
     assert len(names(db)) == 30
     db.close()
     monkeypatch.undo()
-    old = SqliteDatabase(beside(kept, ".before-v3"))
+    old = SqliteDatabase(beside(kept, f".before-v{VERSION + 2}"))
     assert len(names(old)) == 30
     assert old.rows("PRAGMA user_version") == [(VERSION,)]
     old.close()
     if os.name != "nt":
-        assert oct(mode(beside(kept, ".before-v3"))) == "0o600"
+        assert oct(mode(beside(kept, f".before-v{VERSION + 2}"))) == "0o600"
 
 
 def test_a_step_that_fails_leaves_the_old_version(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,7 +527,7 @@ def test_every_statement_of_a_migration_may_fail(kept: Path, monkeypatch: pytest
             db = SqliteDatabase(kept, watch=watch)
         except StorageError:
             with sqlite3.connect(kept) as raw:
-                assert raw.execute("PRAGMA user_version").fetchone()[0] in (1, 3)
+                assert raw.execute("PRAGMA user_version").fetchone()[0] in (VERSION, VERSION + 2)
                 assert raw.execute("SELECT count(*) FROM agents").fetchone()[0] == 30
             raw.close()
         else:
@@ -498,20 +542,22 @@ def test_a_newer_database_is_refused_with_its_version(kept: Path, monkeypatch: p
     SqliteDatabase(kept).close()
     monkeypatch.undo()
     before = contents(kept.parent)
-    with pytest.raises(StorageError, match=rf"newer memagent \(its format is 3, this one knows {VERSION}\)") as caught:
+    with pytest.raises(
+        StorageError, match=rf"newer memagent \(its format is {VERSION + 2}, this one knows {VERSION}\)"
+    ) as caught:
         SqliteDatabase(kept)
     assert "Upgrade" in caught.value.hint
     assert contents(kept.parent) == before
 
 
 def test_without_a_backup_there_is_no_migration(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    beside(kept, ".before-v2.part").mkdir()
+    beside(kept, f".before-v{VERSION + 1}.part").mkdir()
     release(monkeypatch, SECOND)
     with pytest.raises(StorageError, match="could not be copied"):
         SqliteDatabase(kept)
     monkeypatch.undo()
     db = SqliteDatabase(kept)
-    assert db.rows("PRAGMA user_version") == [(1,)]
+    assert db.rows("PRAGMA user_version") == [(VERSION,)]
     db.close()
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from memagent.agent import Agent
 from memagent.assemble import load_agent, make_agent, open_database
 from memagent.config import Settings
+from memagent.endpoints.retry import Backoff
 from memagent.events import Event, Failed, Reply, Returned
 from memagent.llm import LLM
 from memagent.llm.openai import OpenAILLM
-from memagent.llm.retry import Backoff
 from memagent.llm.script_server import ModelServer, serve
 from memagent.messages import Message
 from memagent.storage.sqlite import SqliteDatabase

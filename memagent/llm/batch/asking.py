@@ -11,12 +11,13 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from memagent.endpoints import refusals
+from memagent.endpoints.address import trusted
+from memagent.endpoints.failures import Endpoint, Setback
 from memagent.errors import ConfigError, LLMConnectionError
-from memagent.llm import refusals
-from memagent.llm.asking import LONGEST_BODY, trusted
+from memagent.llm.asking import LONGEST_BODY
 from memagent.llm.batch.call import HOLDS, Call, Outcome
 from memagent.llm.batch.door import Door
-from memagent.llm.failures import Endpoint, Setback
 
 if TYPE_CHECKING:
     import httpx2

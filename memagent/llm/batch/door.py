@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from memagent import __version__
+from memagent.endpoints.failures import Endpoint
 from memagent.errors import ConfigError
-from memagent.llm.failures import Endpoint
 
 if TYPE_CHECKING:
     from memagent.config import Settings

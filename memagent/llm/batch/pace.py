@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from memagent.llm.retry import Backoff
+from memagent.endpoints.retry import Backoff
 
 
 @dataclass(frozen=True)

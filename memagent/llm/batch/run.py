@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memagent.endpoints.failures import Setback
+from memagent.endpoints.retry import Backoff, retry_after
 from memagent.errors import LLMError, MemagentError
 from memagent.llm.batch.asking import Asking, told
 from memagent.llm.batch.call import Call, Failure, Outcome
 from memagent.llm.batch.door import Door
 from memagent.llm.batch.feed import Feed
 from memagent.llm.batch.pace import Limits, Pace, Sent
-from memagent.llm.failures import Setback
-from memagent.llm.retry import Backoff, retry_after
 
 if TYPE_CHECKING:
     import httpx2

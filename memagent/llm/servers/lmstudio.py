@@ -5,7 +5,7 @@ Speaks for version 0.3.6 and its REST API v0. It counts no tokens for us, and co
 
 from __future__ import annotations
 
-from memagent.llm.failures import Setback
+from memagent.endpoints.failures import Setback
 from memagent.llm.servers import Get, Offer, inside, items, whole_number
 from memagent.llm.servers.completions import Completions
 

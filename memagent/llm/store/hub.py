@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from memagent import __version__
+from memagent.endpoints.address import trusted
+from memagent.endpoints.failures import Endpoint
+from memagent.endpoints.line import parsed
 from memagent.errors import LLMError, NotFound, UserError
 from memagent.llm import store
-from memagent.llm.asking import trusted
-from memagent.llm.failures import Endpoint
-from memagent.llm.reading import parsed
 from memagent.llm.store import Hub, Model, named_at_hub
 from memagent.llm.store.partial import Damaged, Partial
 

@@ -10,10 +10,10 @@ from chat_server import Reply, chat_server, plain, raw, refusal, speak, stream, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memagent.endpoints.retry import Backoff, retry_after
 from memagent.errors import LLMConnectionError, LLMError, LocalLLMError
 from memagent.llm import Answer, Heard, Pause, Request
 from memagent.llm.openai import OpenAILLM
-from memagent.llm.retry import Backoff, retry_after
 from memagent.messages import user_message
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)

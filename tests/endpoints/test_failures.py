@@ -22,6 +22,8 @@ from chat_server import (
     stream,
 )
 
+from memagent.endpoints.failures import Endpoint
+from memagent.endpoints.refusals import read
 from memagent.errors import (
     BackendError,
     ConfigError,
@@ -34,9 +36,7 @@ from memagent.errors import (
     UserError,
 )
 from memagent.llm import Heard, Pause, Request, Restarted
-from memagent.llm.failures import Endpoint
 from memagent.llm.openai import OpenAILLM
-from memagent.llm.refusals import read
 from memagent.messages import user_message
 
 QUESTION = Request([user_message("Hello", datetime(2026, 11, 21, 3, 0, tzinfo=UTC))])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from memagent.endpoints.refusals import Refusal, Why
 from memagent.errors import (
     ConfigError,
     ContextOverflow,
@@ -23,7 +24,6 @@ from memagent.errors import (
     MemagentError,
     NotFound,
 )
-from memagent.llm.refusals import Refusal, Why
 
 _KEY = re.compile(r"\b(?:sk|pk|gsk|xai|key|api)[-_][\w*.-]{8,}")
 _LONGEST = 300

@@ -1,0 +1,92 @@
+"""How near items are to a query, read from the database itself: what every index answers from, whatever it keeps.
+
+An index only says where to look. So what was deleted, taken back or is on another shelf is never answered, whoever did
+it. Knows nothing of texts or of how vectors are made. Needs numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from memagent.errors import StorageError
+from memagent.storage import Database
+
+BATCH = 500
+_OWNERS = {"passages": "shelf", "messages": "agent"}
+
+
+class Vectors:
+    """The vectors of one model and dimension, of the passages or the messages in a database."""
+
+    def __init__(self, database: Database, table: str, model: str, dimension: int) -> None:
+        self.database = database
+        self.table = table
+        self.model = model
+        self.dimension = dimension
+
+    def any(self, shelves: Sequence[str]) -> bool:
+        """Whether there are vectors at all."""
+        return any(
+            self.database.rows(
+                f"SELECT 1 FROM {self.table}_vectors WHERE shelf = ? AND model = ? AND length(vector) = ? LIMIT 1",
+                shelf, self.model, 4 * self.dimension,
+            )
+            for shelf in shelves
+        )  # fmt: skip
+
+    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
+        """How near these items are, but for those without a vector."""
+        import numpy as np
+
+        self.check(query)
+        wanted, found = list(items), dict[int, float]()
+        for start in range(0, len(wanted) if shelves else 0, BATCH):
+            some = wanted[start : start + BATCH]
+            marks, ours = ", ".join("?" for _ in some), ", ".join("?" for _ in shelves)
+            rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
+                f"SELECT v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
+                f"WHERE v.item IN ({marks}) AND t.{_OWNERS[self.table]} = v.shelf AND t.undone IS NULL "
+                f"AND v.shelf || '' IN ({ours}) AND v.model = ? AND length(v.vector) = ?",
+                *some, *shelves, self.model, 4 * self.dimension,
+            )  # fmt: skip
+            matrix = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, self.dimension)
+            scores = matrix @ np.frombuffer(query, "<f4")
+            found |= {row[0]: float(score) for row, score in zip(rows, scores, strict=True)}
+        return found
+
+    def check(self, query: bytes) -> None:
+        """Refuse a query that can't be compared with these vectors."""
+        if len(query) != 4 * self.dimension:
+            raise StorageError(
+                f"A vector of dimension {len(query) // 4} can't be compared with those of {self.model!r}, "
+                f"which are of dimension {self.dimension}.",
+                hint="Check the embedding model in the settings.",
+            )
+
+
+class ExactVectors(Vectors):
+    """Looks at every vector there is on the shelves."""
+
+    def near(
+        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
+    ) -> dict[int, float]:
+        """The nearest items, the nearest first, and how near each is."""
+        items = {
+            row[0]
+            for shelf in shelves
+            for row in self.database.rows(
+                f"SELECT item FROM {self.table}_vectors WHERE shelf = ? AND model = ?", shelf, self.model
+            )
+        }
+        if among is not None:
+            items &= set(among)
+        return nearest(self.closeness(query, items, shelves), count)
+
+    def save(self) -> None:
+        """Nothing is kept."""
+
+
+def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:
+    """The nearest items first, of equals the newest, and only so many."""
+    best = sorted(closeness.items(), key=lambda item: (-item[1], -item[0]))
+    return dict(best[:count])

@@ -1,0 +1,200 @@
+"""An agent lives alike on every kind of storage: its turns are durable, its memory is whole, and nobody shares it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+import pytest
+from storages import NOW, Place
+
+from memagent.agent import Agent
+from memagent.assemble import load_agent, make_agent
+from memagent.config import Settings
+from memagent.errors import AgentBusy, NameTaken, NotFound, UserError
+from memagent.events import Event, MemoryEdited, Reply, TurnEnded
+from memagent.llm.scripted import ScriptedLLM
+from memagent.roster import Roster
+from memagent.storage import Database
+from memagent.transfer import export, read_in
+
+FUNCTIONS = [
+    "send_message", "core_memory_append", "core_memory_replace", "archival_memory_insert", "archival_memory_search",
+    "conversation_search",
+]  # fmt: skip
+
+
+def call(function: str, /, *, heartbeat: bool = True, **arguments: Any) -> dict[str, Any]:
+    return {"call": function, "arguments": arguments, "heartbeat": heartbeat}
+
+
+SCRIPT = [
+    {"when": "name is (.+)", "steps": [
+        call("core_memory_append", name="human", content="Name: {1}"),
+        call("archival_memory_insert", content="The user is called {1}, and it's \"fine\" 東京."),
+        call("archival_memory_search", query="called"),
+        {"say": "Hello, {1}!"},
+    ]},
+    {"when": "^two$", "steps": [call("core_memory_append", name="human", content="Two"), {"say": "2"}]},
+    {"when": "(?s)(.+)", "say": "You said: {1}"},
+]  # fmt: skip
+
+
+class Home:
+    """The agents of one owner in a database."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+
+    def new(self, name: str = "ada") -> Agent:
+        return make_agent(self.settings, self.database, name, llm=ScriptedLLM(SCRIPT), clock=self.clock)
+
+    def old(self, name: str = "ada", database: Database | None = None) -> Agent:
+        model = ScriptedLLM(SCRIPT)
+        return load_agent(self.settings, database or self.database, name, llm=model, clock=self.clock)
+
+    @property
+    def roster(self) -> Roster:
+        return Roster(self.database, self.settings.user)
+
+    def clock(self) -> datetime:
+        return NOW
+
+
+@pytest.fixture
+def home(place: Place, db: Database, request: pytest.FixtureRequest) -> Home:
+    """Agents of an owner of one's own, with the preset `brief`."""
+    owner = f"owner of {request.node.name}"
+    for folder in ("presets", "prompts"):
+        (place.home / folder).mkdir(exist_ok=True)
+    (place.home / "prompts" / "brief.txt").write_text("You remember things.")
+    preset = {"system": "brief", "functions": FUNCTIONS}
+    (place.home / "presets" / "brief.yaml").write_text(json.dumps(preset))
+    variables = {**place.variables, "MEMAGENT_USER": owner, "MEMAGENT_PRESET": "brief"}
+    return Home(Place(place.storage, place.home, variables).settings, db)
+
+
+@pytest.fixture
+def others(place: Place) -> Iterator[Database]:
+    """The same database, as another program has it."""
+    with place.opened() as database:
+        yield database
+
+
+def replies(happened: Sequence[Event]) -> list[str]:
+    return [event.text for event in happened if isinstance(event, Reply)]
+
+
+def human(agent: Agent) -> str:
+    return agent.state.core.blocks["human"].value
+
+
+def test_a_turn_is_had_and_stored(home: Home, others: Database) -> None:
+    agent = home.new()
+    happened = list(agent.turn("My name is Ada 👩‍🔬"))
+    assert replies(happened) == ["Hello, Ada 👩‍🔬!"]
+    assert any(isinstance(event, MemoryEdited) for event in happened)
+    assert isinstance(happened[-1], TurnEnded) and happened[-1].ending == "done"
+    again = home.old(database=others)
+    assert "Name: Ada 👩‍🔬" in human(again)
+    assert [found.text for found in again.state.archival.all().results] == [
+        'The user is called Ada 👩‍🔬, and it\'s "fine" 東京.'
+    ]
+    assert [m.content for m in again.state.window] == [m.content for m in agent.state.window]
+    assert "called Ada" in next(m.content for m in again.state.window if "called" in m.content and m.role == "tool")
+
+
+def test_turns_follow_each_other_in_order(home: Home) -> None:
+    agent = home.new()
+    for word in ("one", "three", "four"):
+        assert replies(list(agent.turn(word))) == [f"You said: {word}"]
+    log = agent.state.log.all()
+    assert [m.seq for m in log] == list(range(1, len(log) + 1))
+    assert [m.said for m in log if m.kind == "user"] == ["one", "three", "four"]
+    assert agent.state.recall.search("three").total == 2
+
+
+def test_a_turn_can_be_taken_back(home: Home, others: Database) -> None:
+    agent = home.new()
+    list(agent.turn("hello"))
+    list(agent.turn("My name is Ada"))
+    words, left = agent.state.undo_turn()
+    assert words == "My name is Ada" and left == []
+    again = home.old(database=others).state
+    assert "Ada" not in again.core.blocks["human"].value
+    assert again.archival.total() == again.archival.search("called").total == again.recall.search("Ada").total == 0
+    assert again.recall.search("hello").total == 2
+
+
+def test_a_turn_that_was_cut_is_settled_by_the_next(home: Home, others: Database) -> None:
+    turn = home.new().turn("My name is Ada")
+    with closing(turn):
+        next(event for event in turn if isinstance(event, MemoryEdited))
+    again = home.old(database=others)
+    assert replies(list(again.turn("still there?"))) == ["You said: still there?"]
+    assert human(again).count("Name: Ada") == 1, "what was done before it was cut is there once"
+
+
+def test_one_turn_at_a_time(home: Home, others: Database) -> None:
+    turn = home.new().turn("My name is Ada")
+    with closing(turn):
+        next(turn)
+        second = home.old(database=others)
+        assert second.state.held_by()
+        with pytest.raises(AgentBusy), second.state.alone():
+            pass
+    assert not second.state.held_by()
+    assert replies(list(second.turn("me too"))) == ["You said: me too"]
+
+
+def test_core_memory_has_its_history(home: Home) -> None:
+    agent = home.new()
+    list(agent.turn("two"))
+    state = agent.state
+    state.edit_block("human", 'Written by hand: it\'s 100% "right"')
+    assert [edit.cause for edit in state.core.history("human")][:2] == ["user", "core_memory_append"]
+    state.undo_edit()
+    assert state.core.blocks["human"].value.endswith("Two")
+    again = home.old().state
+    assert again.core.blocks == state.core.blocks
+    assert again.core.history("human") == state.core.history("human")
+
+
+def test_agents_are_listed_renamed_and_deleted(home: Home, others: Database) -> None:
+    for name in ("bob", "ada", "Édith"):
+        list(home.new(name).turn("hello"))
+    assert [(entry.name, entry.messages) for entry in home.roster.all()] == [("ada", 2), ("bob", 2), ("Édith", 2)]
+    home.roster.rename("bob", "rob")
+    with pytest.raises(NameTaken):
+        home.roster.rename("rob", "ada")
+    beside = Roster(others, home.settings.user)
+    assert beside.exists("rob") and not beside.exists("bob")
+    beside.delete("ada")
+    with pytest.raises(NotFound, match="ada"):
+        home.roster.find("ada")
+    assert [entry.name for entry in home.roster.all()] == ["rob", "Édith"]
+
+
+def test_what_is_exported_can_be_read_in_and_is_the_same(home: Home) -> None:
+    agent = home.new()
+    list(agent.turn("My name is Ada"))
+    list(agent.turn("forget this"))
+    agent.state.undo_turn()
+    whole = export(home.database, home.roster, "ada")
+    assert read_in(home.database, home.settings.user, whole, "copy") == "copy"
+    assert export(home.database, home.roster, "copy").replace('"copy"', '"ada"', 1) == whole
+    list(home.old("copy").turn("two"))
+    assert export(home.database, home.roster, "ada") == whole, "the copy is another agent"
+
+
+def test_a_broken_import_leaves_nothing(home: Home) -> None:
+    list(home.new().turn("My name is Ada"))
+    document = json.loads(export(home.database, home.roster, "ada"))
+    document["passages"].append({**document["passages"][0]})
+    with pytest.raises(UserError, match="damaged"):
+        read_in(home.database, home.settings.user, json.dumps(document), "copy")
+    assert [entry.name for entry in home.roster.all()] == ["ada"]

@@ -65,6 +65,7 @@ STORAGES = {
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "webpage": "memagent.sources.webpage:WebPages",
+    "database": "memagent.sources.database:Database",
     "conversation": "memagent.sources.conversation:Conversations",
     "passages": "memagent.sources.passages_file:PassagesFile",
 }

@@ -57,7 +57,7 @@ def load(kind: str, options: Mapping[str, Any], wanted: Wanted) -> int:
     with opened() as home:
         start_log(home.settings)
         agents = [home.roster.find(name) for name in wanted.attach]  # a name that is wrong is told before the work
-        known = stamps(_known(home, wanted.order.name), wanted.order.tokens)
+        known = stamps(_known(home, wanted.order.name), wanted.order.manner)
         hosts = home.settings.allowed_hosts
         with closing(reader_of(kind, options, known=known, allowed_hosts=hosts)) as reader:
             code = _Work(home, reader, wanted).carry_out()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from memagent import registry
+from memagent.loading.sift import Manner
+from memagent.memory.sources import Known
 from memagent.sources import Reader
 
 _PATHS = ("path", "files")
@@ -30,10 +32,10 @@ def reader_of(
     return reader
 
 
-def stamps(documents: Mapping[str, Any], tokens: int) -> dict[str, str]:
-    """The stamps that documents had when they were cut into passages of this size, by place."""
-    begin = f"{tokens} "
-    return {place: each.stamp[len(begin) :] for place, each in documents.items() if each.stamp.startswith(begin)}
+def stamps(documents: Mapping[str, Known], manner: Manner) -> dict[str, str]:
+    """The stamps of documents that were made in this manner, by place."""
+    told = {place: manner.told(each.stamp) for place, each in documents.items()}
+    return {place: stamp for place, stamp in told.items() if stamp}
 
 
 def _path(value: Any) -> Any:

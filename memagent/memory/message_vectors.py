@@ -29,8 +29,10 @@ class MessageVectors:
         self._embedder = embedder
         self._caught_up = 0  # all messages up to this number have vectors
 
-    def catch_up(self, limit: int = BATCH) -> int:
-        """Embed some messages that have no vector of this model yet; returns how many, 0 when there are no more."""
+    def catch_up(self, limit: int = BATCH, least: int = 1) -> int:
+        """Embed some messages that have no vector of this model yet, if at least so many have none; returns how many,
+        0 when there are no more.
+        """
         if not self._embedder:
             return 0
         rows = self._database.rows(
@@ -40,7 +42,7 @@ class MessageVectors:
             "ORDER BY t.id LIMIT ?",
             self._embedder.model, 4 * self._embedder.dimension, self._agent, self._caught_up, limit,
         )  # fmt: skip
-        if not rows:
+        if len(rows) < least:
             return 0
         vectors = embedded(self._embedder, [row[1] for row in rows])
         with self._database.write(self._agent) as tx:

@@ -58,9 +58,11 @@ class RecallMemory:
         rows = self._found(found.page(start, size))
         return Page([replace(said, why=found.why(row)) for row, said in rows], found.total, page, size)
 
-    def catch_up(self, limit: int = BATCH) -> int:
-        """Embed some messages that have no vector of this model yet; returns how many, 0 when there are no more."""
-        return self._vectors.catch_up(limit)
+    def catch_up(self, limit: int = BATCH, least: int = 1) -> int:
+        """Embed some messages that have no vector of this model yet, if at least so many have none; returns how many,
+        0 when there are no more.
+        """
+        return self._vectors.catch_up(limit, least)
 
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None

@@ -12,7 +12,8 @@ from memory_rows import NOW, new_agent, new_database
 from memagent.embeddings import packed
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory import archival as archival_module
-from memagent.memory.archival import BY_MEANING, BY_WORDS, ArchivalMemory
+from memagent.memory.archival import ArchivalMemory
+from memagent.memory.finding import BY_MEANING, BY_WORDS
 from memagent.messages import estimate
 from memagent.sources.chunk import TOKENS
 from memagent.storage.sqlite import SqliteDatabase

@@ -11,7 +11,7 @@ from memory_rows import NOW, new_agent, new_database
 
 from memagent.embeddings import packed
 from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory import archival as archival_module
+from memagent.memory import finding
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.finding import BY_MEANING, BY_WORDS
 from memagent.messages import estimate
@@ -199,7 +199,7 @@ def test_without_an_embedder_words_alone_are_found(db, agent):
 
 
 def test_without_numpy_words_alone_are_found(db, agent, embedder, monkeypatch):
-    monkeypatch.setattr(archival_module, "possible", lambda: False)
+    monkeypatch.setattr(finding, "possible", lambda: False)
     archive = ArchivalMemory(db, agent, embedder)
     keep(archive, "My kitten is called Tom")
     assert vectors(db) == 1

@@ -52,12 +52,22 @@ WRAPPERS = {
 }
 EMBEDDERS = {
     "local": "memagent.embeddings.local:opened",
+    "minilm": "memagent.embeddings.minilm:opened",
+    "embedded": "memagent.embeddings.embedded:opened",
     "openai": "memagent.embeddings.openai:opened",
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
 }
-STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
-READERS = {"directory": "memagent.sources.directory:Directory"}
+STORAGES = {
+    "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "postgres": "memagent.storage.postgres:PostgresDatabase",
+}
+READERS = {
+    "directory": "memagent.sources.directory:Directory",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "conversation": "memagent.sources.conversation:Conversations",
+    "passages": "memagent.sources.passages_file:PassagesFile",
+}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memagent.cli.light import Commands
-from memagent.cli.run import Endpoint, Model, Provider
 from memagent.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,12 +93,12 @@ def embed(
     tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="The most tokens in any minute.")] = None,
     parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, max=1000, help="How many at once.")] = 16,
     retries: Annotated[int | None, typer.Option("--retries", help="How often a failed one is sent again.")] = None,
-    model: Model = None,
-    endpoint: Endpoint = None,
-    provider: Provider = None,
+    embedder: Annotated[str | None, typer.Option("--embedder", help="local, openai, azure or ollama.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The embedding model.")] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Where it is.")] = None,
     json: Json = False,
 ) -> None:
-    """Give passages their vectors: with --model by an endpoint, in parallel and within limits; else on this machine.
+    """Give passages their vectors: on this machine, or by an endpoint, in parallel and within limits.
 
     What is done stays done: after a kill, Ctrl-C or a failure, the same command goes on, and pays for nothing twice.
     """
@@ -112,14 +111,13 @@ def embed(
     target = out or file.with_name(f"{file.name.removesuffix('.jsonl')}.embedded.jsonl")
     if target.resolve() == file.resolve():
         raise UserError(f"{target} holds the passages.", hint="Give another --out.")
-    given: dict[str, Any] = {"retries": retries, "model": model, "endpoint": endpoint, "provider": provider}
-    settings = config.load(given)
+    given: dict[str, Any] = {"embedder": embedder, "embedding_model": model, "embedding_endpoint": endpoint}
+    settings = config.load({**given, "retries": retries})
+    if (model or endpoint) and settings.embedder in ("auto", "off", "local"):
+        settings = config.load({**given, "retries": retries, "embedder": "openai"})
     start_log(settings)
-    if model:
-        allow_open_files(parallel + 100)
-        done = embedding.at_endpoint(file, target, settings, Limits(parallel, rpm, tpm))
-    else:
-        done = embedding.on_this_machine(file, target, settings)
+    allow_open_files(parallel + 100)
+    done = embedding.embed(file, target, settings, Limits(parallel, rpm, tpm), settings.retries)
     _told_embedded(done, as_json=json)
     if done.ending.stopped is not None:
         stopped = done.ending.stopped

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memagent.embeddings import embedded, packed
+from memagent.embeddings import Embedder, embedded, packed
+from memagent.embeddings.asked import Manner
 from memagent.errors import EmbeddingError, MissingExtra, UserError
-from memagent.llm.batch import Call, Ending, Failure, Limits, Outcome, call_from, door_to, run_batch
+from memagent.llm.batch import Call, Door, Ending, Failure, Limits, Outcome, call_from, run_batch
 from memagent.llm.batch.vectors import VectorFile
 from memagent.messages import estimate
 from memagent.sources.prepared import Line, read_lines
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 MOST_TEXTS = 64
 MOST_TOKENS = 16_000
 """In one request: more would be asked for again where one fails, fewer would take longer."""
+OF_ONE_TEXT = {"overflow", "refused", "too_large"}
+"""What a request can fail with because of one text in it."""
+LONGEST_WAIT = 600.0
+"""Seconds that an endpoint may ask for a rest, in all."""
 FAILED, INTERRUPTED = 3, 130
 
 
@@ -74,54 +79,96 @@ class Embedding:
         self.reasons[kind] = (self.reasons.get(kind, (0, ""))[0] + texts, message)
 
 
-def at_endpoint(file: Path, target: Path, settings: Settings, limits: Limits) -> Embedding:
-    """Ask an endpoint for all vectors that are missing, many requests at once."""
-    door = door_to(settings)
-    done = Embedding(target)
-    with VectorFile(target, door.model) as vectors, _bar(file, vectors, done) as bar:
-        size: list[int] = []
-
-        def keep(outcome: Outcome) -> None:
-            group: Sequence[Line] = outcome.call.tag
-            found = _vectors(outcome, len(group), size)
-            done.tokens += outcome.tokens or 0
-            if isinstance(found, Failure):
-                done.fail(found.type, found.message, len(group))
-            else:
-                vectors.add(group, found)
-                done.embedded += len(group)
-            bar.show(done.before, done.embedded, done.failed, done.tokens)
-
-        try:
-            done.ending = run_batch(
-                _calls(file, vectors, door.model), door, limits, keep, retries=settings.retries, on_hold=bar.hold
-            )
-        except KeyboardInterrupt:
-            done.ending = Ending(interrupted=True)
-        _finish(file, vectors)
-    return done
-
-
-def on_this_machine(file: Path, target: Path, settings: Settings) -> Embedding:
+def embed(file: Path, target: Path, settings: Settings, limits: Limits, retries: int) -> Embedding:
     """Make all vectors that are missing with the embedder of the settings."""
     from memagent.assemble import open_embedder
 
-    embedder = open_embedder(settings)
+    if settings.embedder == "off":
+        raise UserError("The embedder is off.", hint="Name one with --embedder: local, openai, azure or ollama.")
+    embedder = open_embedder(settings, Manner(retries, LONGEST_WAIT, settings.timeout, patient=True))
     if embedder is None:
-        if settings.embedder == "off":
-            raise UserError("The embedder is off.", hint="Name a model with --model, or set embedder: auto.")
         raise MissingExtra("The local embedding model", "embeddings")
+    if next(read_lines(file), None) is None:
+        raise UserError(f"There are no passages in {file}.", hint="Such files are made by: memagent docs prepare")
     done = Embedding(target)
     with VectorFile(target, embedder.model) as vectors, _bar(file, vectors, done) as bar:
         try:
-            for group in _missing(file, vectors):
-                vectors.add(group, embedded(embedder, [line.text for line in group]))
-                done.embedded += len(group)
-                bar.show(done.before, done.embedded, 0, 0)
+            if settings.embedder in ("openai", "azure"):
+                work = _Asking(file, vectors, done, bar, settings)
+                work.at_once(limits, retries)
+                if work.some_may_be_too_long:
+                    done.failed, done.reasons = 0, {}
+                    _one_by_one(file, vectors, done, bar, embedder)
+            else:
+                _one_by_one(file, vectors, done, bar, embedder)
         except KeyboardInterrupt:
             done.ending = Ending(interrupted=True)
+        except EmbeddingError as error:
+            done.ending = Ending(stopped=error)
         _finish(file, vectors)
     return done
+
+
+class _Asking:
+    """Asks an endpoint for all vectors that are missing, many requests at once."""
+
+    def __init__(self, file: Path, vectors: VectorFile, done: Embedding, bar: Progress, settings: Settings) -> None:
+        self._file = file
+        self._vectors = vectors
+        self._done = done
+        self._bar = bar
+        self._settings = settings
+        self._size: list[int] = []
+
+    def at_once(self, limits: Limits, retries: int) -> None:
+        """Ask until all have been asked for, or there is no use in it."""
+        door = door_of(self._settings)
+        self._done.ending = run_batch(
+            self._calls(door.model), door, limits, self._keep, retries=retries, on_hold=self._bar.hold
+        )
+
+    @property
+    def some_may_be_too_long(self) -> bool:
+        """Whether texts got no vectors perhaps because of one among them that is too long."""
+        ending = self._done.ending
+        return bool(self._done.reasons.keys() & OF_ONE_TEXT) and not ending.interrupted and ending.stopped is None
+
+    def _calls(self, model: str) -> Iterator[Call]:
+        dimension = self._settings.embedding_dimension
+        asked = {"dimensions": dimension} if dimension else {}
+        for group in _missing(self._file, self._vectors, self._settings.embedding_batch or MOST_TEXTS):
+            yield call_from({"model": model, "input": [line.text for line in group], **asked}, group)
+
+    def _keep(self, outcome: Outcome) -> None:
+        done, group = self._done, outcome.call.tag
+        found = _vectors(outcome, len(group), self._size)
+        done.tokens += outcome.tokens or 0
+        if isinstance(found, Failure):
+            done.fail(found.type, found.message, len(group))
+        else:
+            self._vectors.add(group, found)
+            done.embedded += len(group)
+        self._bar.show(done.before, done.embedded, done.failed, done.tokens)
+
+
+def door_of(settings: Settings) -> Door:
+    """The endpoint that many requests for vectors go to."""
+    from memagent.embeddings import azure, openai
+
+    manner = Manner(timeout=settings.timeout)
+    if settings.embedder == "azure":
+        endpoint = azure.reached(settings, manner)
+        return Door(endpoint, endpoint.model, settings.azure_api_version or azure.API_VERSION)
+    endpoint = openai.reached(settings, manner)
+    return Door(endpoint, endpoint.model)
+
+
+def _one_by_one(file: Path, vectors: VectorFile, done: Embedding, bar: Progress, embedder: Embedder) -> None:
+    """Make the vectors that are missing, one group of texts after the other; texts that are too long, in pieces."""
+    for group in _missing(file, vectors, MOST_TEXTS):
+        vectors.add(group, embedded(embedder, [line.text for line in group]))
+        done.embedded += len(group)
+        bar.show(done.before, done.embedded, 0, done.tokens)
 
 
 def _bar(file: Path, vectors: VectorFile, done: Embedding) -> AbstractContextManager[Progress]:
@@ -137,8 +184,8 @@ def _finish(file: Path, vectors: VectorFile) -> None:
         vectors.tidy(read_lines(file))
 
 
-def _missing(file: Path, vectors: VectorFile) -> Iterator[list[Line]]:
-    """The passages whose text has no vector yet, each text once, in groups for one request."""
+def _missing(file: Path, vectors: VectorFile, most: int) -> Iterator[list[Line]]:
+    """The passages whose text has no vector yet, each text once, at most so many together."""
     asked: set[str] = set()
     group: list[Line] = []
     tokens = 0
@@ -147,18 +194,13 @@ def _missing(file: Path, vectors: VectorFile) -> Iterator[list[Line]]:
             continue
         asked.add(line.key)
         size = estimate(line.text)
-        if group and (len(group) == MOST_TEXTS or tokens + size > MOST_TOKENS):
+        if group and (len(group) == most or tokens + size > MOST_TOKENS):
             yield group
             group, tokens = [], 0
         group.append(line)
         tokens += size
     if group:
         yield group
-
-
-def _calls(file: Path, vectors: VectorFile, model: str) -> Iterator[Call]:
-    for group in _missing(file, vectors):
-        yield call_from({"model": model, "input": [line.text for line in group]}, group)
 
 
 def _vectors(outcome: Outcome, count: int, size: list[int]) -> list[bytes] | Failure:

@@ -15,10 +15,11 @@ from datetime import date, datetime
 from memagent.embeddings import Embedder
 from memagent.errors import NotFound, ToolError
 from memagent.memory.finding import Finder, Limits
-from memagent.memory.passages import BATCH, TEXTS, Passage, PassageStore, conditions
+from memagent.memory.passages import TEXTS, Passage, PassageStore, conditions
 from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of
 from memagent.memory.sources import attached
+from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
 from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
@@ -46,6 +47,7 @@ class ArchivalMemory:
     def __init__(self, database: Database, agent: str, embedder: Embedder | None) -> None:
         self._database = database
         self._agent = agent
+        self._embedder = embedder
         self._notes = PassageStore(database, agent, embedder)
         self._finder = Finder(database, TEXTS, embedder)
 
@@ -125,6 +127,13 @@ class ArchivalMemory:
     def sources(self) -> list[Readable]:
         """The sources that are attached, and how much is in each."""
         return readable(self._database, self._agent)
+
+    def others_vectors(self) -> bool:
+        """Whether some of what is searched has vectors of another model, which are compared with nothing."""
+        if not self._embedder:
+            return False
+        model = self._embedder.model
+        return any(other_models(self._database, TEXTS, shelf, model) for shelf in self.shelves())
 
     def total(self) -> int:
         """How many passages of its own the agent has."""

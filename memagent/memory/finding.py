@@ -95,8 +95,6 @@ class Finder:
         self._talk = talk
         self._words = database.words(texts)
         self._vectors: VectorIndex | None = None
-        if embedder and possible():
-            self._vectors = database.vectors(texts.table, embedder.model, embedder.dimension)
         self._size = 0
         self._counted: tuple[Sequence[str], int] = ((), -1)
 
@@ -171,7 +169,9 @@ class Finder:
         )  # fmt: skip
 
     def _embedded(self, question: Question, shelves: Sequence[str]) -> tuple[bytes | None, bytes | None]:
-        """The vectors of the query and of its telling words."""
+        """The vectors of the query and of its telling words, if there is anything to compare them with."""
+        if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
+            self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
         if not self._embedder or not self._vectors or not self._vectors.any(shelves):
             return None, None
         try:

@@ -14,6 +14,7 @@ from memagent.storage import Database, Readable
 
 MOST = 2
 """Passages that can be read before and after one, each."""
+EXAMPLES = 3
 _COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
 
 
@@ -48,9 +49,13 @@ def around(
 def readable(database: Database, agent: str) -> list[Readable]:
     """The sources that are attached to an agent, by name."""
     rows = database.rows(
-        "SELECT s.name, s.kind, s.about, (SELECT count(*) FROM documents d WHERE d.source = s.id), "
+        "SELECT s.id, s.name, (SELECT count(*) FROM documents d WHERE d.source = s.id), "
         "(SELECT coalesce(sum(d.passages), 0) FROM documents d WHERE d.source = s.id) "
         "FROM attachments a JOIN sources s ON s.id = a.source WHERE a.agent = ? ORDER BY s.name",
         agent,
     )
-    return [Readable(name, f"{kind} {about}".strip(), docs, count) for name, kind, about, docs, count in rows]
+    some = "SELECT place FROM documents WHERE source = ? ORDER BY place LIMIT ?"
+    return [
+        Readable(name, count, passages, [place for (place,) in database.rows(some, source, EXAMPLES)])
+        for source, name, count, passages in rows
+    ]

@@ -136,6 +136,11 @@ class Database(Protocol):
 
     dialect: Dialect
 
+    @property
+    def place(self) -> str:
+        """Where it is, as people may see it: without a password."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read rows."""
         ...
@@ -158,6 +163,10 @@ class Database(Protocol):
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         """The vectors that a model made of the "passages" or the "messages"."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with it, each in a sentence without its point; empty when it is sound."""
         ...
 
     def close(self) -> None:
@@ -228,9 +237,9 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Readable:
-    """A source that an agent can search: its name, what it was loaded from, and how much is in it."""
+    """A source that an agent can search: its name, how much is in it, and some of its documents' places."""
 
     name: str
-    about: str
     documents: int
     passages: int
+    examples: Sequence[str]

@@ -1,13 +1,15 @@
-"""A source with some texts in it, attached to an agent: read, cut and stored by the real parts."""
+"""A source with some texts in it, attached to an agent: read, cut, stored and attached by the real parts."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from memagent.embeddings import Embedder
-from memagent.memory.passages import Passage, PassageStore
+from memagent.loading.load import Load, Order
 from memagent.memory.sources import Sources
-from memagent.sources.chunk import TOKENS, passages_of
-from memagent.sources.formats import format_of, kind_of
+from memagent.sources.chunk import TOKENS
+from memagent.sources.directory import Directory
 from memagent.storage import Database
 
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
@@ -16,23 +18,13 @@ NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
 def attach_texts(
     database: Database, agent: str, name: str, texts: Mapping[str, str], *,
     owner: str = "me", embedder: Embedder | None = None, tokens: int = TOKENS,
-) -> str:  # fmt: skip
-    """Load texts by their file names as one source, and attach it; returns the source's id."""
+) -> None:  # fmt: skip
+    """Load texts by their file names as one source, and attach it."""
+    with TemporaryDirectory() as folder:
+        for place, text in texts.items():
+            Path(folder, place).write_text(text, "utf-8")
+        order = Order(name, {}, tokens)
+        list(Load(database, owner, Directory(Path(folder)), order, embedder=embedder, clock=lambda: NOW).run())
     sources = Sources(database, owner)
     with database.write() as tx:
-        source = sources.make(tx, name, "directory", f"./{name}", NOW)
-    store = PassageStore(database, source, embedder)
-    for place, text in texts.items():
-        found = passages_of(format_of(kind_of(place, b""))(text.encode(), place), place, tokens)
-        vectors = store.vectors_of([passage.text for passage in found])
-        with database.write() as tx:
-            document = tx.add(
-                "INSERT INTO documents (source, place, stamp, digest, title, passages, loaded) "
-                "VALUES (?, ?, '', '', ?, ?, ?)",
-                source, place, place, len(found), NOW.isoformat(),
-            )  # fmt: skip
-            parts = [Passage(document, n, each.text, NOW, place=each.place) for n, each in enumerate(found)]
-            store.insert_many(tx, parts, vectors)
-    with database.write() as tx:
-        assert sources.attach(tx, source, agent, NOW)
-    return source
+        assert sources.attach(tx, sources.find(name).id, agent, NOW)

@@ -140,7 +140,7 @@ def test_a_search_can_be_held_to_one_source(call: Call, agent: Stage, database: 
 
 def test_long_passages_and_places_share_the_room(call: Call, database: SqliteDatabase) -> None:
     heading = "## " + "Long heading " * 20
-    texts = {f"{'n' * 180}-{n}.md": f"{heading}\n\n{'word ' * 2000}" for n in range(5)}
+    texts = {f"{'n' * 180}-{n}.md": f"{heading}\n\n{n} {'word ' * 2000}" for n in range(5)}
     attach_texts(database, "a", "long", texts, tokens=20_000)
     found = call("search_sources", query="word")
     assert len(found.text) <= 6000 and found.text.count("more characters)") == 5
@@ -149,7 +149,7 @@ def test_long_passages_and_places_share_the_room(call: Call, database: SqliteDat
 def test_sources_are_listed(call: Call, database: SqliteDatabase) -> None:
     assert call("list_sources").text == "No source is attached. There are only your own notes."
     attach_texts(database, "a", "lamp", {"guide.md": GUIDE, "more.txt": "More."}, tokens=40)
-    assert call("list_sources").text == "lamp: 2 documents, 3 passages (directory ./lamp)\nyou: your own notes"
+    assert call("list_sources").text == "lamp: 2 documents, 3 passages, such as guide.md, more.txt\nyou: your own notes"
 
 
 def test_what_stands_around_a_passage_is_read(call: Call, database: SqliteDatabase) -> None:

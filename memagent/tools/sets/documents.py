@@ -66,7 +66,9 @@ def list_sources(self: AgentFacade) -> str:
     sources = self.archival.sources()
     if not sources:
         return "No source is attached. There are only your own notes."
-    lines = [f"{s.name}: {s.documents} documents, {s.passages} passages ({s.about})" for s in sources]
+    lines = [
+        f"{s.name}: {s.documents} documents, {s.passages} passages, such as {', '.join(s.examples)}" for s in sources
+    ]
     return "\n".join([*lines, "you: your own notes"])
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from memagent.storage import Database, Hits, Texts, Words
+from memagent.storage import Database, Hits, Spread, Texts, Words
 
 FEW = 20_000
 COUNTED_SECONDS = 60.0
@@ -20,18 +20,20 @@ COUNTED_SECONDS = 60.0
 _ALL = 1.6449340668  # π²/6, what such a sum comes to
 _TIMES = f"CASE WHEN numnode(q.term) > 1 THEN 1 ELSE 1 / greatest({_ALL} * (1 - c.rank), 0.001) - 0.5 END"
 _SIZE = "(0.3 + 0.9 * c.size / m.size)"  # k1 * (1 - b + b * size / mean), with the usual 1.2 and 0.75
-_WEIGHTS = f"""
+_COUNTS = """
 terms AS MATERIALIZED (
     SELECT n, memagent.phrase(said) AS term FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS one (said, n)),
 counts AS MATERIALIZED (
-    SELECT f.id, f.size, q.n, ts_rank('{{1,1,1,1}}', f.words, q.term) AS rank
-    FROM found f JOIN terms q ON f.words @@ q.term),
+    SELECT f.id, f.size, q.n, ts_rank('{1,1,1,1}', f.words, q.term) AS rank
+    FROM found f JOIN terms q ON f.words @@ q.term)"""
+_TOLD = f"(SELECT c.id, c.size, c.n, {_TIMES} AS times FROM counts c JOIN terms q USING (n)) c"
+_MEAN = "(SELECT greatest(avg(size), 1) AS size FROM found) m"
+_WEIGHTS = f"""{_COUNTS},
 rare AS (
     SELECT n, ln(1 + (greatest(?, count(*)) - count(*) + 0.5) / (count(*) + 0.5)) AS weight FROM counts GROUP BY n),
 hits AS MATERIALIZED (
     SELECT c.id, CAST(round(CAST(sum(r.weight * 2.2 * c.times / (c.times + {_SIZE})) AS numeric), 9) AS float8) AS score
-    FROM (SELECT c.id, c.size, c.n, {_TIMES} AS times FROM counts c JOIN terms q USING (n)) c
-    JOIN rare r USING (n), (SELECT greatest(avg(size), 1) AS size FROM found) m GROUP BY c.id)"""
+    FROM {_TOLD} JOIN rare r USING (n), {_MEAN} GROUP BY c.id)"""
 
 
 class PostgresWords:
@@ -56,6 +58,22 @@ class PostgresWords:
             *parameters, limit, start, list(also),
         )  # fmt: skip
         return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
+
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """All rows that have each phrase, with how strongly it stands there."""
+        ours = f"t.{self._texts.shelf} = ANY(CAST(? AS text[])) AND {self._texts.where} AND {where}"
+        rows = self._database.rows(
+            f"WITH found AS MATERIALIZED (SELECT t.id, t.words, length(t.words) AS size FROM {self._texts.table} t "
+            f"WHERE t.words @@ memagent.any_of(?, ?) AND {ours}),{_COUNTS} "
+            f"SELECT c.n, array_agg(c.id ORDER BY c.id), "
+            f"array_agg(CAST(2.2 * c.times / (c.times + {_SIZE}) AS float8) ORDER BY c.id) "
+            f"FROM {_TOLD}, {_MEAN} GROUP BY c.n",
+            list(shelves), list(phrases), list(shelves), *values, list(phrases),
+        )  # fmt: skip
+        found = {number: Spread(ids, strengths) for number, ids, strengths in rows}
+        return [found.get(number, Spread(())) for number in range(1, len(phrases) + 1)]
 
     def _found(self, words: Words, shelves: Sequence[str], where: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """SQL for `hits`: the rows that match, with their scores."""

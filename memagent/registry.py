@@ -60,6 +60,8 @@ STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "passages": "memagent.sources.passages_file:PassagesFile",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "conversation": "memagent.sources.conversation:Conversations",
 }
 
 

@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     )
     group = Commands(help=about, no_args_is_help=True)
     group.command()(directory)
+    group.command()(passages)
     app.add_typer(group, name="load")
 
 
@@ -69,6 +70,22 @@ def directory(
     }  # fmt: skip
     found = whole.stem if whole.is_file() else whole.resolve().name
     _load("directory", options, name or _fit(found), _given(locals()))
+
+
+def passages(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="As memagent docs prepare or embed writes it.")],
+    name: Name = "",
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load passages from JSON Lines, as they were cut. Vectors that came along are not made again."""
+    whole = path.expanduser().absolute()
+    tokens = None
+    found = whole.name.removesuffix(".jsonl").removesuffix(".embedded").removesuffix(".passages")
+    _load("passages", {"path": str(whole)}, name or _fit(found), _given(locals()))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

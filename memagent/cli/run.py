@@ -104,6 +104,8 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             debug=debug,
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
+        if talking.state.archival.others_vectors():
+            chat.tell(OTHERS_VECTORS)
         try:
             if new and greeting:
                 chat.greet()
@@ -152,6 +154,12 @@ def ask(
         if code and talking.state.held_by():
             code = AgentBusy.exit_code
     raise typer.Exit(code)
+
+
+OTHERS_VECTORS = (
+    "Some of what it remembers has vectors of another embedding model, and is found by its words alone until they are "
+    "made anew: memagent reindex"
+)
 
 
 def _words(message: str) -> str:

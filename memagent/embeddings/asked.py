@@ -91,9 +91,9 @@ class AskedEmbedder:
             self._find(found, [text for text in dict.fromkeys(texts) if text.strip()])
         except Setback as setback:
             raise EmbeddingError(setback.error.message, hint=setback.error.hint) from None
-        nothing = bytes(4 * self.dimension) if any(text not in found for text in texts) else b""
-        if not self._dimension and texts:
-            raise EmbeddingError(f"It is not known yet how many dimensions {self.model} has.")
+        if texts and not self._dimension:
+            self.embed([PROBE])
+        nothing = bytes(4 * self._dimension)
         return [found.get(text, nothing) for text in texts]
 
     def close(self) -> None:

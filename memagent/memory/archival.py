@@ -20,7 +20,7 @@ from memagent.memory.passages import TEXTS, Passage, PassageStore
 from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
-from memagent.memory.waiting import BATCH
+from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
 from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
@@ -147,6 +147,13 @@ class ArchivalMemory:
     def sources(self) -> list[Readable]:
         """The sources that are attached, and how much is in each."""
         return readable(self._database, self._agent)
+
+    def others_vectors(self) -> bool:
+        """Whether some of what is searched has vectors of another model, which are compared with nothing."""
+        if not self._embedder:
+            return False
+        model = self._embedder.model
+        return any(other_models(self._database, TEXTS, shelf, model) for shelf in self.shelves())
 
     def total(self) -> int:
         """How many passages of its own the agent has."""

@@ -87,7 +87,7 @@ class Waiting:
     def _look(self) -> None:
         """Find out which ones wait: once for all of them, for in a large shelf that takes a while."""
         if not self._embedder.dimension:
-            embedded(self._embedder, ["?"])  # so it becomes known, or it is told why not
+            embedded(self._embedder, [""])  # so it becomes known, or it is told why not
         of = self._texts
         newest = self._database.rows(f"SELECT max(id) FROM {of.table}")[0][0] or 0
         rows = self._database.rows(

@@ -52,11 +52,16 @@ WRAPPERS = {
 }
 EMBEDDERS = {
     "local": "memagent.embeddings.local:opened",
+    "minilm": "memagent.embeddings.minilm:opened",
+    "embedded": "memagent.embeddings.embedded:opened",
     "openai": "memagent.embeddings.openai:opened",
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
 }
-STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+STORAGES = {
+    "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "postgres": "memagent.storage.postgres:PostgresDatabase",
+}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "passages": "memagent.sources.passages_file:PassagesFile",

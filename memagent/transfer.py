@@ -101,7 +101,7 @@ def _attach(tx: Transaction, database: Database, owner: str, source: str, agent:
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
     values = {**own, **{column: row[column] for column in columns}}
     marks = ", ".join("?" for _ in values)
-    tx.add(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
+    tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
 # What can be read in --------------------------------------------------------------------------------------------------

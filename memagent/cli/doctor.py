@@ -122,20 +122,19 @@ def _database(settings: Settings) -> str:
     from memagent.errors import StorageError
     from memagent.roster import Roster
     from memagent.storage.opening import opened
-    from memagent.storage.sqlite import SqliteDatabase
 
-    if not settings.database_path.exists():
+    if not settings.database_there:
         return f"none yet; the first chat makes {settings.database_path}"
     config.ensure_home(settings)
     database = opened(settings)
     try:
-        problems = database.check() if isinstance(database, SqliteDatabase) else []
-        if problems:
-            raise StorageError(f"{problems[0]}.", hint="Get a copy back with: memagent restore BACKUP")
+        if problems := database.check():
+            hint = "" if settings.database_url else "Get a copy back with: memagent restore BACKUP"
+            raise StorageError(f"{problems[0]}.", hint=hint)
         count = len(Roster(database, settings.user).all())
     finally:
         database.close()
-    return f"{settings.database_path} is sound; {count} agent{'s' if count != 1 else ''}"
+    return f"{database.place} is sound; {count} agent{'s' if count != 1 else ''}"
 
 
 def _presets(settings: Settings) -> str:

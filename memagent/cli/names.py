@@ -68,7 +68,7 @@ def _names(kind: str) -> list[str]:
         from memagent.tools.loader import available_sets
 
         return sorted(available_sets(settings.home / "functions"))
-    if kind in ("agent", "source") and settings.database_path.exists():  # else it would be made
+    if kind in ("agent", "source") and settings.database_there:  # else it would be made
         from memagent.cli.opened import opened
         from memagent.memory.sources import Sources
 

@@ -192,7 +192,7 @@ def _with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -
     from memagent.cli.opened import opened
 
     settings, before = config.load(given), ""
-    if settings.database_path.exists():
+    if settings.database_there:
         with opened(given) as home:
             name = _meant(home, agent)
             if home.roster.exists(name):

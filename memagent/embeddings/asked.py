@@ -96,9 +96,6 @@ class AskedEmbedder:
         nothing = bytes(4 * self._dimension)
         return [found.get(text, nothing) for text in texts]
 
-    def close(self) -> None:
-        """Let go of what is held open. It can still be asked afterwards."""
-
     def _vectors(self, texts: Sequence[str], /) -> list[bytes]:
         """Ask once: one vector of length 1 for each text, or a `Setback`. What is not a vector is `Unfit`."""
         raise NotImplementedError

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+FILE = Path("cache", "embeddings.db")
+"""Where it lies in home."""
 MOST_BYTES = 512_000_000
 GROUP = 512
 """So many new texts are embedded before their vectors are kept: no more are lost when the process is killed."""
@@ -129,7 +131,7 @@ class VectorCache:
 class CachedEmbedder:
     """An embedder that is asked only for what is not kept yet."""
 
-    def __init__(self, inner: AskedEmbedder, cache: VectorCache, place: str) -> None:
+    def __init__(self, inner: Embedder, cache: VectorCache, place: str) -> None:
         self.model = inner.model
         self._inner = inner
         self._cache = cache
@@ -160,10 +162,6 @@ class CachedEmbedder:
                 self._cache.keep((key, vector) for key, vector in new.items() if any(vector))
         return [found[keys[text]] for text in texts]
 
-    def close(self) -> None:
-        """Let go of what is held open."""
-        self._inner.close()
-
 
 def key_of(model: str, dimension: int, text: str) -> bytes:
     """Under which key the vector of a text is kept."""
@@ -176,6 +174,6 @@ def kept(
     """An embedder whose vectors are kept in home. `make` is told what is known of its dimension from earlier; `usual`
     is what such a model has, if it was never asked. Who is patient asks anew, since it may have changed.
     """
-    cache = VectorCache(settings.home / "cache" / "embeddings.db")
+    cache = VectorCache(settings.home / FILE)
     place = f"{endpoint.url} {endpoint.model} {settings.embedding_dimension}"
     return CachedEmbedder(make(usual or (0 if manner.patient else cache.dimension(place))), cache, place)

@@ -194,6 +194,8 @@ class PassageStore:
 
     def _of(self, numbers: Sequence[int]) -> list[Passage]:
         """The passages of these numbers, in their order."""
+        if not numbers:
+            return []
         rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
             f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({', '.join('?' for _ in numbers)}) "
             "AND t.shelf || '' = ? AND t.undone IS NULL",

@@ -102,6 +102,16 @@ class Hits:
     total: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Where one word or phrase stands: the numbers of the rows, ascending; and for each how strongly it does there:
+    about 1, more where it stands often, less where the text is long. None at all means 1 for every one of them.
+    """
+
+    rows: Sequence[int]
+    strengths: Sequence[float] = ()
+
+
 class WordIndex(Protocol):
     """Finds texts by their words, stemmed and without accents. More and rarer words score higher (BM25)."""
 
@@ -114,11 +124,22 @@ class WordIndex(Protocol):
         """
         ...
 
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """For each of these words or phrases, all rows of some shelves that have it."""
+        ...
+
 
 class Database(Protocol):
     """An open database. Safe to use from several threads. Text values must have passed `messages.storable`."""
 
     dialect: Dialect
+
+    @property
+    def place(self) -> str:
+        """Where it is, as people may see it: without a password."""
+        ...
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read rows."""
@@ -142,6 +163,10 @@ class Database(Protocol):
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         """The vectors that a model made of the "passages" or the "messages"."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with it, each in a sentence without its point; empty when it is sound."""
         ...
 
     def close(self) -> None:

@@ -106,6 +106,10 @@ class SqliteDatabase:
             self.close()
             raise
 
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
@@ -351,18 +355,3 @@ def _explain(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
     return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
-
-
-def crash_at(number: int) -> Watch:
-    """For tests: kill this process hard at the n-th commit boundary (just before, and just after, each commit)."""
-    passed = 0
-
-    def watch(moment: str) -> None:
-        nonlocal passed
-        if moment in ("commit", "committed"):
-            passed += 1
-            if passed == number:
-                os.kill(os.getpid(), 9)
-                time.sleep(60)
-
-    return watch

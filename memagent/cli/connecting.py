@@ -32,7 +32,7 @@ def database_options(source: str, parts: Mapping[str, Any], ask_password: bool) 
 
 def _without_password(url: str) -> tuple[Options, str]:
     try:
-        from sqlalchemy import exc, make_url
+        from sqlalchemy import URL, exc, make_url
     except ImportError as error:
         raise MissingExtra("What reads databases", "database") from error
     try:
@@ -42,8 +42,8 @@ def _without_password(url: str) -> tuple[Options, str]:
             "That is no address of a database.", hint="Write it as postgresql://user@host:port/name."
         ) from None
     secret = made.password is not None or bool(made.query)  # some drivers take a password there
-    shown = made.set(password=None, query={}).render_as_string(hide_password=True)
-    return {"url": shown, **({"secret": True} if secret else {})}, Path(str(made.database or made.host or "")).stem
+    plain = URL.create(made.drivername, made.username, None, made.host, made.port, made.database)
+    return {"url": str(plain), **({"secret": True} if secret else {})}, Path(str(made.database or made.host or "")).stem
 
 
 def _asked() -> str:

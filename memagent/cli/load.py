@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     group.command()(directory)
     group.command()(webpage)
     group.command()(conversation)
+    group.command()(passages)
     app.add_typer(group, name="load")
 
 
@@ -126,6 +127,22 @@ def conversation(
     from memagent.cli.carrying import load_conversations
 
     raise typer.Exit(load_conversations(file, agent, program, user, only_look=dry_run, json=json))
+
+
+def passages(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="As memagent docs prepare or embed writes it.")],
+    name: Name = "",
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load passages from JSON Lines, as they were cut. Vectors that came along are not made again."""
+    whole = path.expanduser().absolute()
+    tokens = None
+    found = whole.name.removesuffix(".jsonl").removesuffix(".embedded").removesuffix(".passages")
+    _load("passages", {"path": str(whole)}, name or _fit(found), _given(locals()))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -14,16 +14,17 @@ SCHEMA = "memagent"
 #
 # A text's words are those that SQLite's index would have: without accents, marks and case, stemmed, and none is too
 # small. `{letters}` is a collation that knows the letters of all scripts, since that of the database need not. The
-# shelf is among a text's words, so that the index finds the words of one shelf without looking at those of others.
+# shelf is among a text's words, so that the index finds the words of one shelf without looking at those of others. No
+# STRICT where there is a CASE: such a function is called for each row, instead of becoming a part of the statement.
 FIRST = """
 CREATE TEXT SEARCH DICTIONARY memagent.stem (TEMPLATE = snowball, LANGUAGE = english);
 CREATE TEXT SEARCH CONFIGURATION memagent.words (PARSER = "default");
 ALTER TEXT SEARCH CONFIGURATION memagent.words ADD MAPPING FOR
     asciiword, word, numword, asciihword, hword, numhword, hword_asciipart, hword_part, hword_numpart,
     email, protocol, url, host, url_path, file, sfloat, float, int, uint, version, tag, entity WITH memagent.stem;
-CREATE FUNCTION memagent.folded(said text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT regexp_replace(regexp_replace(
-        lower(normalize(said, NFD) COLLATE {letters}), '[\\u0300-\\u036f]+', '', 'g'),
+CREATE FUNCTION memagent.folded(said text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(lower(CASE WHEN octet_length(said) = length(said) THEN said
+        ELSE regexp_replace(normalize(said, NFD), '[\\u0300-\\u036f]+', '', 'g') END COLLATE {letters}),
         '[[:punct:][:space:][:cntrl:]]+', ' ', 'g') $$;
 CREATE FUNCTION memagent.words_of_long(said text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
@@ -31,8 +32,7 @@ BEGIN
 EXCEPTION WHEN program_limit_exceeded THEN  -- more different words than PostgreSQL can keep of one text
     RETURN to_tsvector('memagent.words', memagent.folded(left(said, 100000)));
 END $$;
-CREATE FUNCTION memagent.words_of(shelf text, said text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION memagent.words_of(shelf text, said text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT array_to_tsvector(ARRAY['@' || shelf]) || CASE WHEN length(said) <= 100000
         THEN to_tsvector('memagent.words', memagent.folded(said)) ELSE memagent.words_of_long(said) END $$;
 CREATE FUNCTION memagent.phrase(said text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$

@@ -74,6 +74,8 @@ class MissingExtra(UserError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed.", hint=f"Install it with: pip install 'memagent[{extra}]'")
+        self.what = what
+        self.extra = extra
 
 
 class ToolFileError(UserError):

@@ -52,6 +52,8 @@ WRAPPERS = {
 }
 EMBEDDERS = {
     "local": "memagent.embeddings.local:opened",
+    "minilm": "memagent.embeddings.minilm:opened",
+    "embedded": "memagent.embeddings.embedded:opened",
     "openai": "memagent.embeddings.openai:opened",
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
@@ -60,7 +62,12 @@ STORAGES = {
     "sqlite": "memagent.storage.sqlite:SqliteDatabase",
     "postgres": "memagent.storage.postgres:PostgresDatabase",
 }
-READERS = {"directory": "memagent.sources.directory:Directory"}
+READERS = {
+    "directory": "memagent.sources.directory:Directory",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "conversation": "memagent.sources.conversation:Conversations",
+    "passages": "memagent.sources.passages_file:PassagesFile",
+}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

@@ -13,8 +13,11 @@ from memagent.errors import ConfigError, EmbeddingError
 from memagent.loading import Embedded, Event, Told
 from memagent.loading.keep import Vectors
 from memagent.loading.sift import Sifted, Stages
-from memagent.memory.passages import BATCH, PassageStore
+from memagent.memory.passages import PassageStore
 from memagent.sources import Document
+
+AT_ONCE = 512
+"""Texts that the embedder is given together; how many of them it embeds at the same time is its own affair."""
 
 
 class Embedding:
@@ -55,8 +58,8 @@ class Embedding:
             else:
                 texts += [passage.text for passage in each.passages]
         made: list[bytes] = []
-        for start in range(0, len(texts), BATCH):
-            some = self._embed(texts[start : start + BATCH])
+        for start in range(0, len(texts), AT_ONCE):
+            some = self._embed(texts[start : start + AT_ONCE])
             if isinstance(some, Told):
                 yield some
             if not isinstance(some, list):
@@ -92,7 +95,7 @@ class Embedding:
                 self._between()
         except EmbeddingError as error:
             told = f"{error} " if not self._failed else ""
-            left = self._store.without_vectors()[0]
+            left = self._store.waiting.coverage().waiting if self._store.waiting else 0
             yield Told(
                 f"{told}{left:,} passages have no vectors yet, and are found by their words. "
                 "The same command gets them, once the embedder works."
@@ -100,4 +103,4 @@ class Embedding:
 
     def _caught_up(self) -> int:
         with self._stages.of("embed"):
-            return self._store.catch_up(BATCH)
+            return self._store.catch_up(AT_ONCE)

@@ -25,7 +25,6 @@ from memagent.loading.keep import Keeper
 from memagent.loading.sift import Sieve, Sifted, Stages
 from memagent.memory.passages import PassageStore
 from memagent.memory.sources import Sources
-from memagent.messages import estimate
 from memagent.sources import Reader
 from memagent.sources.chunk import TOKENS
 from memagent.storage import Database
@@ -108,7 +107,8 @@ class Load:
         yield from self._embedding.catch_up()
         with self._database.write(source) as tx:
             self._hold.renew(tx)
-            self._sources.loaded(tx, source, self._recipe, self._clock())
+            if sieve.found:
+                self._sources.loaded(tx, source, self._recipe, self._clock())
 
     def _enough(self) -> bool:
         many = self._waiting >= self._size or len(self._pending) >= MOST_DOCUMENTS
@@ -131,8 +131,7 @@ class Load:
         elif spent < LONGEST / 2:
             self._size = min(MOST, self._size * 2)
         for each in batch:
-            tokens = sum(estimate(passage.text) for passage in each.passages)
-            yield Came(each.place, each.outcome, len(each.passages), tokens)
+            yield Came(each.place, each.outcome, len(each.passages), each.tokens)
 
     def _renew_in_time(self) -> None:
         """Keep the source ours while what belongs to one transaction is embedded."""

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from memagent.errors import MissingExtra
 from memagent.loading import Outcome
 from memagent.memory.sources import Known
-from memagent.messages import storable
+from memagent.messages import estimate, storable
 from memagent.sources import Document, Item, Passage, Unreadable
 from memagent.sources.chunk import passages_of
 
@@ -38,6 +38,13 @@ class Sifted:
     def settled(self) -> bool:
         """Whether it is as it is stored, down to its stamp."""
         return self.outcome == "unchanged" and self.document is None
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens are to be embedded."""
+        if self.document and self.document.vectors:
+            return 0
+        return sum(estimate(passage.text) for passage in self.passages)
 
 
 class Stages:
@@ -72,6 +79,8 @@ class Sieve:
         self._closed: list[str] = []
         """What could not even be listed."""
         self._complete = False
+        self.found = False
+        """Whether there was anything that could be read."""
 
     def sifted(self, items: Iterator[Item]) -> Generator[Sifted, None, None]:
         """Every item, with what is to be done about it; each place once."""
@@ -83,7 +92,9 @@ class Sieve:
             place = storable(item.place)
             if place not in self._seen:
                 self._seen.add(place)
-                yield self._sift(item, place)
+                sifted = self._sift(item, place)
+                self.found |= sifted.outcome != "unreadable"
+                yield sifted
         self._complete = True
 
     def gone(self, recipes: Collection[int]) -> list[tuple[str, Known]]:

@@ -8,6 +8,7 @@ Knows nothing of how documents are read or searched.
 from __future__ import annotations
 
 import json
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Sources:
 
     def find(self, name: str) -> SourceEntry:
         """The source of that name."""
-        name = storable(name)
+        name = unicodedata.normalize("NFKC", storable(name))
         for entry in (sources := self.all()):
             if entry.name == name:
                 return entry

@@ -90,7 +90,7 @@ CREATE TABLE recipes (
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
     place TEXT NOT NULL, stamp TEXT NOT NULL, digest TEXT NOT NULL, title TEXT NOT NULL, passages INTEGER NOT NULL,
-    loaded TEXT NOT NULL, recipe INTEGER NOT NULL REFERENCES recipes (id), UNIQUE (source, place));
+    loaded TEXT NOT NULL, recipe INTEGER REFERENCES recipes (id), UNIQUE (source, place));
 CREATE INDEX documents_same ON documents (source, digest);
 CREATE INDEX documents_recipe ON documents (recipe);
 CREATE TABLE attachments (

@@ -126,4 +126,4 @@ def stored(database: SqliteDatabase, name: str = "papers") -> dict[str, list[str
 
 def all_embedded(database: SqliteDatabase, embedder: Any, name: str = "papers") -> bool:
     store = PassageStore(database, Sources(database, OWNER).find(name).id, embedder)
-    return store.without_vectors() == (0, 0) and store.size() > 0
+    return store.waiting is not None and store.waiting.coverage().waiting == 0 and store.size() > 0

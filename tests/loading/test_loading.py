@@ -11,7 +11,7 @@ from loads import NOW, OWNER, Letters, Thing, Things, all_embedded, counts, docu
 
 from memagent.embeddings import packed
 from memagent.errors import ConfigError, NotFound, SourceBusy, StorageError, UserError
-from memagent.loading import Came, Embedded, Told
+from memagent.loading import Came, Embedded
 from memagent.loading.hold import Hold
 from memagent.loading.load import Load, Order
 from memagent.memory.archival import ArchivalMemory
@@ -528,7 +528,3 @@ def change(tree, what, rest, moment):
             path.replace(target)
     if path.exists():
         os.utime(path, (moment, moment))
-
-
-def test_events_are_what_they_say():
-    assert Came("a", "new").passages == 0 and Told("x").text == "x"

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import Dialect, Row, Texts, Watch
+from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch, WordIndex
 
 try:
     import psycopg
@@ -102,8 +102,8 @@ class PostgresDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._words: dict[Texts, PostgresWords] = {}
-        self._vectors: dict[tuple[str, str, int], PostgresVectors] = {}
+        self._words: dict[Texts, WordIndex] = {}
+        self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         try:
             self._open()
         except BaseException:
@@ -140,10 +140,10 @@ class PostgresDatabase:
         with self._transaction(_READ):
             yield
 
-    def words(self, texts: Texts) -> PostgresWords:
+    def words(self, texts: Texts) -> WordIndex:
         return self._words.setdefault(texts, PostgresWords(self, texts))
 
-    def vectors(self, table: str, model: str, dimension: int) -> PostgresVectors:
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         build = self._build if self._pgvector >= (0, 8) else None  # older ones can't filter inside a search
         new = PostgresVectors(self, table, model, dimension, build)
         return self._vectors.setdefault((table, model, dimension), new)

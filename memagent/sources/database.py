@@ -18,7 +18,7 @@ from memagent.errors import BackendError, MissingExtra, NotFound, UserError
 from memagent.sources import Document, Part
 from memagent.sources.directory import shown as shown_path
 from memagent.sources.dump import is_dump, restored
-from memagent.sources.records import record, shown
+from memagent.sources.records import flat, record, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Table
@@ -73,9 +73,9 @@ class Database:
     def items(self) -> Iterator[Row]:
         """All rows, those of a table in the order of its key."""
         with self._told(), self._engine.connect() as connection:
-            connection = connection.execution_options(stream_results=True, yield_per=BATCH)
             try:
                 self._only_read(connection)
+                connection.execution_options(stream_results=True, yield_per=BATCH)
                 if self._query:
                     yield from self._rows(connection, "row", self._query, [self._key] if self._key else [])
                 else:
@@ -180,7 +180,7 @@ class Row:
 
     def read(self) -> Document:
         """The row, with the names of its columns."""
-        text = record(self.fields)
+        text = record([one for name, value in self.fields for one in flat(value, name)])
         title = next(
             (shown(value) for name, value in self.fields if name.lower() in _TITLES and shown(value)), self.place
         )

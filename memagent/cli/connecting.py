@@ -1,4 +1,4 @@
-"""What a person gave to say which database is meant, as options of its reader, and what of that may be remembered.
+"""What a person gave to say which database is meant, as options of a reader, and what of that may be remembered.
 
 Knows nothing of what is read there.
 """
@@ -20,14 +20,21 @@ def database_options(source: str, parts: Mapping[str, Any], ask_password: bool) 
     if source and given:
         raise UserError("Give an address, or its parts, not both.")
     if source and "://" not in source:
-        path = Path(source).expanduser().absolute()
-        return {"path": str(path)}, {"path": str(path)}, path.stem
+        return place_options(source)
     options: Options = {"url": source} if source else given
     password = _asked() if ask_password else ""
     kept, found = _without_password(source) if source else (dict(given), str(given.get("database", "")))
     if password:
         options, kept = options | {"password": password}, kept | {"secret": True}
     return options, kept, found
+
+
+def place_options(source: str) -> tuple[Options, Options, str]:
+    """The same for an address or a path."""
+    if "://" in source:
+        return {"url": source}, *_without_password(source)
+    path = Path(source).expanduser().absolute()
+    return {"path": str(path)}, {"path": str(path)}, path.stem
 
 
 def _without_password(url: str) -> tuple[Options, str]:

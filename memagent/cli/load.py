@@ -25,7 +25,10 @@ Remove = Annotated[
     bool | None,
     typer.Option("--remove/--keep", help="What is not there any more; it is removed when that is certain."),
 ]
-Embed = Annotated[bool, typer.Option("--embed", help="Leave the vectors that came along; embed the texts anew.")]
+TextsOnly = Annotated[bool, typer.Option("--texts-only", help="Leave the vectors there; embed the texts here, anew.")]
+MadeBy = Annotated[str, typer.Option("--model", help="What made the vectors, where that is not told there.")]
+TextColumn = Annotated[str, typer.Option("--text-column", help="The column that holds the texts.")]
+Texts = Annotated[Path | None, typer.Option("--texts", help="The file with the texts, where they stand by themselves.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only look: what would be loaded, and what it would cost.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, also where it costs something.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
@@ -41,6 +44,8 @@ def register(app: typer.Typer) -> None:
     group.command()(directory)
     group.command()(webpage)
     group.command()(database)
+    group.command("vector-database")(vector_database)
+    group.command()(index)
     group.command()(passages)
     group.command()(conversation)
     app.add_typer(group, name="load")
@@ -146,9 +151,64 @@ def database(
     _load("database", options | more, name or _fit(found), _given(locals()), kept | more)
 
 
+def vector_database(
+    source: Annotated[
+        str, typer.Argument(help="A folder of LanceDB or Chroma, a Parquet or NumPy file, or a postgresql:// address.")
+    ],
+    table: Annotated[
+        str, typer.Option("--table", "-t", help="The table or collection; needed if there are several.")
+    ] = "",
+    text_column: TextColumn = "",
+    vector_column: Annotated[str, typer.Option("--vector-column", help="The column that holds the vectors.")] = "",
+    key_column: Annotated[str, typer.Option("--key-column", help="The column that tells entries apart.")] = "",
+    texts: Texts = None,
+    model: MadeBy = "",
+    texts_only: TextsOnly = False,
+    name: Name = "",
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load texts with embeddings that were made before: pgvector, LanceDB, Chroma, Parquet, NumPy.
+
+    They must be by the embedding model that is set up here, or they could not be searched together with others.
+    """
+    from memagent.cli.connecting import place_options
+
+    options, kept, found = place_options(source)
+    more: dict[str, Any] = {
+        "table": table, "text": text_column, "vector": vector_column, "key": key_column, "texts": _whole(texts),
+        "model": model, "texts_only": texts_only,
+    }  # fmt: skip
+    _load("vector-database", options | more, name or _fit(found), _given(locals()), kept | more)
+
+
+def index(
+    path: Annotated[Path, typer.Argument(help="A folder of LlamaIndex, or a FAISS index with its texts.")],
+    text_column: TextColumn = "",
+    texts: Texts = None,
+    model: MadeBy = "",
+    texts_only: TextsOnly = False,
+    name: Name = "",
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load what another tool has indexed, with its embeddings: LlamaIndex, FAISS."""
+    whole = path.expanduser().absolute()
+    options: dict[str, Any] = {
+        "path": str(whole), "texts": _whole(texts), "text": text_column, "model": model, "texts_only": texts_only,
+    }  # fmt: skip
+    _load("index", options, name or _fit(whole.stem), _given(locals()))
+
+
 def passages(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="As memagent docs prepare or embed writes it.")],
-    embed: Embed = False,
+    texts_only: TextsOnly = False,
     name: Name = "",
     attach: Attach = None,
     remove: Remove = None,
@@ -180,9 +240,13 @@ def conversation(
     raise typer.Exit(load_conversations(file, agent, program, user, only_look=dry_run, json=json))
 
 
+def _whole(path: Path | None) -> str | None:
+    return str(path.expanduser().absolute()) if path else None
+
+
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """What was given that all kinds have."""
-    names = ("tokens", "attach", "remove", "dry_run", "yes", "json", "embed")
+    names = ("tokens", "attach", "remove", "dry_run", "yes", "json", "texts_only")
     return {name: values.get(name) for name in names}
 
 
@@ -197,7 +261,7 @@ def _load(
 
     order = Order(
         check_name(name, "name of a source"), options if kept is None else kept, given["tokens"] or TOKENS,
-        given["remove"], bool(given.get("embed")),
+        given["remove"], bool(given["texts_only"]),
     )  # fmt: skip
     wanted = Wanted(order, given["attach"] or (), given["dry_run"], given["yes"], given["json"])
     raise typer.Exit(load(kind, options, wanted))

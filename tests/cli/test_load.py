@@ -498,10 +498,42 @@ def test_passages_with_vectors_of_another_model_are_refused_or_embedded_anew(
     line = {"text": "Leek soup needs leeks.", "document": "soup", "vector": [1, 0], "model": "another"}
     Path("p.jsonl").write_text(json.dumps(line) + "\n")
     done = memagent("load", "passages", "p.jsonl")
-    assert done.code == 2 and "'another'" in done.err and server.model in done.err and "--embed" in done.err
-    done = memagent("load", "passages", "p.jsonl", "--embed")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err and "--texts-only" in done.err
+    done = memagent("load", "passages", "p.jsonl", "--texts-only")
     assert done.out.startswith("p: 1 new; 1 passages") and "Leek soup needs leeks." in server.texts
     Path("p.jsonl").write_text(json.dumps({**line, "vector": [0.0] * 7 + [1.0], "model": server.model}) + "\n")
     server.asked.clear()
     assert memagent("load", "passages", "p.jsonl").out.startswith("p: 1 changed; 1 passages")
     assert "Leek soup needs leeks." not in server.texts, "its vector came along"
+
+
+def test_vectors_from_elsewhere_are_loaded_as_they_are(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    numpy = pytest.importorskip("numpy")
+    numpy.save(home / "soups.npy", numpy.eye(2, 8, dtype="<f4"))
+    (home / "soups.json").write_text(json.dumps(["Leek soup needs leeks.", "Miso soup needs tofu."]))
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json")
+    assert done.code == 2 and "--model" in done.err and "--texts-only" in done.err
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", "another")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err
+    words = ("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", server.model)
+    done = memagent(*words)
+    assert done.code == 0 and done.out.startswith("soups: 1 new; 2 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]
+    assert memagent(*words).out.startswith("soups: 1 unchanged")
+    assert memagent("sources", "reload", "soups").out.startswith("soups: 1 unchanged")
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--texts-only")
+    assert done.code == 0 and "1 changed" in done.out and [text for text in server.texts if "tofu" in text]
+    memagent("ask", "hello", "--agent", "ada")
+    memagent("attach", "ada", "soups")
+    assert found(memagent, "ada", "tofu")
+
+
+def test_an_index_of_another_tool_is_loaded(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    folder = home / "kept"
+    folder.mkdir()
+    node = {"__data__": json.dumps({"text": "Leek soup needs leeks.", "metadata": {"file_name": "soup.md"}})}
+    (folder / "docstore.json").write_text(json.dumps({"docstore/data": {"n1": node}}))
+    (folder / "default__vector_store.json").write_text(json.dumps({"embedding_dict": {"n1": [1.0] + [0.0] * 7}}))
+    done = memagent("load", "index", "kept", "--model", server.model)
+    assert done.code == 0 and done.out.startswith("kept: 1 new; 1 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -48,11 +49,8 @@ class Apart:
             call = json.dumps({"kind": kind, "name": name, "length": len(data)}).encode() + b"\n" + data
             threading.Thread(target=_send, args=(process, call), daemon=True).start()
             try:
-                line = self._answers.get(timeout=self._seconds)
-            except Empty:
-                self._end()
-                raise Unreadable(f"took more than {self._seconds:g} seconds to read") from None
-            except BaseException:  # Ctrl-C: the answer that is still to come would be taken for the next file's
+                line = self._next(self._seconds)
+            except BaseException:  # Ctrl-C, or too late: what is still to come would be taken for the next file's
                 self._end()
                 raise
             if not line:
@@ -86,13 +84,22 @@ class Apart:
         start = {"path": path, "memory": self._memory, "seconds": int(self._seconds) + 5}
         _send(process, json.dumps(start).encode() + b"\n")
         try:
-            ready = self._answers.get(timeout=STARTING)
-        except Empty:
-            ready = b""
+            ready = self._next(STARTING)
+        except BaseException:
+            self._end()
+            raise
         if not ready:
             self._end()
             raise Unreadable("was not read: the process that reads such files does not start")
         return process
+
+    def _next(self, seconds: float) -> bytes:
+        """The next line that the process says, nothing if it has ended; raises when it takes too long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            with suppress(Empty):  # in short pieces: on Windows, Ctrl-C is only heard between two of them
+                return self._answers.get(timeout=min(left, 0.25))
+        raise Unreadable(f"took more than {seconds:g} seconds to read")
 
     def _end(self) -> None:
         process, self._process = self._process, None

@@ -68,16 +68,10 @@ class Apart:
         if self._process and self._process.poll() is None:
             return self._process
         self._end()
-        child = Path(__file__).with_name("child.py")
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
-            [sys.executable, "-P", str(child)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=clean_environment(),
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        try:
+            process = _started()
+        except OSError as error:  # no more processes or files can be had
+            raise Unreadable(f"was not read: the process that reads such files does not start: {error}") from error
         self._process, self._answers = process, SimpleQueue()
         threading.Thread(target=_listen, args=(process, self._answers), daemon=True).start()
         path = [folder for folder in sys.path if Path(folder).is_absolute()]
@@ -110,6 +104,19 @@ class Apart:
             for pipe in (process.stdin, process.stdout):
                 with suppress(OSError):
                     pipe and pipe.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    child = Path(__file__).with_name("child.py")
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+        [sys.executable, "-P", str(child)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
 
 
 def _send(process: subprocess.Popen[bytes], call: bytes) -> None:

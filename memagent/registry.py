@@ -64,12 +64,12 @@ STORAGES = {
 }
 READERS = {
     "directory": "memagent.sources.directory:Directory",
+    "passages": "memagent.sources.passages_file:PassagesFile",
     "webpage": "memagent.sources.webpage:WebPages",
     "database": "memagent.sources.database:Database",
     "vector-database": "memagent.sources.vectors:VectorDatabase",
     "index": "memagent.sources.index:SavedIndex",
     "conversation": "memagent.sources.conversation:Conversations",
-    "passages": "memagent.sources.passages_file:PassagesFile",
 }
 
 

@@ -21,7 +21,7 @@ from memagent.sources.dump import is_dump, restored
 from memagent.sources.records import flat, record, shown
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy import URL, Connection, CursorResult, Engine, Table
 
 BATCH = 500
 LONGEST_KEY = 200
@@ -94,7 +94,11 @@ class Database:
             self._folder.cleanup()
 
     def _rows(self, connection: Connection, name: str, statement: Any, keys: Sequence[str]) -> Iterator[Row]:
-        found = connection.exec_driver_sql(statement) if isinstance(statement, str) else connection.execute(statement)
+        found: CursorResult[Any]
+        if isinstance(statement, str):  # as it was given: neither ":name" nor "%" in it stands for anything else
+            found = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        else:
+            found = connection.execute(statement)
         columns = list(found.keys())
         if missing := [key for key in keys if key not in columns]:
             raise UserError(f"There is no column {missing[0]!r}.", hint=f"There are: {', '.join(columns)}.")

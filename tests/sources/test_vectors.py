@@ -343,7 +343,8 @@ def test_a_broken_index_is_told_of(tmp_path, cut):
     (tmp_path / "index.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
     code = (
         "import sys; sys.modules['faiss'] = None\n"
-        "from pathlib import Path\nfrom memagent.errors import UserError\nfrom memagent.sources.index import SavedIndex\n"
+        "from pathlib import Path\nfrom memagent.errors import UserError\n"
+        "from memagent.sources.index import SavedIndex\n"
         f"try: SavedIndex(Path({str(tmp_path)!r}), model='m')\nexcept UserError as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

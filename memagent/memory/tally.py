@@ -86,6 +86,11 @@ class Tally:
         """The sums of some rows, nothing for those that have none of the words."""
         return [self._rows.get(row, _NOTHING) for row in rows]
 
+    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
+        """Of some rows only the telling strength, and the words."""
+        found = self.sums(rows)
+        return [own.telling for own in found], [own.words for own in found]
+
     def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
         return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
@@ -197,18 +202,27 @@ class QuickTally(Tally):
         return found
 
     def sums(self, rows: Sequence[int]) -> list[Sums]:
+        at, known = self._places(rows)
+        if not len(self._ids):
+            return [_NOTHING] * len(rows)
+        parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
+        return [Sums(*part, own) if there else _NOTHING for part, own, there in zip(parts, words, known, strict=True)]
+
+    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
+        if not len(self._ids):
+            return [0.0] * len(rows), [0] * len(rows)
+        at, known = self._places(rows)
+        return (self._sum[1, at] * known).tolist(), (self._words[at] * known).tolist()
+
+    def _places(self, rows: Sequence[int]) -> tuple[Any, Any]:
+        """Where rows stand among those that have any of the words, and whether they do."""
         import numpy as np
 
         wanted = np.asarray(rows, "i8")
-        at = np.minimum(np.searchsorted(self._ids, wanted), max(0, len(self._ids) - 1))
         if not len(self._ids):
-            return [_NOTHING] * len(rows)
-        known = self._ids[at] == wanted
-        parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
-        return [
-            Sums(*part, own) if there else _NOTHING
-            for part, own, there in zip(parts, words, known.tolist(), strict=True)
-        ]
+            return wanted, wanted
+        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return at, self._ids[at] == wanted
 
     def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
         import numpy as np

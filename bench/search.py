@@ -52,11 +52,12 @@ BARS = {
     "facts": {"recall@1": 92.0, "recall@3": None},
     "keys": {"recall@1": 100.0},
 }
-_STOP = frozenset(
-    "a an the of to in on at for from by with and or but is are was were be been being do does did has have had will "
-    "would can could should may might it its this that these those he she they them his her their i you we me my your "
-    "our what which who whom when where why how as if than then so not no any some there about into during".split()
-)
+_SMALL = """
+a an the of to in on at for from by with and or but is are was were be been being do does did has have had will would
+can could should may might it its this that these those he she they them his her their i you we me my your our what
+which who whom when where why how as if than then so not no any some there about into during
+"""
+_STOP = frozenset(_SMALL.split())
 Ranked = Callable[[str, int], list[str]]
 
 
@@ -103,7 +104,9 @@ def _measured(
                 with _silenced(prefixes):
                     silent.setdefault(part, []).extend(_scored(stored.ranked, each)["recall@10"] for each in asked)
             stored.database.close()
-    found = {way: {what: 100 * mean(each[what] for each in all_of) for what in all_of[0]} for way, all_of in scores.items()}
+    found = {
+        way: {what: 100 * mean(each[what] for each in all_of) for what in all_of[0]} for way, all_of in scores.items()
+    }
     whole = found["ours"]["recall@10"]
     rows = [
         _row(f"{name}: recall@10 without {part}", 100 * mean(numbers), f"{100 * mean(numbers) - whole:+.1f}", None)
@@ -155,7 +158,9 @@ def _baselines(corpus: Corpus, embedder: Embedder) -> dict[str, Ranked]:
     index.execute("CREATE VIRTUAL TABLE m USING fts5 (body, tokenize = 'porter unicode61')")
     index.executemany("INSERT INTO m (rowid, body) VALUES (?, ?)", enumerate(item.text for item in corpus.items))
     names = [item.id for item in corpus.items]
-    matrix = np.frombuffer(b"".join(embedder.embed([item.text for item in corpus.items])), "<f4").reshape(len(names), -1)
+    matrix = np.frombuffer(b"".join(embedder.embed([item.text for item in corpus.items])), "<f4").reshape(
+        len(names), -1
+    )
 
     def words(query: str, count: int, stop: frozenset[str] = frozenset()) -> list[str]:
         every = list(dict.fromkeys(re.findall(r"[^\W_]+", query.lower())))

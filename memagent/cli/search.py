@@ -60,7 +60,9 @@ def search(
                 query, page, source=source, tags=tag or (), since=first, until=last, own=where != "sources"
             )
     if json:
-        pages = {name: {**vars(one), "results": [vars(result) for result in one.results]} for name, one in found.items()}
+        pages = {
+            name: {**vars(one), "results": [vars(result) for result in one.results]} for name, one in found.items()
+        }
         as_json(pages if where == "all" else pages[where])
         return
     for name, one in found.items():
@@ -74,9 +76,10 @@ def _show(found: Page, agent: str, talk: bool) -> None:
 
     for result in found.results:
         who = {"user": "you", "you": agent}.get(result.source, result.source) if talk else result.source
-        place = f", {result.place}" if result.place and result.place != who else ""
-        why = f"  ({result.why})" if result.why else ""
-        typer.secho(harmless(f"{result.when:%Y-%m-%d %H:%M}  {who}{place}{why}").rstrip(), dim=True)
+        apart = result.place and result.place != result.source
+        who = f"{result.place} ({who})" if apart else who
+        why = f"  {result.why}" if result.why else ""
+        typer.secho(harmless(f"{result.when:%Y-%m-%d %H:%M}  {who}{why}").rstrip(), dim=True)
         typer.echo(f"  {harmless(result.text)}")
     before = found.page * found.size
     shown = f"{before + 1}-{before + len(found.results)} of {found.total}"

@@ -16,13 +16,13 @@ from typing import Any
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 from memagent.memory.ranking import Evidence, Near, scores
 from memagent.memory.search import Query
-from memagent.memory.tally import Tally
 from memagent.memory.talk import Talk
+from memagent.memory.tally import Tally
 from memagent.storage import Database, Spread, Texts, VectorIndex, Words
+from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,9 @@ class Finder:
         question, candidates = self.candidates(query, limits, now)
         found = candidates.evidence(question, self._talk)
         order = scores(question, found)
-        ranked = [row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))]
+        ranked = [
+            row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))
+        ]
         tally = candidates.tally
         total = tally.total + sum(not sums.words for sums in candidates.sums)
         dated = {row for row, fit in zip(candidates.rows, found.dates, strict=False) if fit > 0.5}

@@ -17,8 +17,8 @@ from math import log, tanh
 from pathlib import Path
 from typing import Any
 
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
+from memagent.storage.closeness import possible
 
 _TIME = re.compile(
     "yesterday|today|tonight|tomorrow| ago|last |next |since|recently|week|month|year|morning|evening|monday|tuesday|"
@@ -133,7 +133,9 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
         "names covered": [c / all_proper for c in names],
         "names missing": [1 - c / all_proper if named else 0.0 for c in names],
         "begins alike": begins,
-        "begins with the name": [b if named and c > 0.99 * all_proper else 0.0 for b, c in zip(begins, names, strict=True)],
+        "begins with the name": [
+            b if named and c > 0.99 * all_proper else 0.0 for b, c in zip(begins, names, strict=True)
+        ],
     }  # fmt: skip
     return columns | _by_neighbours(found, sums, said, all_telling, most_telling)
 
@@ -147,7 +149,11 @@ def _by_neighbours(
     for distance in (-1, 1, -2, 2):
         near = found.near.get(distance)
         columns[f"telling at {distance}"] = [s / most_telling for s in near.strength] if near else none
-    for name, reach in (("with the one before", (-1,)), ("with both sides", (-1, 1)), ("with two sides", (-2, -1, 1, 2))):
+    for name, reach in (
+        ("with the one before", (-1,)),
+        ("with both sides", (-1, 1)),
+        ("with two sides", (-2, -1, 1, 2)),
+    ):
         words = list(found.words)
         for distance in reach:
             if near := found.near.get(distance):

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 from memagent.memory.talk import Talk
 from memagent.storage import Spread
+from memagent.storage.closeness import possible
 
 BY_NAME = 1.3
 """What a row counts more, when the best are chosen, if somebody speaks there who is named in the question."""
@@ -95,20 +95,19 @@ class Tally:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
         return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         sums: dict[int, list[float]] = {}
+        masks: dict[int, int] = {}
         for part in parts:
             strengths = part.spread.strengths or [1.0] * len(part.spread.rows)
             for row, strength in zip(part.spread.rows, strengths, strict=True):
                 if row < below and (allowed is None or row in allowed):
-                    own = sums.setdefault(row, [0.0, 0.0, 0.0, 0])
+                    own = sums.setdefault(row, [0.0, 0.0, 0.0])
                     own[0] += part.rarity * strength
                     own[1] += part.telling * strength
                     own[2] += part.phrase
-                    own[3] = int(own[3]) | part.bit
-        self._rows = {row: Sums(*own[:3], int(own[3])) for row, own in sums.items()}  # type: ignore[misc]
+                    masks[row] = masks.get(row, 0) | part.bit
+        self._rows = {row: Sums(own[0], own[1], own[2], masks[row]) for row, own in sums.items()}
         if talk:
             self._rows = {row: own for row, own in self._rows.items() if talk.position(row) >= 0}
             self._add_sittings(talk)
@@ -131,9 +130,7 @@ class Tally:
 class QuickTally(Tally):
     """The same with numpy."""
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         import numpy as np
 
         lists = [np.asarray(part.spread.rows, "i8") for part in parts]
@@ -206,7 +203,10 @@ class QuickTally(Tally):
         if not len(self._ids):
             return [_NOTHING] * len(rows)
         parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
-        return [Sums(*part, own) if there else _NOTHING for part, own, there in zip(parts, words, known, strict=True)]
+        return [
+            Sums(part[0], part[1], part[2], own) if there else _NOTHING
+            for part, own, there in zip(parts, words, known, strict=True)
+        ]
 
     def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
         if not len(self._ids):

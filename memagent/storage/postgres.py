@@ -13,10 +13,11 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import Dialect, Row, Texts, Watch
+from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch, WordIndex
 
 try:
     import psycopg
@@ -36,6 +37,7 @@ BUSY_SECONDS = 10.0
 IDLE_SECONDS = 120
 """A process that stops in the middle of a write, or is cut off, must not hold an agent for ever."""
 OLDEST = 140000
+ROWS = 200
 
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -64,14 +66,15 @@ class PostgresTransaction:
         return int(row[0]) if row else 0
 
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        if not rows:
-            return []
-        self._watch("statement")
+        """Many rows go into one statement: to send one, and to plan it, costs more than to carry it out."""
+        head, _, marks = sql.rpartition("VALUES")
         numbers = []
-        with self._connection.cursor(binary=True) as cursor:
-            cursor.executemany(marked(f"{sql} RETURNING id"), rows, returning=True)
-            for result in cursor.results():
-                numbers += [row[0] for row in result]
+        for start in range(0, len(rows), ROWS):
+            self._watch("statement")
+            some = rows[start : start + ROWS]
+            query = marked(f"{head}VALUES {', '.join([marks] * len(some))} RETURNING id")
+            result = self._connection.execute(query, [*chain.from_iterable(some)], binary=True)
+            numbers += [row[0] for row in result]
         return numbers
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
@@ -99,8 +102,8 @@ class PostgresDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._words: dict[Texts, PostgresWords] = {}
-        self._vectors: dict[tuple[str, str, int], PostgresVectors] = {}
+        self._words: dict[Texts, WordIndex] = {}
+        self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         try:
             self._open()
         except BaseException:
@@ -127,9 +130,7 @@ class PostgresDatabase:
             yield PostgresTransaction(connection, self._watch)
             self._watch("commit")
             if connection.info.transaction_status == TransactionStatus.INERROR:
-                raise StorageError(
-                    f"{self.place}: an error in a transaction was passed over; this is a bug in memagent."
-                )
+                raise StorageError(f"{self.place}: a transaction went on after an error; this is a bug in memagent.")
             with self._explaining(_UNKNOWN):
                 connection.execute("COMMIT")
             self._watch("committed")
@@ -139,10 +140,10 @@ class PostgresDatabase:
         with self._transaction(_READ):
             yield
 
-    def words(self, texts: Texts) -> PostgresWords:
+    def words(self, texts: Texts) -> WordIndex:
         return self._words.setdefault(texts, PostgresWords(self, texts))
 
-    def vectors(self, table: str, model: str, dimension: int) -> PostgresVectors:
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         build = self._build if self._pgvector >= (0, 8) else None  # older ones can't filter inside a search
         new = PostgresVectors(self, table, model, dimension, build)
         return self._vectors.setdefault((table, model, dimension), new)

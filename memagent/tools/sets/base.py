@@ -65,7 +65,7 @@ def core_memory_replace(self: AgentFacade, name: str, old_content: str, new_cont
 
 @_INSIDE
 def conversation_search(self: AgentFacade, query: str, page: int = 0) -> str:
-    """Search everything that was ever said, by words and meaning.
+    """Search everything that was ever said.
 
     Args:
         query: Words to find.

@@ -12,7 +12,19 @@ from pathlib import Path
 
 from bench.table import Row, markdown, show
 
-NAMES = ("startup", "install", "turn", "growth", "prefix", "opening", "batch", "load", "search", "vectors")
+NAMES = (
+    "startup",
+    "install",
+    "turn",
+    "growth",
+    "prefix",
+    "opening",
+    "batch",
+    "load",
+    "search",
+    "vectors",
+    "embeddings",
+)
 WITH_DATA = ("search",)
 """These read public sets, which do not come with the project."""
 

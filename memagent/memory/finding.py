@@ -103,7 +103,9 @@ class Finder:
         question, candidates = self.candidates(query, limits, now)
         found = candidates.evidence(question, self._talk)
         order = scores(question, found)
-        ranked = [row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))]
+        ranked = [
+            row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))
+        ]
         tally = candidates.tally
         total = tally.total + sum(not sums.words for sums in candidates.sums)
         dated = {row for row, fit in zip(candidates.rows, found.dates, strict=False) if fit > 0.5}

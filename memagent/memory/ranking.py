@@ -140,7 +140,11 @@ def _by_neighbours(
     for distance in (-1, 1, -2, 2):
         near = found.near.get(distance)
         columns[f"telling at {distance}"] = [s / most_telling for s in near.strength] if near else none
-    for name, reach in (("with the one before", (-1,)), ("with both sides", (-1, 1)), ("with two sides", (-2, -1, 1, 2))):
+    for name, reach in (
+        ("with the one before", (-1,)),
+        ("with both sides", (-1, 1)),
+        ("with two sides", (-2, -1, 1, 2)),
+    ):
         words, own = list(found.words), found.words
         for distance in reach:
             if near := found.near.get(distance):

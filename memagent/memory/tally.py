@@ -90,9 +90,7 @@ class Tally:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
         return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         sums: dict[int, list[float]] = {}
         for part in parts:
             strengths = part.spread.strengths or [1.0] * len(part.spread.rows)
@@ -126,9 +124,7 @@ class Tally:
 class QuickTally(Tally):
     """The same with numpy."""
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         import numpy as np
 
         lists = [np.asarray(part.spread.rows, "i8") for part in parts]

@@ -115,10 +115,10 @@ def test_every_command_works_there_and_none_tells_the_password(url: str, tmp_pat
         (secret, ["ask", "--agent", NAME, "hello"], "Hello there."),
         (secret, ["list"], NAME),
         (secret, ["search", NAME, "hello"], "hello"),
-        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "2 documents"),
-        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "unchanged"),
+        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "2 new"),
+        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "2 unchanged"),
         (secret, ["sources"], "papers"),
-        (secret, ["search", NAME, "engine", "--archival"], "analytical engine"),
+        (secret, ["search", NAME, "engine", "--in", "archival"], "analytical engine"),
         (secret, ["reindex"], ""),
         (secret, ["doctor", "--offline"], "is sound; 1 agent"),
         (secret, ["config", "show", "--origin"], "postgresql://"),
@@ -132,7 +132,7 @@ def test_every_command_works_there_and_none_tells_the_password(url: str, tmp_pat
     ]
     told = memagent(home, *((database, words) for database, words, _ in expected))
     for (_, words, part), said in zip(expected, told, strict=True):
-        assert part in said, words
+        assert part in said, (words, said)
     kept = [path.read_text("latin-1") for path in home.rglob("*") if path.is_file()]
     for form in (PASSWORD, "canary", "w0rd"):
         assert not any(form in text for text in (*told, *kept)), form

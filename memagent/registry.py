@@ -56,7 +56,11 @@ EMBEDDERS = {
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
 }
-STORAGES = {"sqlite": "memagent.storage.sqlite:SqliteDatabase"}
+STORAGES = {
+    "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "lancedb": "memagent.storage.lancedb:LanceDatabase",
+    "chroma": "memagent.storage.chroma:ChromaDatabase",
+}
 READERS = {"directory": "memagent.sources.directory:Directory"}
 
 

@@ -28,7 +28,7 @@ BUSY_SECONDS = 10.0
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
-def _unwatched(_: str) -> None:
+def unwatched(_: str) -> None:
     """Nobody watches."""
 
 
@@ -78,7 +78,7 @@ class SqliteDatabase:
         "CAST(strftime('%s', substr({0}, 1, 19) || substr({0}, -6)) AS INTEGER)",
     )
 
-    def __init__(self, path: Path, *, watch: Watch = _unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, watch: Watch = unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._watch = watch
         self._busy = busy_seconds

@@ -125,5 +125,5 @@ def _errors() -> tuple[type[Exception], ...]:
 class ChromaDatabase(MirroredDatabase):
     """SQLite, with the passages also in Chroma."""
 
-    kind = Kind("chroma", ChromaEngine, _errors, shared=False)
+    kind = Kind("chroma", "Chroma", ChromaEngine, _errors, shared=False)
     package = "chromadb"

@@ -132,5 +132,7 @@ def _quoted(text: str) -> str:
 class LanceDatabase(MirroredDatabase):
     """SQLite, with the passages also in LanceDB."""
 
-    kind = Kind("lancedb", LanceEngine, lambda: (OSError, ValueError, RuntimeError, LookupError), shared=True)
+    kind = Kind(
+        "lancedb", "LanceDB", LanceEngine, lambda: (OSError, ValueError, RuntimeError, LookupError), shared=True
+    )
     package = "lancedb"

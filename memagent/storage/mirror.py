@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import shutil
-import sqlite3
 import threading
 import time
 import zlib
@@ -28,6 +27,7 @@ from memagent.config_file import write_whole
 from memagent.errors import ConfigError, StorageError
 from memagent.storage import reading
 from memagent.storage.changes import ChangeLog
+from memagent.storage.lock import FileLock
 from memagent.storage.sqlite import SqliteDatabase
 
 log = logging.getLogger(__name__)
@@ -111,6 +111,7 @@ class Kind:
     """A kind of engine: how it is opened, what it raises when it fails, and whether many processes can use one."""
 
     name: str
+    title: str
     open: Callable[[Path], Engine]
     errors: Callable[[], tuple[type[Exception], ...]]
     shared: bool
@@ -127,9 +128,10 @@ class Mirror:
         self._engine: Engine | None = None
         self._tables: dict[tuple[str, int], Table] = {}
         self._seen: dict[tuple[str, int], tuple[int, int]] = {}
-        self._lock: sqlite3.Connection | None = None
+        self._lock: FileLock | None = None
         self._rest_until = 0.0
         self._made = 0
+        self._told: Callable[[int], None] = lambda _: None
         self._proven = kind.shared
         try:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not self._progress.exists():
@@ -156,18 +158,23 @@ class Mirror:
             (self.folder / OPENING).unlink(missing_ok=True)
         return found
 
-    def save(self, model: str, dimension: int) -> None:
-        """Bring the table of a model up to date and make it quick; the log may forget what has been carried over."""
-        self._carefully(lambda: self._up_to_date(model, dimension).tidy())
+    def save(self, model: str, dimension: int, told: Callable[[int], None] = lambda _: None) -> int:
+        """Bring the table of a model up to date and make it quick; returns how many passages are in it. `told` hears
+        how many there are on the way. The log forgets what has been carried over.
+        """
         with self._guard:
+            self._told = told
+            self._carefully(lambda: self._up_to_date(model, dimension).tidy())
+            self._told = lambda _: None
             self._changes.forget(self._read_progress()["changes"])
+            return self._tables[model, dimension].size()
 
     def close(self) -> None:
         """Let go of everything."""
         with self._guard:
             self._close_engine()
             if self._lock:
-                self._lock.close()
+                self._lock.let_go()
                 self._lock = None
             self._database.close()
 
@@ -221,33 +228,21 @@ class Mirror:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else changes the copy meanwhile; the system lets go of it when this process ends, however it does."""
+        """Nobody else changes the copy meanwhile. What only one process can use is kept until it is closed."""
         held, self._lock = self._lock, None
-        lock = held or self._wait_for_lock()
+        path = self.folder.with_name(self.folder.name + ".lock")
+        lock = held or FileLock(path, PATIENCE if self._kind.shared else 0.0)
         try:
             yield
         except BaseException:
             if not self._kind.shared:
                 self._close_engine()
-            lock.close()
+            lock.let_go()
             raise
         if self._kind.shared:
-            lock.close()
+            lock.let_go()
         else:
             self._lock = lock
-
-    def _wait_for_lock(self) -> sqlite3.Connection:
-        path = self.folder.with_name(self.folder.name + ".lock")
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = sqlite3.connect(
-            path, timeout=PATIENCE if self._kind.shared else 0.0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            lock.close()
-            raise StorageError(f"Another process uses {self.folder} now.") from error
-        return lock
 
     # Catching up ------------------------------------------------------------------------------------------------------
 
@@ -288,8 +283,10 @@ class Mirror:
                 table.cut(reached["number"])
             table.put(rows)
             reached |= {"number": rows[-1].number, "digest": _digest(rows[-1])}
-            done["tables"][_name(table)] = reached | {"rows": table.size()}
+            reached["rows"] = table.size()
+            done["tables"][_name(table)] = reached
             self._write_progress(done)
+            self._told(reached["rows"])
         return None
 
     def _whole(self, table: Table, reached: dict[str, Any]) -> bool:

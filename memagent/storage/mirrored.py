@@ -7,13 +7,15 @@ alike. Knows nothing of what the engine is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from memagent.config import Settings
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import VectorIndex, Watch
+from memagent.storage import Part, VectorIndex, Watch
 from memagent.storage.closeness import Vectors, nearest
 from memagent.storage.mirror import Kind, Mirror
 from memagent.storage.sqlite import SqliteDatabase, unwatched
@@ -42,13 +44,45 @@ class MirroredDatabase(SqliteDatabase):
             super().close()
             raise
 
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = unwatched) -> Self:
+        return cls(settings.database_path, folder=settings.storage_folder, watch=watch)
+
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         own = super().vectors(table, model, dimension)
         return MirroredVectors(self, own, model, dimension) if table == "passages" else own
 
+    def parts(self) -> list[Part]:
+        files = [file for file in self.mirror.folder.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        return [*super().parts(), Part(self.kind.title, str(self.mirror.folder), size)]
+
+    def fill(self, told: Callable[[int, int], None]) -> int:
+        """Bring the copy up to date for every model, and see that all is there; returns how many passages have a
+        vector in it.
+        """
+        models = self.rows(
+            "SELECT v.model, length(v.vector) / 4, count(*) FROM passages_vectors v JOIN passages p ON p.id = v.item "
+            "WHERE p.undone IS NULL GROUP BY 1, 2"
+        )
+        total, done = sum(count for *_, count in models), 0
+        for model, dimension, count in models:
+            there = self.mirror.save(model, dimension, partial(_from, told, done, total))
+            done += count
+            if there != count:
+                raise StorageError(
+                    f"{self.mirror.folder} has {there:,} passages of {model!r}, the database {count:,}.",
+                    hint="Delete that folder, and try again.",
+                )
+        return done
+
     def close(self) -> None:
         self.mirror.close()
         super().close()
+
+
+def _from(told: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    told(before + done, total)
 
 
 class MirroredVectors(Vectors):

@@ -13,10 +13,11 @@ from memagent.storage import Database
 def opened(settings: Settings) -> Database:
     """The database, brought up to date."""
     storage = registry.find("storage", registry.STORAGES, settings.storage)
+    database: Database
     if settings.crash_at:
         from memagent.storage.sqlite import crash_at
 
-        database: Database = storage(settings.database_path, watch=crash_at(settings.crash_at))
+        database = storage.of(settings, crash_at(settings.crash_at))
     else:
-        database = storage(settings.database_path)
+        database = storage.of(settings)
     return database

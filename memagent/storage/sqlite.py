@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
+from memagent.config import Settings
 from memagent.errors import StorageError
-from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_words import SqliteWords
@@ -54,6 +55,16 @@ class SqliteTransaction:
         self._connection.executemany(sql, rows)  # nobody else writes now, so the numbers follow each other
         last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
         return list(range(last - len(rows) + 1, last + 1))
+
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._watch("statement")
+        self._connection.executemany(sql, rows)
+
+    def count_from(self, table: str, last: int) -> None:
+        if not self.rows("SELECT 1 FROM sqlite_master WHERE name = ? AND sql LIKE '% AUTOINCREMENT%'", table):
+            return  # the next number is one more than the largest that is there
+        if not self.run("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", last, table):
+            self.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, last)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
@@ -94,6 +105,15 @@ class SqliteDatabase:
             self.close()
             raise
 
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = unwatched) -> Self:
+        """The database that the settings name."""
+        return cls(settings.database_path, watch=watch)
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
@@ -114,6 +134,15 @@ class SqliteDatabase:
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         return ExactVectors(self, table, model, dimension)
+
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        given = {name: seq for name, seq in self.rows("SELECT name, seq FROM sqlite_sequence")}
+        there = {table: self.rows(f"SELECT max(id) FROM {table}")[0][0] or 0 for table in tables}
+        return {table: max(given.get(table, 0), there[table]) for table in tables}
+
+    def parts(self) -> list[Part]:
+        files = [self.path, *(_companion(self.path, ending) for ending in ("-wal", "-shm"))]
+        return [Part("SQLite", self.place, sum(file.stat().st_size for file in files if file.exists()))]
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 from bench.table import Row, markdown, show
 
-NAMES = ("startup", "install", "turn", "growth", "prefix", "opening", "batch")
+NAMES = ("startup", "install", "turn", "growth", "prefix", "opening", "batch", "load")
 
 
 def measured(name: str, quick: bool) -> Sequence[Row]:

@@ -52,16 +52,24 @@ WRAPPERS = {
 }
 EMBEDDERS = {
     "local": "memagent.embeddings.local:opened",
+    "minilm": "memagent.embeddings.minilm:opened",
+    "embedded": "memagent.embeddings.embedded:opened",
     "openai": "memagent.embeddings.openai:opened",
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",
 }
 STORAGES = {
     "sqlite": "memagent.storage.sqlite:SqliteDatabase",
+    "postgres": "memagent.storage.postgres:PostgresDatabase",
     "lancedb": "memagent.storage.lancedb:LanceDatabase",
     "chroma": "memagent.storage.chroma:ChromaDatabase",
 }
-READERS = {"directory": "memagent.sources.directory:Directory"}
+READERS = {
+    "directory": "memagent.sources.directory:Directory",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "conversation": "memagent.sources.conversation:Conversations",
+    "passages": "memagent.sources.passages_file:PassagesFile",
+}
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:

@@ -17,6 +17,7 @@ from memagent.errors import LLMError, MemagentError
 
 if TYPE_CHECKING:
     from memagent.config import Settings
+    from memagent.embeddings import Embedder
 
 State = Literal["ok", "note", "wrong"]
 MARKS = {"ok": ("✓", "green"), "note": ("–", "yellow"), "wrong": ("✗", "red")}
@@ -90,14 +91,16 @@ def _findings(offline: bool) -> Iterator[Finding]:
         ("database", _database),
         ("presets", _presets),
         ("functions", _functions),
-        ("embeddings", _embeddings),
+        ("sources", _sources),
     ]
+    if not (offline and _asked_elsewhere(settings)):
+        checks += [("embeddings", _embeddings), ("vectors", _vectors)]
     if not offline:
         checks.append(("model", _model))
     for what, check in checks:
         try:
             text = check(settings)
-            yield Finding(what, "note" if text.startswith("none") else "ok", text)
+            yield Finding(what, "note" if text.startswith(("none", "waiting")) else "ok", text)
         except MemagentError as error:
             yield Finding(what, "wrong", str(error))
 
@@ -119,20 +122,19 @@ def _database(settings: Settings) -> str:
     from memagent.errors import StorageError
     from memagent.roster import Roster
     from memagent.storage.opening import opened
-    from memagent.storage.sqlite import SqliteDatabase
 
-    if not settings.database_path.exists():
+    if not settings.database_there:
         return f"none yet; the first chat makes {settings.database_path}"
     config.ensure_home(settings)
     database = opened(settings)
     try:
-        problems = database.check() if isinstance(database, SqliteDatabase) else []
-        if problems:
-            raise StorageError(f"{problems[0]}.", hint="Get a copy back with: memagent restore BACKUP")
+        if problems := database.check():
+            hint = "" if settings.database_url else "Get a copy back with: memagent restore BACKUP"
+            raise StorageError(f"{problems[0]}.", hint=hint)
         count = len(Roster(database, settings.user).all())
     finally:
         database.close()
-    return f"{settings.database_path} is sound; {count} agent{'s' if count != 1 else ''}"
+    return f"{database.place} is sound; {count} agent{'s' if count != 1 else ''}"
 
 
 def _presets(settings: Settings) -> str:
@@ -155,13 +157,60 @@ def _functions(settings: Settings) -> str:
     return ", ".join(f"{name} ({len(load_file(path))})" for name, path in sets.items())
 
 
-def _embeddings(settings: Settings) -> str:
-    from memagent.assemble import open_embedder
+def _asked_elsewhere(settings: Settings) -> bool:
+    """Whether texts are embedded by something that must be asked over the wire."""
+    return settings.embedder in ("openai", "azure", "ollama")
 
-    embedder = open_embedder(settings)
+
+def _embedder(settings: Settings) -> Embedder | None:
+    from memagent.assemble import open_embedder
+    from memagent.embeddings.asked import Manner
+
+    return open_embedder(settings, Manner(retries=0, timeout=min(settings.timeout, 20.0), patient=True))
+
+
+def _embeddings(settings: Settings) -> str:
+    from datetime import datetime
+
+    from memagent.embeddings import embedded
+
+    embedder = _embedder(settings)
     if embedder is None:
         return "none; notes are searched by words. By meaning too with: pip install 'memagent[embeddings]'"
-    return f"{embedder.model}, {embedder.dimension} dimensions"
+    embedded(embedder, [f"Is anybody there, at {datetime.now().isoformat()}?"])  # a text that is not known already
+    return f"{settings.embedder}: {embedder.model}, {embedder.dimension} dimensions"
+
+
+def _vectors(settings: Settings) -> str:
+    from memagent.cli.opened import opened
+    from memagent.cli.reindex import all_parts
+    from memagent.memory.waiting import Coverage
+
+    embedder = _embedder(settings) if settings.database_path.exists() else None
+    if embedder is None:
+        return "none"
+    with opened() as home:
+        found = sum((part.coverage for part in all_parts(home, embedder)), Coverage())
+    if not found.waiting:
+        return f"all {found.texts:,} texts have theirs"
+    others = "; ".join(f"{count:,} have one of {model} ({size})" for (model, size), count in found.others.items())
+    told = f"waiting: {found.waiting:,} of {found.texts:,} texts have none of {embedder.model} ({embedder.dimension})"
+    return f"{told}{others and f'; {others}'}. Make them with: memagent reindex"
+
+
+def _sources(settings: Settings) -> str:
+    from memagent.memory.sources import Sources
+    from memagent.storage.opening import opened
+
+    if not settings.database_path.exists():
+        return "none yet; memagent load --help tells how to load one"
+    database = opened(settings)
+    try:
+        sources = Sources(database, settings.user).all()
+    finally:
+        database.close()
+    told = [f"{source.name} ({source.passages:,} passages, {len(source.agents)} agents)" for source in sources]
+    return ", ".join(told) or "none yet; memagent load --help tells how to load one"
 
 
 def _model(settings: Settings) -> str:

@@ -91,13 +91,10 @@ class AskedEmbedder:
             self._find(found, [text for text in dict.fromkeys(texts) if text.strip()])
         except Setback as setback:
             raise EmbeddingError(setback.error.message, hint=setback.error.hint) from None
-        nothing = bytes(4 * self.dimension) if any(text not in found for text in texts) else b""
-        if not self._dimension and texts:
-            raise EmbeddingError(f"It is not known yet how many dimensions {self.model} has.")
+        if texts and not self._dimension:
+            self.embed([PROBE])
+        nothing = bytes(4 * self._dimension)
         return [found.get(text, nothing) for text in texts]
-
-    def close(self) -> None:
-        """Let go of what is held open. It can still be asked afterwards."""
 
     def _vectors(self, texts: Sequence[str], /) -> list[bytes]:
         """Ask once: one vector of length 1 for each text, or a `Setback`. What is not a vector is `Unfit`."""

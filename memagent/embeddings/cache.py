@@ -21,12 +21,14 @@ from memagent.embeddings import Embedder
 
 if TYPE_CHECKING:
     from memagent.config import Settings
-    from memagent.embeddings.asked import AskedEmbedder
+    from memagent.embeddings.asked import AskedEmbedder, Manner
     from memagent.endpoints.failures import Endpoint
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+FILE = Path("cache", "embeddings.db")
+"""Where it lies in home."""
 MOST_BYTES = 512_000_000
 GROUP = 512
 """So many new texts are embedded before their vectors are kept: no more are lost when the process is killed."""
@@ -129,7 +131,7 @@ class VectorCache:
 class CachedEmbedder:
     """An embedder that is asked only for what is not kept yet."""
 
-    def __init__(self, inner: AskedEmbedder, cache: VectorCache, place: str) -> None:
+    def __init__(self, inner: Embedder, cache: VectorCache, place: str) -> None:
         self.model = inner.model
         self._inner = inner
         self._cache = cache
@@ -160,20 +162,18 @@ class CachedEmbedder:
                 self._cache.keep((key, vector) for key, vector in new.items() if any(vector))
         return [found[keys[text]] for text in texts]
 
-    def close(self) -> None:
-        """Let go of what is held open."""
-        self._inner.close()
-
 
 def key_of(model: str, dimension: int, text: str) -> bytes:
     """Under which key the vector of a text is kept."""
     return blake2b(f"{model}\0{dimension}\0{text}".encode("utf-8", "replace"), digest_size=20).digest()
 
 
-def kept(settings: Settings, endpoint: Endpoint, usual: int, make: Callable[[int], AskedEmbedder]) -> Embedder:
+def kept(
+    settings: Settings, endpoint: Endpoint, manner: Manner, make: Callable[[int], AskedEmbedder], usual: int = 0
+) -> Embedder:
     """An embedder whose vectors are kept in home. `make` is told what is known of its dimension from earlier; `usual`
-    is what such a model has, if it was never asked.
+    is what such a model has, if it was never asked. Who is patient asks anew, since it may have changed.
     """
-    cache = VectorCache(settings.home / "cache" / "embeddings.db")
+    cache = VectorCache(settings.home / FILE)
     place = f"{endpoint.url} {endpoint.model} {settings.embedding_dimension}"
-    return CachedEmbedder(make(cache.dimension(place) or usual), cache, place)
+    return CachedEmbedder(make(usual or (0 if manner.patient else cache.dimension(place))), cache, place)

@@ -40,4 +40,4 @@ def opened(settings: Settings, manner: Manner) -> Embedder:
     """A model in Ollama, on this machine if nothing else is said."""
     settings = replace(settings, embedding_model=settings.embedding_model.removesuffix(":latest"))
     endpoint = endpoint_of(settings, manner, "ollama", USUAL, bare=True, title="Ollama", start="ollama serve")
-    return kept(settings, endpoint, 0, lambda known: OllamaEmbedder(endpoint, manner, **amounts(settings, known)))
+    return kept(settings, endpoint, manner, lambda known: OllamaEmbedder(endpoint, manner, **amounts(settings, known)))

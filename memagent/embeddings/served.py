@@ -50,10 +50,6 @@ class ServedEmbedder(AskedEmbedder):
         self.line = Line(endpoint, self.key_header)
         self._without: set[str] = set()
 
-    def close(self) -> None:
-        """Let the connections go. It can still be asked afterwards."""
-        self.line.close()
-
     def _body(self, texts: Sequence[str], /) -> dict[str, Any]:
         """What is sent."""
         raise NotImplementedError

@@ -22,7 +22,7 @@ _OVERFLOW = re.compile(
     r"|input token\w* (count )?.{0,40}exceeds?|reduce the length of (the |your )?(messages|prompt|input)"
     r"|too large for model with|request too large for|`?inputs`? (tokens \+|must have less than)"
     r"|greater than max_seq_len|range of input length should be|prompt has [\d,]+ tokens?, but"
-    r"|n_keep.{0,20}>= ?n_ctx|reached context length of",
+    r"|too large to process|n_keep.{0,20}>= ?n_ctx|reached context length of",
     re.IGNORECASE,
 )
 _MODEL = re.compile(

@@ -16,12 +16,14 @@ from datetime import datetime
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError, NotFound, ToolError
 from memagent.memory.nearest import Nearest, possible
-from memagent.memory.passages import BATCH, TEXTS, Passage, PassageStore
+from memagent.memory.passages import TEXTS, Passage, PassageStore
+from memagent.memory.reading import around, readable
 from memagent.memory.search import Query, first_of, fused
 from memagent.memory.sources import attached
+from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
@@ -99,13 +101,14 @@ class ArchivalMemory:
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
-    def search(self, query: str, page: int = 0, size: int = 5) -> Page:
+    def search(self, query: str, page: int = 0, size: int = 5, *, source: str = "") -> Page:
         """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
 
-        Never from inside a write transaction: what is read there may yet be rolled back.
+        With `source`, only those of the source of that name; the agent's own are named "you". Never from inside a write
+        transaction: what is read there may yet be rolled back.
         """
         wanted, start = Query.of(query), first_of(page, size)
-        shelves = self.shelves()
+        shelves = self.shelves(source)
         vector = self._vector(wanted.text, shelves)
         if not vector:
             hits = self._words.hits(wanted.words, list(shelves), size, start)
@@ -125,9 +128,32 @@ class ArchivalMemory:
         total = hits.total + len(near.keys() - hits.scores.keys())
         return Page(self._found(shown, shelves), total, page, size)
 
-    def shelves(self) -> dict[str, str]:
+    def shelves(self, only: str = "") -> dict[str, str]:
         """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""
-        return {self._agent: "you", **attached(self._database, self._agent)}
+        shelves = {self._agent: "you", **attached(self._database, self._agent)}
+        if not only:
+            return shelves
+        named = {shelf: name for shelf, name in shelves.items() if name == storable(only).strip()}
+        if not named:
+            raise ToolError(f"There is no source {only[:80]!r}. There are: {', '.join(shelves.values())}.")
+        return named
+
+    def around(self, passage: int, before: int = 1, after: int = 1) -> Stretch:
+        """A passage with those that stand before and after it in its document."""
+        shelves = self.shelves()
+        shelf, found, total = around(self._database, shelves, passage, before, after)
+        return Stretch([_note(each, shelves[shelf]) for each in found], found[0].part + 1, total)
+
+    def sources(self) -> list[Readable]:
+        """The sources that are attached, and how much is in each."""
+        return readable(self._database, self._agent)
+
+    def others_vectors(self) -> bool:
+        """Whether some of what is searched has vectors of another model, which are compared with nothing."""
+        if not self._embedder:
+            return False
+        model = self._embedder.model
+        return any(other_models(self._database, TEXTS, shelf, model) for shelf in self.shelves())
 
     def total(self) -> int:
         """How many passages of its own the agent has."""
@@ -155,7 +181,9 @@ class ArchivalMemory:
         return {number: closeness for number, closeness in best if closeness >= least > 0}
 
     def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
-        if not self._embedder or not possible() or not any(self._index(shelf).any() for shelf in shelves):
+        if not self._embedder or not possible() or not self._embedder.dimension:
+            return None
+        if not any(self._index(shelf).any() for shelf in shelves):
             return None
         try:
             return embedded(self._embedder, [query])[0]
@@ -176,7 +204,8 @@ class ArchivalMemory:
         with reading("A note in archival memory"):
             for number, shelf, note, written, tags, place, created in rows:
                 when = datetime.fromisoformat(created)
-                passage = Passage(note, 0, stored_text(written), when, tuple(json.loads(tags)), stored_text(place))
+                place, tags = stored_text(place), tuple(json.loads(tags))
+                passage = Passage(note, 0, stored_text(written), when, tags, place, id=number)
                 found[number] = _note(passage, shelves[shelf])
         return [found[number] for number in numbers if number in found]
 
@@ -204,7 +233,7 @@ _PARTS = "SELECT text FROM passages WHERE shelf = ? AND note = ? ORDER BY part"
 def _note(passage: Passage, source: str) -> Found:
     """A passage as it is found; notes that were brought in from elsewhere tell from where."""
     by = passage.place if source == "you" and passage.place else source
-    return Found(passage.text, passage.created, by, passage.note, passage.tags, passage.place)
+    return Found(passage.text, passage.created, by, passage.note, passage.tags, passage.place, passage=passage.id)
 
 
 def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

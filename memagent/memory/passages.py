@@ -18,13 +18,13 @@ from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
 from memagent.memory.nearest import possible
 from memagent.memory.search import Query, fused
+from memagent.memory.waiting import BATCH, Waiting
 from memagent.messages import storable
 from memagent.storage import Database, Row, Texts, Transaction, VectorIndex, reading
 from memagent.storage import text as stored_text
 
 log = logging.getLogger(__name__)
 
-BATCH = 256
 CANDIDATES = 100
 """At least so many passages are weighed before the best of them are taken."""
 _LAST = "~"  # sorts after everything that can follow in a time
@@ -55,7 +55,7 @@ class PassageStore:
         self.database = database
         self.shelf = shelf
         self.embedder = embedder
-        self._caught_up = 0  # all passages up to this number have vectors
+        self.waiting = Waiting(database, TEXTS, shelf, embedder) if embedder else None
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
@@ -104,6 +104,13 @@ class PassageStore:
     def delete(self, tx: Transaction, note: int) -> int:
         """Delete a note or the passages of a document for good; returns how many they were."""
         return tx.run("DELETE FROM passages WHERE shelf = ? AND note = ?", self.shelf, note)
+
+    def move(self, tx: Transaction, note: int, heir: int, before: str, place: str) -> None:
+        """Give the passages of a document to another, whose place then stands where this one's did."""
+        tx.run(
+            "UPDATE passages SET note = ?, place = ? || substr(place, ?) WHERE shelf = ? AND note = ?",
+            heir, storable(place), len(storable(before)) + 1, self.shelf, note,
+        )  # fmt: skip
 
     def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> int:
         """Take back what was noted in a turn; returns how many passages that were."""
@@ -187,6 +194,8 @@ class PassageStore:
 
     def _of(self, numbers: Sequence[int]) -> list[Passage]:
         """The passages of these numbers, in their order."""
+        if not numbers:
+            return []
         rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
             f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({', '.join('?' for _ in numbers)}) "
             "AND t.shelf || '' = ? AND t.undone IS NULL",
@@ -196,7 +205,7 @@ class PassageStore:
         return [found[number] for number in numbers if number in found]
 
     def _index(self) -> VectorIndex | None:
-        if not self.embedder or not possible():
+        if not self.embedder or not possible() or not self.embedder.dimension:
             return None
         return self.database.vectors("passages", self.embedder.model, self.embedder.dimension)
 
@@ -222,33 +231,7 @@ class PassageStore:
 
     def catch_up(self, limit: int = BATCH) -> int:
         """Embed some passages that have no vector of this model yet; returns how many, 0 when there are no more."""
-        if not self.embedder:
-            return 0
-        newest = self.database.rows("SELECT max(id) FROM passages")[0][0] or 0
-        rows = self.database.rows(
-            "SELECT p.id, p.text FROM passages p LEFT JOIN passages_vectors v "
-            "ON v.item = p.id AND v.model = ? AND length(v.vector) = ? "
-            "WHERE p.shelf = ? AND p.undone IS NULL AND p.id > ? AND v.id IS NULL ORDER BY p.id LIMIT ?",
-            self.embedder.model, 4 * self.embedder.dimension, self.shelf, self._caught_up, limit,
-        )  # fmt: skip
-        if not rows:
-            self._caught_up = max(self._caught_up, newest)
-            return 0
-        vectors = embedded(self.embedder, [row[1] for row in rows])
-        with self.database.write(self.shelf) as tx:
-            for (number, _), vector in zip(rows, vectors, strict=True):
-                self._keep_vector(tx, number, vector)
-        return len(rows)
-
-    def _keep_vector(self, tx: Transaction, passage: int, vector: bytes) -> None:
-        """A vector always comes in as a new row, which is how it is noticed; none if the passage is gone meanwhile."""
-        assert self.embedder
-        tx.run("DELETE FROM passages_vectors WHERE item = ?", passage)
-        tx.run(
-            "INSERT INTO passages_vectors (item, shelf, model, vector) SELECT id, shelf, ?, ? FROM passages "
-            "WHERE id = ? AND shelf = ? AND undone IS NULL",
-            self.embedder.model, vector, passage, self.shelf,
-        )  # fmt: skip
+        return self.waiting.embed(limit) if self.waiting else 0
 
 
 def _as_text(tags: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ def passages_of(document: Document, place: str, tokens: int = TOKENS) -> list[Pa
     No passage has two pages. One has two headings only where a section is so small that it would say little alone.
     """
     place = storable(place)
-    if document.vectors:
+    if document.vectors or document.cut:
         return [_passage(storable(part.text), part, place) for part in document.parts]
     return [passage for run in _runs(document.parts, tokens) for passage in _cut_run(run, place, tokens)]
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -26,6 +27,9 @@ from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+MOST_ROWS = 500
+MOST_VALUES = 32_766
+"""In one statement; the second is the least that SQLite is built with."""
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
@@ -51,14 +55,21 @@ class SqliteTransaction:
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         if not rows:
             return []
-        self._watch("statement")
-        self._connection.executemany(sql, rows)  # nobody else writes now, so the numbers follow each other
+        self.put_many(sql, rows)
+        # Nobody else writes now, so the numbers follow each other.
         last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
         return list(range(last - len(rows) + 1, last + 1))
 
     def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        self._watch("statement")
-        self._connection.executemany(sql, rows)
+        """Many rows go into one statement: at each statement, FTS5 writes out what it has gathered, which costs more
+        than to gather it.
+        """
+        head, _, marks = sql.rpartition("VALUES")
+        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0])) if rows else 1
+        for start in range(0, len(rows), at_once):
+            self._watch("statement")
+            some = rows[start : start + at_once]
+            self._connection.execute(f"{head}VALUES {', '.join([marks] * len(some))}", [*chain.from_iterable(some)])
 
     def count_from(self, table: str, last: int) -> None:
         if not self.rows("SELECT 1 FROM sqlite_master WHERE name = ? AND sql LIKE '% AUTOINCREMENT%'", table):
@@ -368,18 +379,3 @@ def _explain(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
     return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
-
-
-def crash_at(number: int) -> Watch:
-    """For tests: kill this process hard at the n-th commit boundary (just before, and just after, each commit)."""
-    passed = 0
-
-    def watch(moment: str) -> None:
-        nonlocal passed
-        if moment in ("commit", "committed"):
-            passed += 1
-            if passed == number:
-                os.kill(os.getpid(), 9)
-                time.sleep(60)
-
-    return watch

@@ -384,7 +384,7 @@ def test_a_vector_that_is_made_anew_counts(db: Database, store: PassageStore) ->
     assert next(iter(index.near(axis(1.0), 1, [store.shelf]))) == one
     with db.write() as tx:
         for number, vector in ((one, axis(0.0, 1.0)), (two, axis(1.0))):
-            store._keep_vector(tx, number, vector)
+            store.waiting.keep(tx, number, vector)
     assert list(index.near(axis(1.0), 1, [store.shelf])) == [two]
     assert index.near(axis(1.0), 2, [store.shelf])[one] == pytest.approx(0.0, abs=1e-5)
 

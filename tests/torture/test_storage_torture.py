@@ -35,7 +35,8 @@ from memagent.memory.log import MessageLog
 from memagent.messages import user_message
 from memagent.roster import Roster
 from memagent.storage import sqlite
-from memagent.storage.sqlite import SqliteDatabase, crash_at
+from memagent.storage.opening import crash_at
+from memagent.storage.sqlite import SqliteDatabase
 
 now = datetime(2026, 11, 21, tzinfo=timezone.utc)
 

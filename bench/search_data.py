@@ -164,7 +164,9 @@ def keys(folder: Path) -> Iterator[Corpus]:
     with gzip.open(folder / "kv-retrieval-140_keys.jsonl.gz", "rt", encoding="utf-8") as file:
         for number, row in zip(range(5), map(json.loads, file), strict=False):
             pairs = row["ordered_kv_records"]
-            chained = [(value, pairs[n - 1][0]) for n, (_, value) in enumerate(pairs)]  # values that are keys themselves
+            chained = [
+                (value, pairs[n - 1][0]) for n, (_, value) in enumerate(pairs)
+            ]  # values that are keys themselves
             items = [Item(key, f"{key}: {value}") for key, value in [*pairs, *chained]]
             yield Corpus(f"keys {number}", False, items, [Asked(i.id, "key", frozenset({i.id})) for i in items])
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 MOST_STEPS = 1024
 """More than a turn can have, by its setting."""
+AT_ONCE = 32
+"""So many messages are embedded together: each time costs a commit, and a search embeds what is missing anyway."""
 CUT = "Interrupted: it is not known whether this happened. Check, or ask the user, before you do it again."
 NOT_DONE = "Interrupted before it was carried out: this did not happen."
 NOT_APPROVED = "The user did not approve this call, and wrote something else instead."
@@ -51,7 +53,7 @@ class PersistenceManager:
         self.clock = clock
         self.core = CoreMemory(database, entry.id)
         self.log = MessageLog(database, entry.id)
-        self.recall = RecallMemory(database, entry.id)
+        self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
         self.window: list[Message] = []
         self.turn = 0
@@ -240,11 +242,14 @@ class PersistenceManager:
         self._embed_what_is_left()
 
     def _embed_what_is_left(self) -> None:
-        """Notes that were stored while the embedder failed get their vectors once it works again."""
+        """What was said gets its vectors, some messages at a time; so do notes that were stored while the embedder
+        failed, once it works again.
+        """
         try:
             self.archival.catch_up()
+            self.recall.catch_up(least=AT_ONCE)
         except (BackendError, MissingExtra) as error:
-            log.warning("notes wait to be embedded: %s", error)
+            log.warning("messages and notes wait to be embedded: %s", error)
 
     def key(self, call: ToolCall) -> str:
         """The idempotency key of a call: the same whenever it is run again."""

@@ -66,9 +66,10 @@ STORAGES = {
 }
 READERS = {
     "directory": "memagent.sources.directory:Directory",
-    "webpage": "memagent.sources.webpage:WebPages",
-    "conversation": "memagent.sources.conversation:Conversations",
     "passages": "memagent.sources.passages_file:PassagesFile",
+    "webpage": "memagent.sources.webpage:WebPages",
+    "database": "memagent.sources.database:Database",
+    "conversation": "memagent.sources.conversation:Conversations",
 }
 
 

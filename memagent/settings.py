@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from memagent import registry
 
@@ -221,10 +222,11 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown anywhere: the keys, and a password inside an address."""
-        places = (self.endpoint, self.embedding_endpoint, self.database_url)
-        inside = [re.match(r"\w+://(?:[^/@]*:([^/@]+)@|.*[?&]password=([^&]+))", place) for place in places]
-        passwords = [found[1] or found[2] for found in inside if found]
-        return tuple(text for text in (self.api_key, self.embedding_api_key, *passwords) if text)
+        inside = [re.match(r"\w+://[^/@]*:([^/@]+)@", url) for url in (self.endpoint, self.embedding_endpoint)]
+        inside += [re.match(r"\w+://[^@:]*:(.+)@", self.database_url), re.search("password=([^&]+)", self.database_url)]
+        passwords = [found[1] for found in inside if found]
+        all_of_them = (self.api_key, self.embedding_api_key, *passwords, *map(unquote, passwords))
+        return tuple(dict.fromkeys(text for text in all_of_them if text))
 
 
 def _row(of: Field[Any]) -> Setting:

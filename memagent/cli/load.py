@@ -38,6 +38,9 @@ def register(app: typer.Typer) -> None:
     )
     group = Commands(help=about, no_args_is_help=True)
     group.command()(directory)
+    group.command()(webpage)
+    group.command()(conversation)
+    group.command()(passages)
     app.add_typer(group, name="load")
 
 
@@ -69,6 +72,77 @@ def directory(
     }  # fmt: skip
     found = whole.stem if whole.is_file() else whole.resolve().name
     _load("directory", options, name or _fit(found), _given(locals()))
+
+
+def webpage(
+    addresses: Annotated[list[str] | None, typer.Argument(help="Addresses of pages.", metavar="URL…")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="A file with an address in each line.")
+    ] = None,
+    sitemap: Annotated[
+        list[str] | None, typer.Option("--sitemap", "-s", help="The map of a site, sitemap.xml: all pages in it.")
+    ] = None,
+    delay: Annotated[float, typer.Option("--delay", min=0.0, help="Seconds between two pages of one site.")] = 1.0,
+    ignore_robots: Annotated[
+        bool, typer.Option("--ignore-robots", help="Also what a site asks programs not to read; ask its owner first.")
+    ] = False,
+    name: Name = "",
+    tokens: Tokens = None,
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load web pages: what can be read in them, without menus and adverts.
+
+    A page that has not changed since is not sent again. Hosts that are not on the public internet must be allowed:
+    memagent configure --set allowed_hosts=NAME
+    """
+    from urllib.parse import urlsplit
+
+    files = [str(each.expanduser().absolute()) for each in file or ()]
+    options: dict[str, Any] = {
+        "addresses": addresses or [], "files": files, "sitemaps": sitemap or [], "delay": delay,
+        "robots": not ignore_robots,
+    }  # fmt: skip
+    first = next(iter([*options["addresses"], *options["sitemaps"]]), "")
+    host = urlsplit(first if "://" in first else f"https://{first}").hostname or "" if first else ""
+    _load("webpage", options, name or _fit(host or Path(files[0] if files else "pages").stem), _given(locals()))
+
+
+def conversation(
+    file: Annotated[Path, typer.Argument(help="An export: a zip, a JSON or JSONL file, or a folder of them.")],
+    agent: Annotated[str, typer.Option("--agent", "-a", autocompletion=agents, help="Whose memory it shall be in.")],
+    program: Annotated[str, typer.Option("--from", help="What was talked to, where the export does not say so.")] = "",
+    user: Annotated[str, typer.Option("--user", help="Your name in it, where names stand instead of roles.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: what would be loaded.")] = False,
+    json: Json = False,
+) -> None:
+    """Load conversations with other programs into an agent's recall memory, as if it had been there.
+
+    ChatGPT's and Claude's exports, SillyTavern's chats, and JSON or JSONL with roles and texts. The same export again,
+    or a longer one, adds only what is new.
+    """
+    from memagent.cli.carrying import load_conversations
+
+    raise typer.Exit(load_conversations(file, agent, program, user, only_look=dry_run, json=json))
+
+
+def passages(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="As memagent docs prepare or embed writes it.")],
+    name: Name = "",
+    attach: Attach = None,
+    remove: Remove = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Load passages from JSON Lines, as they were cut. Vectors that came along are not made again."""
+    whole = path.expanduser().absolute()
+    tokens = None
+    found = whole.name.removesuffix(".jsonl").removesuffix(".embedded").removesuffix(".passages")
+    _load("passages", {"path": str(whole)}, name or _fit(found), _given(locals()))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,10 @@ def search(
         return
     for result in found.results:
         who = {"user": "you", "you": state.entry.name}.get(result.source, result.source)
-        typer.secho(f"{result.when:%Y-%m-%d %H:%M}  {who if where == 'recall' else result.source}".rstrip(), dim=True)
+        if where == "archival":
+            apart = result.place and result.place != result.source
+            who = f"{harmless(result.place)} ({result.source})" if apart else result.source
+        typer.secho(f"{result.when:%Y-%m-%d %H:%M}  {who}".rstrip(), dim=True)
         typer.echo(f"  {harmless(result.text)}")
     before = found.page * found.size
     shown = f"{before + 1}-{before + len(found.results)} of {found.total}"

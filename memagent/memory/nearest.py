@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -112,6 +113,7 @@ class Nearest:
         return np.frombuffer(b"".join(vectors), "<f4").reshape(-1, self._dimension)
 
 
+@cache
 def possible() -> bool:
     """Whether vectors can be searched here."""
     return find_spec("numpy") is not None

@@ -13,19 +13,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib.util import find_spec
 from math import log, tanh
 from pathlib import Path
 from typing import Any
 
+from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 
-_TIME = re.compile(
-    r"\b(yesterday|today|tonight|tomorrow|ago|last|next|since|recently|week|weekend|month|year|morning|evening|monday|"
-    r"tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|june|july|august|september|"
-    r"october|november|december|\d{4}|\d+(?:st|nd|rd|th))\b",
-    re.I,
-)
+_TIMES = (
+    "yesterday", "today", "tonight", "tomorrow", " ago", "last ", "next ", "since", "recently", "week", "month", "year",
+    "morning", "evening", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january",
+    "february", "march", "april", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_YEAR = re.compile(r"\d{4}")
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
@@ -140,7 +140,11 @@ def _by_neighbours(
     for distance in (-1, 1, -2, 2):
         near = found.near.get(distance)
         columns[f"telling at {distance}"] = [s / most_telling for s in near.strength] if near else none
-    for name, reach in (("with the one before", (-1,)), ("with both sides", (-1, 1)), ("with two sides", (-2, -1, 1, 2))):
+    for name, reach in (
+        ("with the one before", (-1,)),
+        ("with both sides", (-1, 1)),
+        ("with two sides", (-2, -1, 1, 2)),
+    ):
         words, own = list(found.words), found.words
         for distance in reach:
             if near := found.near.get(distance):
@@ -159,9 +163,9 @@ def _by_neighbours(
 
 
 def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
-    looked = [text[:_LOOKED_AT] for text in found.texts]
+    looked = [text[:_LOOKED_AT].lower() for text in found.texts]
     count = len(looked)
-    times = [float(min(2, len(_TIME.findall(text)))) for text in looked]
+    times = [float(min(2, sum(word in text for word in _TIMES) + bool(_YEAR.search(text)))) for text in looked]
     numbers = [float(bool(_DIGIT.search(text))) for text in looked]
     lengths = [len(text) / _WORD for text in found.texts]
     logs = [log(max(1.0, length)) for length in lengths]
@@ -238,7 +242,7 @@ class Network:
     def run(self, made: Mapping[str, Column]) -> Column:
         """One number for each candidate."""
         columns = [made[name] for name in self.names]
-        return self._quickly(columns) if find_spec("numpy") else self._plainly(columns)
+        return self._quickly(columns) if possible() else self._plainly(columns)
 
     def _quickly(self, columns: Sequence[Column]) -> Column:
         import numpy as np

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from math import log
 from typing import Any
 
+from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 from memagent.memory.talk import Talk
 from memagent.storage import Spread
@@ -55,7 +55,7 @@ class Tally:
         counts = [len(spread.rows) for spread in spreads]
         rarity = [log(1 + (max(size, n) - n + 0.5) / (n + 0.5)) for n in counts]
         parts = _parts(question, rarity[:words], spreads, rarity)
-        make = QuickTally if find_spec("numpy") else Tally
+        make = QuickTally if possible() else Tally
         tally = make(question, rarity[:words])
         tally._add_up(parts, talk, allowed, below)
         return tally
@@ -90,9 +90,7 @@ class Tally:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
         return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         sums: dict[int, list[float]] = {}
         for part in parts:
             strengths = part.spread.strengths or [1.0] * len(part.spread.rows)
@@ -126,9 +124,7 @@ class Tally:
 class QuickTally(Tally):
     """The same with numpy."""
 
-    def _add_up(
-        self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int
-    ) -> None:
+    def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         import numpy as np
 
         lists = [np.asarray(part.spread.rows, "i8") for part in parts]

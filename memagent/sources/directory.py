@@ -151,12 +151,12 @@ def _begin(file: BinaryIO, at: int, separator: bytes) -> int:
 
 def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileItem]:
     """The items that a file is: one, or several if it is very large."""
-    place = shown(place)
+    whole = FileItem(path, shown(place), apart=apart)
     try:
         found = path.stat()
+        whole = replace(whole, stamp=f"{found.st_mtime_ns}-{found.st_size}", size=found.st_size)
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device never ends
             raise Unreadable("is not a file")
-        whole = FileItem(path, place, f"{found.st_mtime_ns}-{found.st_size}", found.st_size, apart=apart)
         if found.st_size <= largest:
             yield whole
             return
@@ -165,12 +165,12 @@ def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileI
         if kind_of(path.name, head) not in SEPARATORS or encoding_of(head)[0] not in ("", "utf-8"):
             raise Unreadable(f"is larger than {LARGEST // 1_000_000} MB")
     except OSError as error:
-        yield FileItem(path, place, broken=_why(error))
+        yield replace(whole, broken=_why(error))
     except Unreadable as error:
-        yield FileItem(path, place, broken=error.message)
+        yield replace(whole, broken=error.message)
     else:
         for number in range(1, -(-found.st_size // PIECE) + 1):
-            yield replace(whole, place=f"{place}, part {number}", size=PIECE, piece=number)
+            yield replace(whole, place=f"{whole.place}, part {number}", size=PIECE, piece=number)
 
 
 def shown(path: str) -> str:

@@ -136,4 +136,3 @@ class MirroredVectors(Vectors):
             self._mirror.save(self.model, self.dimension)
         except StorageError as error:
             log.warning("%s", error)
-        self._own.save()

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from memagent.config import Settings
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import Dialect, Part, Row, Texts, Watch
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch, WordIndex
 
 try:
     import psycopg
@@ -110,8 +110,8 @@ class PostgresDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._words: dict[Texts, PostgresWords] = {}
-        self._vectors: dict[tuple[str, str, int], PostgresVectors] = {}
+        self._words: dict[Texts, WordIndex] = {}
+        self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         try:
             self._open()
         except BaseException:
@@ -143,9 +143,7 @@ class PostgresDatabase:
             yield PostgresTransaction(connection, self._watch)
             self._watch("commit")
             if connection.info.transaction_status == TransactionStatus.INERROR:
-                raise StorageError(
-                    f"{self.place}: an error in a transaction was passed over; this is a bug in memagent."
-                )
+                raise StorageError(f"{self.place}: a transaction went on after an error; this is a bug in memagent.")
             with self._explaining(_UNKNOWN):
                 connection.execute("COMMIT")
             self._watch("committed")
@@ -155,10 +153,10 @@ class PostgresDatabase:
         with self._transaction(_READ):
             yield
 
-    def words(self, texts: Texts) -> PostgresWords:
+    def words(self, texts: Texts) -> WordIndex:
         return self._words.setdefault(texts, PostgresWords(self, texts))
 
-    def vectors(self, table: str, model: str, dimension: int) -> PostgresVectors:
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         build = self._build if self._pgvector >= (0, 8) else None  # older ones can't filter inside a search
         new = PostgresVectors(self, table, model, dimension, build)
         return self._vectors.setdefault((table, model, dimension), new)

@@ -28,9 +28,12 @@ _SAID_AT_THE_DOOR = {
 
 def address_of(url: str) -> dict[str, str]:
     """The parts of an address, checked."""
+    user, _, rest = url.partition("://")[2].partition("/")
     try:
+        if "@" in rest or user.count("@") > 1:  # a mark inside the password: what comes after it would be shown
+            raise ValueError
         parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items() if value is not None}
-    except psycopg.Error:  # what it says can hold a part of the password
+    except (psycopg.Error, ValueError):  # what is said can hold a part of the password
         raise ConfigError(
             "The address of the database can't be read.",
             hint="It must look like postgresql://USER:PASSWORD@HOST:5432/NAME, with %40 for an @ in a password.",

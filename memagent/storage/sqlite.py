@@ -21,8 +21,8 @@ from weakref import WeakSet
 from memagent.config import Settings
 from memagent.errors import StorageError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
-from memagent.storage.closeness import ExactVectors
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
@@ -107,6 +107,7 @@ class SqliteDatabase:
         self._local = threading.local()
         self._open: WeakSet[_Own] = WeakSet()
         self._guard = threading.Lock()
+        self._vectors: dict[tuple[str, str, int], SqliteVectors] = {}
         self._read_only = _check_file(path)
         self._file = _file(path)
         try:
@@ -133,9 +134,13 @@ class SqliteDatabase:
     @contextmanager
     def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
         with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield SqliteTransaction(connection, self._watch)
-            self._watch("commit")
-            connection.execute("COMMIT")
+            self._local.writing = True
+            try:
+                yield SqliteTransaction(connection, self._watch)
+                self._watch("commit")
+                connection.execute("COMMIT")
+            finally:
+                self._local.writing = False
             self._watch("committed")
 
     @contextmanager
@@ -144,7 +149,17 @@ class SqliteDatabase:
             yield
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
-        return ExactVectors(self, table, model, dimension)
+        """One for all who ask: what it keeps in memory is shared."""
+        with self._guard:
+            which, folder = (table, model, dimension), _companion(self.path, ".vectors")
+            if which not in self._vectors:
+                self._vectors[which] = SqliteVectors(self, *which, folder, lambda: self._writing)
+            return self._vectors[which]
+
+    @property
+    def _writing(self) -> bool:
+        """Whether this thread has a write transaction open."""
+        return bool(getattr(self._local, "writing", False))
 
     def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
         given = {name: seq for name, seq in self.rows("SELECT name, seq FROM sqlite_sequence")}
@@ -153,6 +168,7 @@ class SqliteDatabase:
 
     def parts(self) -> list[Part]:
         files = [self.path, *(_companion(self.path, ending) for ending in ("-wal", "-shm"))]
+        files += _companion(self.path, ".vectors").glob("*")
         return [Part("SQLite", self.place, sum(file.stat().st_size for file in files if file.exists()))]
 
     @contextmanager
@@ -177,6 +193,7 @@ class SqliteDatabase:
         with self._guard:
             for own in list(self._open):
                 own.connection.close()
+            self._vectors.clear()
         self._local = threading.local()
 
     def backup(self, target: Path) -> None:

@@ -70,7 +70,9 @@ class SqliteWords:
         """The same rows, with how strongly the phrase stands in each: its BM25 without its rarity."""
         index, column = f"{self._texts.table}_words", self._texts.column
         source, parameters = self._source(phrase, shelves, alone, where, values)
-        rows = self._database.rows(f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters)
+        rows = self._database.rows(
+            f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters
+        )
         match = f'{column} : ("{phrase}")'
         count = self._database.rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0]
         rarity = max(log((max(size, count) - count + 0.5) / (count + 0.5)), 1e-6)  # as FTS5 has it

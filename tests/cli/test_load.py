@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +331,117 @@ def test_in_a_terminal_it_shows_how_far_it_is(
         terminal.expect("passages")
         terminal.expect("papers: 42 new, 1 not readable")
         assert terminal.ended() == 0
+
+
+# Other kinds ----------------------------------------------------------------------------------------------------------
+
+
+def test_web_pages_are_loaded_and_not_sent_again_when_they_have_not_changed(
+    memagent: Memagent, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "<html><head><title>Tram</title></head><body><p>{}</p></body></html>"
+    with pages(
+        {"/tram": page.format("The tram 28 climbs to Graça. " * 20), "/soup": page.format("Leeks. " * 20)}
+    ) as site:
+        done = memagent("load", "webpage", f"{site.url}/tram")
+        assert done.code == 1 and "1 not readable" in done.out, "it is not on the public internet"
+        monkeypatch.setenv("MEMAGENT_ALLOWED_HOSTS", "127.0.0.1")
+        Path("list.txt").write_text(f"{site.url}/soup\n")
+        words = ("load", "webpage", f"{site.url}/tram", "--file", "list.txt", "--delay", "0", "--json")
+        assert json.loads(memagent(*words).out)["new"] == 2
+        assert json.loads(memagent(*words).out)["unchanged"] == 2
+        assert site.answered.count(("/tram", 200)) == 1 and ("/tram", 304) in site.answered
+        site.pages["/soup"] = page.format("Onions. " * 20)
+        told = json.loads(memagent(*words).out)
+        assert (told["changed"], told["unchanged"], told["source"]) == (1, 1, "127.0.0.1")
+        assert json.loads(memagent("sources", "reload", "127.0.0.1", "--json").out)["unchanged"] == 2
+    assert memagent("load", "webpage").code == 2
+
+
+class Site:
+    """Some pages, each with a mark of what is in it, and what was answered."""
+
+    def __init__(self, pages: dict[str, str]) -> None:
+        self.pages = pages
+        self.answered: list[tuple[str, int]] = []
+        self.url = ""
+
+
+@contextmanager
+def pages(texts: dict[str, str]) -> Iterator[Site]:
+    site = Site(texts)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = site.pages.get(self.path)
+            mark = f'"{hash(text)}"'
+            status = 404 if text is None else 304 if self.headers["If-None-Match"] == mark else 200
+            site.answered.append((self.path, status))
+            body = text.encode() if text and status == 200 else b""
+            self.send_response(status)
+            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)), "ETag": mark}
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nobody reads it."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, args=[0.02], daemon=True)
+    thread.start()
+    site.url = f"http://127.0.0.1:{http.server_address[1]}"
+    try:
+        yield site
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join(5)
+
+
+def chats(path: Path, **talks: list[str]) -> None:
+    """An export as Claude's program makes it."""
+    records = []
+    for title, texts in talks.items():
+        messages = [
+            {"uuid": f"{title}{n}", "sender": "assistant" if n % 2 else "human", "text": text,
+             "created_at": f"2025-03-01T10:{n:02}:00Z"}
+            for n, text in enumerate(texts)
+        ]  # fmt: skip
+        records.append({"uuid": title, "name": title, "chat_messages": messages})
+    path.write_text(json.dumps(records))
+
+
+def test_conversations_elsewhere_become_recall_memory(memagent: Memagent, home: Path, papers: Path) -> None:
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill."], Soup=["How many leeks?", "Three."])
+    done = memagent("load", "conversation", "conversations.json", "--agent", "ada")
+    assert done.code == 2 and "There is no agent 'ada'" in done.err
+    memagent("ask", "hello", "--agent", "ada")
+    looked = memagent("load", "conversation", "conversations.json", "--agent", "ada", "--dry-run")
+    assert looked.out.startswith("ada, if it were loaded: 2 new; 4 messages")
+    done = memagent("load", "conversation", "conversations.json", "--agent", "ada")
+    assert done.code == 0 and done.out.startswith("ada: 2 new; 4 messages"), done.err
+    results = json.loads(memagent("search", "ada", "Graça", "--json").out)["results"]
+    assert results[0]["place"] == "Claude › Lisbon" and results[0]["when"].startswith("2025-03-01")
+    assert memagent("load", "conversation", "conversations.json", "--agent", "ada").out.startswith(
+        "ada: 2 unchanged, in"
+    )
+    assert "6 messages, 4 of them loaded" in memagent("show", "ada").out
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill.", "Thanks!"])
+    told = json.loads(memagent("load", "conversation", "conversations.json", "--agent", "ada", "--json").out)
+    assert (told["changed"], told["messages"], told["complete"]) == (1, 1, True)
+    assert "hello" in memagent("run", "--agent", "ada", "--first", stdin=b"/dump\n/pop\n").out
+    assert json.loads(memagent("search", "ada", "Thanks", "--json").out)["total"] == 1, "taking back leaves it alone"
+
+
+def test_what_is_no_conversation_is_told(memagent: Memagent, home: Path) -> None:
+    memagent("ask", "hello", "--agent", "ada")
+    Path("x.json").write_text('{"a": 1}')
+    done = memagent("load", "conversation", "x.json", "-a", "ada")
+    assert done.code == 1 and "1 not readable" in done.out and "no messages" in done.out
+    Path("names.jsonl").write_text('{"name": "Zoë", "text": "hi", "role": "Zoë"}\n')
+    assert "Say which name is yours" in memagent("load", "conversation", "names.jsonl", "-a", "ada").out
+    words = ("load", "conversation", "names.jsonl", "-a", "ada", "--user", "Zoë", "--from", "Matrix")
+    assert memagent(*words).out.startswith("ada: 1 new; 1 messages")
+    assert json.loads(memagent("search", "ada", "hi", "--json").out)["results"][0]["place"].startswith("Matrix › ")

@@ -22,9 +22,9 @@ from memagent.embeddings import packed
 from memagent.errors import MissingExtra, StorageError
 from memagent.memory.passages import Passage, PassageStore
 from memagent.storage import mirror, mirrored
-from memagent.storage.closeness import ExactVectors
 from memagent.storage.mirror import PROGRESS, Mirror
 from memagent.storage.mirrored import MirroredDatabase, MirroredVectors
+from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 5, 31, 12, 0, tzinfo=UTC)
@@ -144,7 +144,7 @@ def test_the_engine_is_asked_and_other_tools_can_read_it(
     numbers = keep(database, axis(1.0), axis(1.0, 1.0), tags=("a", "ü 'b'"), place="a.md › Top")
     keep(database, axis(0.0, 1.0), first=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ExactVectors, "near", None)  # the database's own
+        patch.setattr(SqliteVectors, "near", None)  # the database's own
         assert near(database, 2) == numbers and near(database, 9)[:2] == numbers and len(asked) == 2
     database.close()
     rows = copied(kind, tmp_path / kind)

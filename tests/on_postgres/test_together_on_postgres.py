@@ -1,0 +1,3 @@
+"""The tests of `test_together`, on PostgreSQL."""
+
+from test_together import *  # noqa: F403

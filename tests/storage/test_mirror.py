@@ -164,7 +164,8 @@ def test_changes_are_carried_over(opened: Callable[..., MirroredDatabase], kind:
         store = PassageStore(database, SHELF, Fixed())
         store.update_tags(tx, 3, ["new"])
         tx.run("UPDATE passages SET undone = ? WHERE note = 4", NOW.isoformat())
-        store._keep_vector(tx, numbers[5], axis(1.0))
+        assert store.waiting
+        store.waiting.keep(tx, numbers[5], axis(1.0))
     assert near(database) == [numbers[5], numbers[1], numbers[2]]
     database.close()
     rows = copied(kind, tmp_path / kind)

@@ -12,18 +12,8 @@ from pathlib import Path
 
 from bench.table import Row, markdown, show
 
-NAMES = (
-    "startup",
-    "install",
-    "turn",
-    "growth",
-    "prefix",
-    "opening",
-    "batch",
-    "load",
-    "search",
-    "vectors",
-    "embeddings",
+NAMES = tuple(
+    ["startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors"]
 )
 WITH_DATA = ("search",)
 """These read public sets, which do not come with the project."""

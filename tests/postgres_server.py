@@ -26,6 +26,8 @@ GIVEN = os.environ.get("MEMAGENT_TEST_POSTGRES", "")
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")[:12]
 FOLDER = Path(tempfile.gettempdir()) / f"memagent-postgres-{RUN}"
 OWNER = "memagent"
+LOCKED = "memagent_test_locked"
+"""Who has this role needs a password."""
 QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
 _in_use: Any = None  # an open file whose lock says that this process needs the server
@@ -49,6 +51,18 @@ def address(name: str) -> str:
         login = f"{parts.get('user', '')}:{parts.get('password', '')}".rstrip(":")
         return f"postgresql://{login}@{parts.get('host', '')}:{parts.get('port', '')}/{name}"
     return f"postgresql://{OWNER}@/{name}?host={FOLDER}"
+
+
+def new_user(password: str) -> str:
+    """The name of a new user, who needs this password and may do nothing else."""
+    name = f"memagent_test_{uuid4().hex[:12]}"
+    _say(f"DO $$ BEGIN CREATE ROLE {LOCKED}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
+    _say(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {LOCKED}")
+    return name
+
+
+def drop_user(name: str) -> None:
+    _say(f"DROP ROLE {name}")
 
 
 def drop(url: str) -> None:
@@ -126,6 +140,8 @@ def _make() -> None:
         shutil.chown(FOLDER, "nobody")
     command = ["initdb", "-D", str(FOLDER / "data"), "-A", "trust", "-E", "UTF8", "--locale=C", "-U", OWNER]
     _run([*command, "--no-sync", "--no-instructions"], wait=True)
+    rules = FOLDER / "data" / "pg_hba.conf"
+    rules.write_text(f"local all +{LOCKED} scram-sha-256\nlocal all all trust\n")
     start_server()
 
 

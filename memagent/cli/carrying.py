@@ -6,8 +6,9 @@ Knows nothing of the kinds of what is loaded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ import typer
 from memagent.errors import MemagentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memagent.cli.opened import Opened
     from memagent.cli.progress import Progress
     from memagent.embeddings import Embedder
@@ -28,6 +31,7 @@ INTERRUPTED = 130
 IN_VAIN = 1
 LONGEST_WAIT = 900.0
 """Seconds that an embedder that is full is waited for, in all, before the same texts."""
+AGAIN_BEGINS = "Give the same command again"
 AGAIN = "What was stored is kept. Give the same command again: it goes on from there."
 MOST_REASONS = 5
 
@@ -43,23 +47,34 @@ class Wanted:
     json: bool = False
 
 
-def load(kind: str, options: Mapping[str, Any], wanted: Wanted, opener: Callable[[], Reader] | None = None) -> int:
-    """Load what a reader of this kind gives; returns the exit code."""
+def load(kind: str, options: Mapping[str, Any], wanted: Wanted) -> int:
+    """Load what the reader of this kind gives with these options; returns the exit code."""
     from memagent.cli.attaching import attach
     from memagent.cli.opened import opened
-    from memagent.loading.opening import reader_of
+    from memagent.loading.opening import reader_of, stamps
     from memagent.log import start_log
 
     with opened() as home:
         start_log(home.settings)
         agents = [home.roster.find(name) for name in wanted.attach]  # a name that is wrong is told before the work
-        with closing(opener() if opener else reader_of(kind, options)) as reader:
+        known = stamps(_known(home, wanted.order.name), wanted.order.manner)
+        hosts = home.settings.allowed_hosts
+        with closing(reader_of(kind, options, known=known, allowed_hosts=hosts)) as reader:
             code = _Work(home, reader, wanted).carry_out()
         if agents and not wanted.dry_run and code == 0:
             for entry in agents:
                 for line in attach(home.database, entry, [wanted.order.name]):
                     typer.echo(line, err=wanted.json)
     return code
+
+
+def _known(home: Opened, name: str) -> Mapping[str, Any]:
+    """What was loaded into a source of that name before."""
+    from memagent.memory.sources import Sources
+
+    sources = Sources(home.database, home.settings.user)
+    found = next((entry for entry in sources.all() if entry.name == name), None)
+    return sources.documents(found.id) if found else {}
 
 
 class _Work:
@@ -126,20 +141,10 @@ class _Work:
     def _shown(self, events: Iterator[Event]) -> Ran:
         """Go through what happens, with a bar."""
         from memagent.cli.progress import progress
-        from memagent.loading import Tally
 
-        ran, began, cheap = Ran(Tally()), time.monotonic(), self._reader.kind == "directory"
-        try:
-            with progress(count=self._counted if cheap else None) as self._bar:
-                for event in events:
-                    ran.tally.take(event)
-                    _show(self._bar, ran.tally)
-        except KeyboardInterrupt:
-            ran.interrupted = True
-        except MemagentError as error:
-            ran.stopped = error
-        ran.seconds = time.monotonic() - began
-        return ran
+        cheap = self._reader.kind == "directory"
+        with progress(count=self._counted if cheap else None) as self._bar:
+            return _gone_through(events, self._bar)
 
     def _counted(self) -> int:
         """How many there are, where that can be found out quickly, and beside the work."""
@@ -155,7 +160,7 @@ class _Work:
             elif not would and ran.tally.passages:
                 self._suggest()
         if ran.stopped:
-            raise type(ran.stopped)(ran.stopped.message, hint=f"{ran.stopped.hint} {AGAIN}".strip()) from None
+            raise ran.explained() from None
         return ran.code
 
     def _suggest(self) -> None:
@@ -191,13 +196,21 @@ class Ran:
             return INTERRUPTED
         return IN_VAIN if self.tally.in_vain or not self.tally.outcomes else 0
 
-    def summary(self) -> dict[str, Any]:
+    def explained(self) -> MemagentError:
+        """What stopped it, with what to do then."""
+        assert self.stopped
+        hint = self.stopped.hint if AGAIN_BEGINS in self.stopped.hint else f"{self.stopped.hint} {AGAIN}".strip()
+        stopped: MemagentError = copy(self.stopped)
+        stopped.hint = hint
+        return stopped
+
+    def summary(self, passages: str = "passages") -> dict[str, Any]:
         """For scripts."""
         tally = self.tally
         outcomes: Sequence[Outcome] = ("new", "changed", "unchanged", "copy", "gone", "unreadable")
         return {
             **{outcome: tally.outcomes[outcome] for outcome in outcomes},
-            "passages": tally.passages,
+            passages: tally.passages,
             "tokens": tally.tokens,
             "embedded": tally.embedded,
             "reasons": {reason: [count, tally.examples[reason]] for reason, count in tally.reasons.most_common()},
@@ -207,10 +220,47 @@ class Ran:
         }
 
 
-def _show(bar: Progress, tally: Tally) -> None:
-    before, failed = tally.outcomes["unchanged"], tally.outcomes["unreadable"]
-    done = tally.seen - before - failed
-    bar.show(before, done, failed, 0, f"{max(tally.passages, tally.embedded):,} passages" if tally.passages else "")
+def _gone_through(events: Iterator[Event], bar: Progress, passages: str = "passages") -> Ran:
+    """Let it happen; what ends it before its time is told afterwards."""
+    from memagent.loading import Tally
+
+    tally = Tally()
+    ran, began = Ran(tally), time.monotonic()
+    try:
+        for event in events:
+            tally.take(event)
+            before, failed = tally.outcomes["unchanged"], tally.outcomes["unreadable"]
+            count = max(tally.passages, tally.embedded)
+            bar.show(before, tally.seen - before - failed, failed, 0, f"{count:,} {passages}" if count else "")
+    except KeyboardInterrupt:
+        ran.interrupted = True
+    except MemagentError as error:
+        ran.stopped = error
+    ran.seconds = time.monotonic() - began
+    return ran
+
+
+def load_conversations(file: Path, agent: str, program: str, user: str, *, only_look: bool, json: bool) -> int:
+    """Load what an export holds into an agent's recall memory; returns the exit code."""
+    from memagent import registry
+    from memagent.cli.memory import state_of
+    from memagent.cli.opened import as_json
+    from memagent.cli.progress import progress
+    from memagent.loading.conversations import bring_in
+
+    made: Any = registry.find("kind of source", registry.READERS, "conversation")
+    with state_of(agent) as state, closing(made(file, user=user)) as reader, progress() as bar:
+        name = state.entry.name
+        ran = _gone_through(bring_in(state, reader, program, only_look=only_look), bar, "messages")
+    if json:
+        as_json({"agent": name, "kind": reader.kind, "about": reader.about} | ran.summary("messages"))
+    else:
+        tell_person(name, ran, would=only_look, passages="messages")
+        if ran.tally.passages and not only_look and not ran.stopped:
+            typer.echo(f"{name} finds them in what was said: memagent search {quote(name)} WORDS")
+    if ran.stopped:
+        raise ran.explained() from None
+    return ran.code
 
 
 _WORDS: Mapping[Outcome, str] = {
@@ -229,7 +279,8 @@ def tell_person(name: str, ran: Ran, *, would: bool = False, passages: str = "pa
     if not parts and not ran.stopped and not ran.interrupted:
         typer.echo(f"{what}: nothing was found to load.")
         return
-    amount = f"; {tally.passages:,} {passages}, about {tally.tokens:,} tokens" if tally.passages else ""
+    amount = f"; {tally.passages:,} {passages}" if tally.passages else ""
+    amount += f", about {tally.tokens:,} tokens" if tally.tokens else ""
     typer.echo(f"{what}: {', '.join(parts) or 'nothing yet'}{amount}, in {ran.seconds:.1f} s.")
     for reason, count in tally.reasons.most_common(MOST_REASONS):
         example = plain_to_see(tally.examples[reason])

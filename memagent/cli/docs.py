@@ -44,6 +44,8 @@ def prepare(
 
     Each tells its id, document, place, heading, page, tokens and text. memagent load and memagent docs embed take them.
     """
+    from contextlib import closing
+
     from memagent.cli.progress import progress
     from memagent.llm.batch.lock import Lock
     from memagent.sources import prepared
@@ -53,10 +55,12 @@ def prepare(
     if target.is_dir() or str(target) == "-":
         raise UserError(f"{target} is not a file that passages could be written to.", hint="Name one with --out.")
     began = time.monotonic()
-    reader = Directory(tree, include=include or (), exclude=exclude or ())
     lock = Lock(target)
     try:
-        with progress(None) as bar:
+        with (
+            closing(Directory(tree, include=include or (), exclude=exclude or ())) as reader,
+            progress(None) as bar,
+        ):
 
             def shown(count: Count, items: int) -> None:
                 bar.of(items)

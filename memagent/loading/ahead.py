@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
@@ -17,10 +17,12 @@ MOST = 8
 """So many portions wait at most."""
 PORTION = 64
 PORTION_SECONDS = 0.05
+GRACE = 2.0
+"""Seconds that the thread has to stop in; what it asks of a slow host may take longer, and is not waited for."""
 _LOOK = 0.2
 
 
-def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
     """The same items, taken from an iterator in a thread. What is raised there is raised here."""
     return _Ahead(items).items()
 
@@ -28,7 +30,7 @@ def ahead(items: Iterator[T]) -> Generator[T, None, None]:
 class _Ahead(Generic[T]):
     """A thread that goes through an iterator, and what it has found so far."""
 
-    def __init__(self, items: Iterator[T]) -> None:
+    def __init__(self, items: Generator[T, None, None]) -> None:
         self._items = items
         self._queue: Queue[list[T] | None] = Queue(MOST)
         self._given_up = threading.Event()
@@ -45,6 +47,7 @@ class _Ahead(Generic[T]):
                 raise self._error
         finally:
             self._given_up.set()
+            self._thread.join(GRACE)
 
     def _next(self) -> list[T] | None:
         while True:
@@ -59,9 +62,11 @@ class _Ahead(Generic[T]):
             while portion is not None:
                 portion = self._portion()
                 if portion and not self._put(portion):
-                    return
+                    portion = None
         except BaseException as error:  # noqa: BLE001  # it is raised again where the items are waited for
             self._error = error
+        finally:
+            self._items.close()  # here, where it was gone through: what it has open may belong to this thread
         self._put(None)
 
     def _portion(self) -> list[T] | None:

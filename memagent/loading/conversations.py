@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
@@ -17,7 +18,7 @@ from memagent.loading import Came, Event, Outcome
 from memagent.messages import Kind, Message, estimate, storable
 from memagent.persistence import PersistenceManager
 from memagent.sources import Conversation, ConversationReader, Said, Unreadable
-from memagent.storage import Transaction
+from memagent.storage import Database, Transaction
 
 MOST = 1000
 """So many messages are stored together, or as many as one conversation has."""
@@ -26,8 +27,12 @@ _BEGINNING = 3
 """So many messages at the beginning are looked at to know a conversation again."""
 
 
-def bring_in(state: PersistenceManager, reader: ConversationReader, program: str) -> Iterator[Event]:
-    """Load what there is. What comes of a conversation is told when it is stored; `program` is where it was had."""
+def bring_in(
+    state: PersistenceManager, reader: ConversationReader, program: str = "", *, only_look: bool = False
+) -> Iterator[Event]:
+    """Load what there is. What comes of a conversation is told when it is stored; `program` is where it was had, where
+    the export does not say so. With `only_look`, nothing is stored.
+    """
     pending: list[tuple[str, Conversation]] = []
     size = 0
     for item in reader.conversations():
@@ -37,27 +42,44 @@ def bring_in(state: PersistenceManager, reader: ConversationReader, program: str
         except (Unreadable, MissingExtra) as error:
             yield Came(place, "unreadable", reason=str(error))
             continue
-        pending.append((place, conversation))
+        pending.append((place, replace(conversation, program=conversation.program or program)))
         size += len(conversation.said)
-        if size >= MOST:
-            yield from _stored(state, pending, program)
+        if size >= MOST or only_look:
+            yield from _carried_out(state, pending, only_look)
             pending, size = [], 0
-    yield from _stored(state, pending, program)
+    yield from _carried_out(state, pending, only_look)
 
 
-def _stored(state: PersistenceManager, pending: Sequence[tuple[str, Conversation]], program: str) -> list[Came]:
-    if not pending:
-        return []
+def _carried_out(
+    state: PersistenceManager, pending: Sequence[tuple[str, Conversation]], only_look: bool
+) -> Iterator[Came]:
     now = state.clock()
-    with state.alone() as tx:
-        return [_bring_in(state, tx, place, conversation, program, now) for place, conversation in pending]
+    if only_look:
+        yield from (_told(item, *_new(state, state.database, each, now)[1:]) for item, each in pending)
+    elif pending:
+        with state.alone() as tx:
+            told = [_bring_in(state, tx, item, conversation, now) for item, conversation in pending]
+        yield from told
 
 
-def _bring_in(
-    state: PersistenceManager, tx: Transaction, item: str, conversation: Conversation, program: str, now: datetime
-) -> Came:
+def _bring_in(state: PersistenceManager, tx: Transaction, item: str, conversation: Conversation, now: datetime) -> Came:
+    place, new, known = _new(state, tx, conversation, now)
+    if new:
+        state.log.bring_in(tx, new, place)
+    return _told(item, new, known)
+
+
+def _told(item: str, new: Sequence[Message], known: int) -> Came:
+    outcome: Outcome = "unchanged" if not new else "changed" if known else "new"
+    return Came(item, outcome, len(new), sum(estimate(message.said) for message in new))
+
+
+def _new(
+    state: PersistenceManager, reader: Database | Transaction, conversation: Conversation, now: datetime
+) -> tuple[str, list[Message], int]:
+    """What of a conversation is new, at which place it belongs, and how much of it is there already."""
     messages = _messages(conversation, now)
-    place, known = _known(state, tx, conversation, messages, program)
+    place, known = _known(state, reader, conversation, messages)
     there = Counter(_key(message) for message in known)
     new = []
     for message in messages:
@@ -65,21 +87,19 @@ def _bring_in(
             there[key] -= 1
         else:
             new.append(message)
-    if new:
-        state.log.bring_in(tx, new, place)
-    outcome: Outcome = "unchanged" if not new else "changed" if known else "new"
-    return Came(item, outcome, len(new), sum(estimate(message.said) for message in new))
+    return place, new, len(known)
 
 
 def _known(
-    state: PersistenceManager, tx: Transaction, conversation: Conversation, messages: Sequence[Message], program: str
+    state: PersistenceManager, reader: Database | Transaction, conversation: Conversation, messages: Sequence[Message]
 ) -> tuple[str, Sequence[Message]]:
-    """Under which place a conversation stands or will stand, and what of it is there. Others may have its title."""
+    """At which place a conversation stands or will stand, and what of it is there. Others may have its title."""
     title = " ".join(storable(conversation.title).split())[:LONGEST_TITLE] or "without a title"
+    begin = f"{storable(conversation.program)} › {title}" if conversation.program else title
     dated = {_key(m): said.when is not None for m, said in zip(messages, _spoken(conversation), strict=True)}
     for number in count(1):
-        place = f"{program} › {title}" + (f" ({number})" if number > 1 else "")
-        known = state.log.brought_in(tx, place)
+        place = begin + (f" ({number})" if number > 1 else "")
+        known = state.log.brought_in(reader, place)
         if not known or _same(known, messages, dated):
             return place, known
     raise AssertionError

@@ -22,7 +22,7 @@ from memagent.loading.ahead import ahead
 from memagent.loading.embed import Embedding
 from memagent.loading.hold import Hold
 from memagent.loading.keep import Keeper
-from memagent.loading.sift import Sieve, Sifted, Stages
+from memagent.loading.sift import Manner, Sieve, Sifted, Stages
 from memagent.memory.passages import PassageStore
 from memagent.memory.sources import Sources
 from memagent.sources import Reader
@@ -40,13 +40,20 @@ RENEW_SECONDS = 60.0
 @dataclass(frozen=True)
 class Order:
     """What is asked for: the name of the source, and how it is cut. `options` are those of the reader, which tell its
-    recipe from others. `remove` what is not there any more: when that is certain (`None`), never, or always.
+    recipe from others. `remove` what is not there any more: when that is certain (`None`), never, or always. Vectors
+    that came along are left where texts are to be embedded `anew`.
     """
 
     name: str
     options: Mapping[str, Any]
     tokens: int = TOKENS
     remove: bool | None = None
+    anew: bool = False
+
+    @property
+    def manner(self) -> Manner:
+        """How documents become passages."""
+        return Manner(self.tokens, self.anew)
 
 
 class Load:
@@ -90,7 +97,7 @@ class Load:
 
     def _carry_out(self, source: str) -> Iterator[Event]:
         known = self._sources.documents(source)
-        sieve = Sieve(known, self._order.tokens, self._embedding.check, self.stages)
+        sieve = Sieve(known, self._order.manner, self._embedding.check, self.stages)
         items = sieve.sifted(iter(self._reader.items()))
         with closing(ahead(items) if self._ahead else items) as sifted:
             for each in sifted:

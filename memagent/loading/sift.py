@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from memagent.errors import MissingExtra
@@ -64,14 +64,38 @@ class Stages:
             self.spent[stage] += self._clock() - begun
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How documents become passages: of about how many tokens, and whether vectors that came along are left."""
+
+    tokens: int
+    anew: bool = False
+
+    def stamp(self, told: str) -> str:
+        """What is kept of an item's stamp: made in another manner, it is another one."""
+        return f"{self._begin}{told}" if told else ""
+
+    def told(self, stamp: str) -> str:
+        """The stamp as the item told it; "" if it was made in another manner."""
+        return stamp.removeprefix(self._begin) if stamp.startswith(self._begin) else ""
+
+    def made(self, document: Document) -> Document:
+        """The document as it is to be stored."""
+        return replace(document, vectors=(), model="", cut=True) if self.anew and document.vectors else document
+
+    @property
+    def _begin(self) -> str:
+        return f"{self.tokens}{'+' if self.anew else ''} "
+
+
 class Sieve:
     """Goes through the items of a source once. `check` may refuse a document, and with it the whole load."""
 
     def __init__(
-        self, known: Mapping[str, Known], tokens: int, check: Callable[[Document], None], stages: Stages
+        self, known: Mapping[str, Known], manner: Manner, check: Callable[[Document], None], stages: Stages
     ) -> None:
         self._known = known
-        self._tokens = tokens
+        self._manner = manner
         self._check = check
         self._stages = stages
         self._same = Counter(each.digest for each in known.values())
@@ -116,19 +140,21 @@ class Sieve:
 
     def _sift(self, item: Item, place: str) -> Sifted:
         known = self._known.get(place)
-        stamp = f"{self._tokens} {storable(item.stamp)}" if item.stamp else ""
+        with self._stages.of("list"):
+            told = storable(item.stamp)  # once: a page's is asked for
+        stamp = self._manner.stamp(told)
         if known and stamp and known.stamp == stamp:
             return Sifted(place, "unchanged", known, stamp, known.digest)
         try:
             with self._stages.of("read"):
-                document = item.read()
+                document = self._manner.made(item.read())
         except (Unreadable, MissingExtra) as error:
-            if not known and not item.stamp:
+            if not known and not told:
                 self._closed.append(place)
             return Sifted(place, "unreadable", known, reason=str(error))
         self._check(document)
         with self._stages.of("cut"):
-            digest = _digest(document, self._tokens)
+            digest = _digest(document, self._manner.tokens)
             if known and known.digest == digest:
                 return Sifted(place, "unchanged", known, stamp, digest, document)
             if known:
@@ -137,7 +163,7 @@ class Sieve:
             self._same[digest] += 1
             if copy:
                 return Sifted(place, "copy", known, stamp, digest, document)
-            passages = tuple(passages_of(document, place, self._tokens))
+            passages = tuple(passages_of(document, place, self._manner.tokens))
         return Sifted(place, "changed" if known else "new", known, stamp, digest, document, passages)
 
 

@@ -26,7 +26,7 @@ def survey(database: Database, owner: str, reader: Reader, order: Order, embedde
     entry = _entry(sources, order.name)
     store = PassageStore(database, entry.id if entry else "", embedder)
     known: dict[str, Known] = dict(sources.documents(entry.id)) if entry else {}
-    sieve = Sieve(known, order.tokens, Embedding(store, stages, lambda: None).check, stages)
+    sieve = Sieve(known, order.manner, Embedding(store, stages, lambda: None).check, stages)
     for each in sieve.sifted(iter(reader.items())):
         yield Came(each.place, each.outcome, len(each.passages), each.tokens, each.reason)
     if not entry or order.remove is False or (sieve.doubt and not order.remove):

@@ -8,34 +8,25 @@ notes, or of how texts are turned into vectors.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
-from memagent.embeddings import Embedder, embedded
-from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory.nearest import possible
-from memagent.memory.passages import TEXTS, Passage, PassageStore
+from memagent.embeddings import Embedder
+from memagent.errors import NotFound, ToolError
+from memagent.memory.finding import Finder, Limits
+from memagent.memory.passages import TEXTS, Passage, PassageStore, conditions
 from memagent.memory.reading import around, readable
-from memagent.memory.search import Query, first_of, fused
+from memagent.memory.search import Query, first_of
 from memagent.memory.sources import attached
 from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, VectorIndex, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
 from memagent.storage import text as stored_text
-
-log = logging.getLogger(__name__)
 
 MOST_TAGS = 20
 LONGEST_TAG = 60
-BY_WORDS = 300
-"""So many of the passages that match by words are weighed against those near in meaning; the others follow."""
-BY_MEANING = 100
-"""At most so many passages are found by meaning alone …"""
-CLOSE_ENOUGH = 0.6
-"""… and only those that are at least this near, when the nearest counts 1; all others must match by words."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +48,8 @@ class ArchivalMemory:
         self._database = database
         self._agent = agent
         self._embedder = embedder
-        self._words = database.words(TEXTS)
         self._notes = PassageStore(database, agent, embedder)
+        self._finder = Finder(database, TEXTS, embedder)
 
     # Keeping ----------------------------------------------------------------------------------------------------------
 
@@ -100,31 +91,24 @@ class ArchivalMemory:
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
-    def search(self, query: str, page: int = 0, size: int = 5, *, source: str = "") -> Page:
+    def search(
+        self, query: str, page: int = 0, size: int = 5, *, source: str = "", tags: Sequence[str] = (),
+        since: date | None = None, until: date | None = None, own: bool = True,
+    ) -> Page:  # fmt: skip
         """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
 
-        With `source`, only those of the source of that name; the agent's own are named "you". Never from inside a write
-        transaction: what is read there may yet be rolled back.
+        Only those of the source of that name (the agent's own are named "you"), with all of the `tags`, written from
+        `since` to `until`, both included, if these are given; without the agent's `own`, only sources. Never from
+        inside a write transaction: what is read there may yet be rolled back.
         """
         wanted, start = Query.of(query), first_of(page, size)
-        shelves = self.shelves(source)
-        vector = self._vector(wanted.text, shelves)
-        if not vector:
-            hits = self._words.hits(wanted.words, list(shelves), size, start)
-            return Page(self._found(list(hits.scores), shelves), hits.total, page, size)
-        near = self._near(vector, shelves)
-        hits = self._words.hits(wanted.words, list(shelves), BY_WORDS, also=list(near))
-        near |= self._index().closeness(vector, hits.scores.keys() - near.keys(), list(shelves))
-        ranked = fused(hits.scores, near)
-        shown = ranked[start : start + size]
-        if len(shown) < size and hits.total > BY_WORDS:
-            skip = max(0, start - len(ranked))
-            most = skip + size - len(shown) + BY_MEANING
-            rest = self._words.hits(wanted.words, list(shelves), most, BY_WORDS)
-            known = set(ranked)
-            shown += [number for number in rest.scores if number not in known][skip : skip + size - len(shown)]
-        total = hits.total + len(near.keys() - hits.scores.keys())
-        return Page(self._found(shown, shelves), total, page, size)
+        shelves = {shelf: name for shelf, name in self.shelves(source).items() if own or shelf != self._agent}
+        if not shelves:
+            return Page([], 0, page, size)
+        where, values = conditions(tags, since, until)
+        found = self._finder.find(wanted, Limits(list(shelves), where, values), date.today())
+        rows = self._found(found.page(start, size), shelves)
+        return Page([replace(passage, why=found.why(row)) for row, passage in rows], found.total, page, size)
 
     def shelves(self, only: str = "") -> dict[str, str]:
         """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""
@@ -164,27 +148,7 @@ class ArchivalMemory:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _index(self) -> VectorIndex:
-        assert self._embedder
-        return self._database.vectors("passages", self._embedder.model, self._embedder.dimension)
-
-    def _near(self, vector: bytes, shelves: dict[str, str]) -> dict[int, float]:
-        near = self._index().near(vector, BY_MEANING, list(shelves))
-        least = CLOSE_ENOUGH * max(near.values(), default=0.0)
-        return {number: closeness for number, closeness in near.items() if closeness >= least > 0}
-
-    def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
-        if not self._embedder or not possible() or not self._embedder.dimension:
-            return None
-        if not self._index().any(list(shelves)):
-            return None
-        try:
-            return embedded(self._embedder, [query])[0]
-        except EmbeddingError as error:
-            log.warning("Archival memory was searched by words alone: %s", error)
-            return None
-
-    def _found(self, numbers: Sequence[int], shelves: dict[str, str]) -> list[Found]:
+    def _found(self, numbers: Sequence[int], shelves: dict[str, str]) -> list[tuple[int, Found]]:
         if not numbers:
             return []
         marks, ours = ", ".join("?" for _ in numbers), ", ".join("?" for _ in shelves)
@@ -200,7 +164,7 @@ class ArchivalMemory:
                 place, tags = stored_text(place), tuple(json.loads(tags))
                 passage = Passage(note, 0, stored_text(written), when, tags, place, id=number)
                 found[number] = _note(passage, shelves[shelf])
-        return [found[number] for number in numbers if number in found]
+        return [(number, found[number]) for number in numbers if number in found]
 
     def _add_tags(self, tx: Transaction, note: int, tags: Sequence[str]) -> None:
         """Give a note these tags too; those that are too many fall away."""

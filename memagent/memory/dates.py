@@ -21,7 +21,9 @@ _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 
 _ENDING = r"(?:st|nd|rd|th)?"
 _MONTH = rf"(?P<month>{'|'.join(MONTHS)}|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
 _YEAR = r"(?P<year>(?:19|20)\d\d)"
-_BEFORE_MAY = r"(?:in|of|on|since|before|after|until|till|during|by|from|early|late|mid|last|this|next|\d(?:st|nd|rd|th)?)"
+_BEFORE_MAY = (
+    r"(?:in|of|on|since|before|after|until|till|during|by|from|early|late|mid|last|this|next|\d(?:st|nd|rd|th)?)"
+)
 _ISO = re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<month>\d\d)(?:-(?P<day>\d\d))?\b")
 _NAMED = re.compile(
     rf"\b(?:(?P<day>\d{{1,2}}){_ENDING} (?:of )?)?{_MONTH}(?: (?P<later>\d{{1,2}}){_ENDING}\b(?!:))?(?:,? {_YEAR}\b)?"
@@ -49,7 +51,10 @@ class Span:
     def _lag(self, day: date, turn: int) -> int:
         """Days since the span; one day before it counts as three after."""
         shift = 365 * (turn + day.year - self.first.year) if self.yearly else 0
-        after, before = day.toordinal() - self.last.toordinal() - shift, self.first.toordinal() + shift - day.toordinal()
+        after, before = (
+            day.toordinal() - self.last.toordinal() - shift,
+            self.first.toordinal() + shift - day.toordinal(),
+        )
         return max(after, 3 * before, 0)
 
 

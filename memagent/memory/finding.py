@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from importlib.util import find_spec
 from typing import Any
 
 from memagent.embeddings import Embedder, embedded
@@ -20,9 +19,10 @@ from memagent.errors import EmbeddingError
 from memagent.memory.question import Question
 from memagent.memory.ranking import Evidence, Near, scores
 from memagent.memory.search import Query
-from memagent.memory.tally import Tally
 from memagent.memory.talk import Talk
+from memagent.memory.tally import Tally
 from memagent.storage import Database, Spread, Texts, VectorIndex, Words
+from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ BY_WORDS = 90
 """So many candidates are named by all words …"""
 BY_TELLING = 60
 """… by the telling ones, and by those on the days that are asked for …"""
-BY_MEANING = 60
+BY_MEANING = 80
 """… and by meaning alone, of which each must be …"""
-CLOSE_ENOUGH = 0.6
+CLOSE_ENOUGH = 0.4
 """… at least so near, when the nearest counts 1."""
-BESIDE = 45
+BESIDE = 80
 """Beside so many of the best candidates, the messages before and after are candidates too …"""
-CLOSE_BESIDE = 0.3
+CLOSE_BESIDE = 0.15
 """… if they are at least so near, or have a word."""
 LEAVE_OUT = 300
 """If no more than so many messages are to be left out, so many more are asked for; else the others are listed."""
@@ -95,8 +95,6 @@ class Finder:
         self._talk = talk
         self._words = database.words(texts)
         self._vectors: VectorIndex | None = None
-        if embedder and find_spec("numpy"):
-            self._vectors = database.vectors(texts.table, embedder.model, embedder.dimension)
         self._size = 0
         self._counted: tuple[Sequence[str], int] = ((), -1)
 
@@ -105,7 +103,9 @@ class Finder:
         question, candidates = self.candidates(query, limits, now)
         found = candidates.evidence(question, self._talk)
         order = scores(question, found)
-        ranked = [row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))]
+        ranked = [
+            row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))
+        ]
         tally = candidates.tally
         total = tally.total + sum(not sums.words for sums in candidates.sums)
         dated = {row for row, fit in zip(candidates.rows, found.dates, strict=False) if fit > 0.5}
@@ -124,7 +124,7 @@ class Finder:
         allowed = self._allowed(limits) if talk and limits.where != "TRUE" else None
         below = _below(talk, limits.before_seq) if talk else EVERYTHING
         tally = Tally.of(question, spreads, self._count(limits.shelves), talk, allowed, below)
-        whole, gist = self._embedded(question)
+        whole, gist = self._embedded(question, limits.shelves)
         rows = [*tally.best(BY_WORDS), *tally.best_telling(BY_TELLING, talk)]
         if talk and question.dates.spans:
             rows += tally.best_dated(BY_TELLING, talk)
@@ -170,9 +170,11 @@ class Finder:
             *values, *limits.shelves, *limits.values,
         )  # fmt: skip
 
-    def _embedded(self, question: Question) -> tuple[bytes | None, bytes | None]:
-        """The vectors of the query and of its telling words."""
-        if not self._embedder or not self._vectors:
+    def _embedded(self, question: Question, shelves: Sequence[str]) -> tuple[bytes | None, bytes | None]:
+        """The vectors of the query and of its telling words, if there is anything to compare them with."""
+        if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
+            self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
+        if not self._embedder or not self._vectors or not self._vectors.any(shelves):
             return None, None
         try:
             whole, gist = embedded(self._embedder, [question.query.text, question.gist])
@@ -214,8 +216,8 @@ class Finder:
             for row, sums in zip(rows, tally.sums(rows), strict=True)
         ]
         best = [row for _, row in sorted(zip(worth, rows, strict=True), reverse=True)[:BESIDE]]
-        places = [(talk.position(row), distance) for row in best for distance in (-1, 1)]
-        found = [talk.beside(place, distance) for place, distance in places]
+        places = [talk.position(row) for row in best]
+        found = [*talk.beside(places, -1), *talk.beside(places, 1)]
         beside = dict.fromkeys(talk.ids[place] for place in found if place >= 0)
         return [r for r in beside if r not in known and r < below and (allowed is None or r in allowed)]
 
@@ -274,11 +276,10 @@ class Candidates:
 
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
         places = [talk.position(row) for row in self.rows]
-        beside = {distance: [talk.beside(place, distance) for place in places] for distance in REACH}
+        beside = {distance: talk.beside(places, distance) for distance in REACH}
         near = {}
         for distance, others in beside.items():
-            sums = self.tally.sums([talk.ids[place] if place >= 0 else -1 for place in others])
-            near[distance] = Near([own.telling for own in sums], [own.words for own in sums])
+            near[distance] = Near(*self.tally.telling([talk.ids[place] if place >= 0 else -1 for place in others]))
         people, dates = question.people, question.dates
         names = [talk.known[talk.names[place]] for place in places]
         fits = {day: dates.fit_day(day) for day in {talk.days[place] for place in places}} if dates.spans else {}

@@ -52,9 +52,9 @@ class MessageLog:
             ],
         )
 
-    def brought_in(self, tx: Transaction, place: str) -> list[Message]:
+    def brought_in(self, reader: Database | Transaction, place: str) -> list[Message]:
         """The messages of a conversation that was brought in, in their order."""
-        rows = tx.rows(
+        rows = reader.rows(
             f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND place = ? AND place <> '' AND undone IS NULL "
             "ORDER BY seq",
             self._agent, storable(place),

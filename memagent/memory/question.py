@@ -15,7 +15,8 @@ from memagent.memory.dates import Dated, dated
 from memagent.memory.search import Query
 
 _WHEN = re.compile(
-    r"\b(when|what (date|day|month|year|time)|how long|how many (days|weeks|months|years)|which (month|year|day))\b", re.I
+    r"\b(when|what (date|day|month|year|time)|how long|how many (days|weeks|months|years)|which (month|year|day))\b",
+    re.I,
 )
 _MANY = re.compile(r"\bhow (many|much|often|old)\b", re.I)
 _ASKS = re.compile(

@@ -127,11 +127,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was said, in its order. `id` is the other program's own, so that the same one is known again."""
+    """What was said, in its order. `id` is the other program's own, so that the same one is known again; `program` is
+    that program's name, where it is known.
+    """
 
     id: str
     title: str
     said: tuple[Said, ...]
+    program: str = ""
 
 
 class ConversationItem(Protocol):

@@ -63,7 +63,7 @@ def chatgpt(record: Record, place: str, user: str) -> Conversation:  # noqa: ARG
         message = node.get("message")
         if isinstance(message, Mapping) and (found := _of_chatgpt(message)):
             said.append(found)
-    return _conversation(place_of(record) or place, record.get("title"), said)
+    return _conversation(place_of(record) or place, record.get("title"), said, "ChatGPT")
 
 
 def _branch(mapping: Mapping[str, Any], last: str) -> list[Record]:
@@ -121,7 +121,7 @@ def claude(record: Record, place: str, user: str) -> Conversation:  # noqa: ARG0
             text = f"{text}\n\n[attached: {', '.join(names)}]".strip()
         if role and (found := _said(role, text, when=message.get("created_at"), place=message.get("uuid"))):
             said.append(found)
-    return _conversation(place_of(record) or place, record.get("name"), said)
+    return _conversation(place_of(record) or place, record.get("name"), said, "Claude")
 
 
 def sillytavern(lines: Sequence[Any], place: str) -> Conversation:
@@ -136,7 +136,7 @@ def sillytavern(lines: Sequence[Any], place: str) -> Conversation:
                 said.append(found)
     about = head.get("chat_metadata")
     own = about.get("integrity") if isinstance(about, Mapping) else None
-    return _conversation(str(own or place), head.get("character_name") or place, said)
+    return _conversation(str(own or place), head.get("character_name") or place, said, "SillyTavern")
 
 
 def is_sillytavern(first: Any) -> bool:
@@ -182,10 +182,10 @@ def groups(lines: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
 # Pieces --------------------------------------------------------------------------------------------------------------
 
 
-def _conversation(place: str, title: Any, said: list[Said]) -> Conversation:
+def _conversation(place: str, title: Any, said: list[Said], program: str = "") -> Conversation:
     if not said:
         raise Unreadable("has no messages")
-    return Conversation(storable(place), storable(" ".join(str(title or "").split())), tuple(said))
+    return Conversation(storable(place), storable(" ".join(str(title or "").split())), tuple(said), program)
 
 
 def _said(role: Role, text: str, name: str = "", when: Any = None, place: Any = "") -> Said | None:

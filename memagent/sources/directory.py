@@ -1,8 +1,8 @@
 """A folder and all that is below it, or a single file: each file is a document.
 
-Hidden files, what ignore files name and links are left out, unless asked for. A folder that can't be opened is an item
-that is `Unreadable`, so that it is told of. Very large files are several items, as far as their kind can be read piece
-by piece. Knows nothing of what is in the files.
+Hidden files, what ignore files name, what programs keep for themselves and links are left out, unless asked for. A
+folder that can't be opened is an item that is `Unreadable`, so that it is told of. Very large files are several items,
+as far as their kind can be read piece by piece. Knows nothing of what is in the files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from memagent.sources.ignore import Ignored, Patterns
 LARGEST = 100_000_000
 """Files with more bytes are read piece by piece if their kind allows, else not at all."""
 PIECE = 16_000_000
+MADE = frozenset({"__pycache__", "node_modules"})
+"""Folders of what programs have made or fetched for themselves, left out with what ignore files name."""
 
 
 class Directory:
@@ -85,6 +87,8 @@ class Directory:
             if (entry.name.startswith(".") and not self._hidden) or (entry.is_symlink() and not self._links):
                 continue
             if entry.is_dir():
+                if self._ignore_files and entry.name in MADE:
+                    continue
                 if f"{path}/" not in ignored and not (self._exclude and self._exclude.says(f"{path}/")):
                     yield from self._below(Path(entry.path), f"{path}/", ignored, above)
             elif self._wanted(path) and path not in ignored:
@@ -151,12 +155,12 @@ def _begin(file: BinaryIO, at: int, separator: bytes) -> int:
 
 def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileItem]:
     """The items that a file is: one, or several if it is very large."""
-    place = shown(place)
+    whole = FileItem(path, shown(place), apart=apart)
     try:
         found = path.stat()
+        whole = replace(whole, stamp=f"{found.st_mtime_ns}-{found.st_size}", size=found.st_size)
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device never ends
             raise Unreadable("is not a file")
-        whole = FileItem(path, place, f"{found.st_mtime_ns}-{found.st_size}", found.st_size, apart=apart)
         if found.st_size <= largest:
             yield whole
             return
@@ -165,12 +169,12 @@ def _files(path: Path, place: str, apart: Apart, largest: int) -> Iterator[FileI
         if kind_of(path.name, head) not in SEPARATORS or encoding_of(head)[0] not in ("", "utf-8"):
             raise Unreadable(f"is larger than {LARGEST // 1_000_000} MB")
     except OSError as error:
-        yield FileItem(path, place, broken=_why(error))
+        yield replace(whole, broken=_why(error))
     except Unreadable as error:
-        yield FileItem(path, place, broken=error.message)
+        yield replace(whole, broken=error.message)
     else:
         for number in range(1, -(-found.st_size // PIECE) + 1):
-            yield replace(whole, place=f"{place}, part {number}", size=PIECE, piece=number)
+            yield replace(whole, place=f"{whole.place}, part {number}", size=PIECE, piece=number)
 
 
 def shown(path: str) -> str:

@@ -44,14 +44,17 @@ class WebPages:
         self,
         addresses: Sequence[str] = (),
         *,
-        files: Sequence[Path] = (),
+        files: Sequence[Path | str] = (),
         sitemaps: Sequence[str] = (),
         known: Mapping[str, str] | None = None,
         allowed_hosts: Sequence[str] = (),
         delay: float = 1.0,
         robots: bool = True,
     ) -> None:
-        self._addresses = [*map(_address, addresses), *(_address(line) for file in files for line in _lines(file))]
+        self._addresses = [
+            *map(_address, addresses),
+            *(_address(line) for file in files for line in _lines(Path(file))),
+        ]
         self._maps = [_address(url) for url in sitemaps]
         if not self._addresses and not self._maps:
             raise UserError("No web page is named.", hint="Give addresses, a file of addresses, or a site's map.")

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain
+from typing import Any, Self
 
+from memagent.config import Settings
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import Dialect, Row, Texts, Watch
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch, WordIndex
 
 try:
     import psycopg
@@ -36,6 +38,7 @@ BUSY_SECONDS = 10.0
 IDLE_SECONDS = 120
 """A process that stops in the middle of a write, or is cut off, must not hold an agent for ever."""
 OLDEST = 140000
+ROWS = 200
 
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -64,15 +67,23 @@ class PostgresTransaction:
         return int(row[0]) if row else 0
 
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        if not rows:
-            return []
-        self._watch("statement")
-        numbers = []
-        with self._connection.cursor(binary=True) as cursor:
-            cursor.executemany(marked(f"{sql} RETURNING id"), rows, returning=True)
-            for result in cursor.results():
-                numbers += [row[0] for row in result]
-        return numbers
+        return [row[0] for result in self._put(sql, rows, "RETURNING id") for row in result]
+
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        for _ in self._put(sql, rows, ""):
+            pass
+
+    def _put(self, sql: str, rows: Sequence[Sequence[Any]], returning: str) -> Iterator[Iterable[Row]]:
+        """Many rows go into one statement: to send one, and to plan it, costs more than to carry it out."""
+        head, _, marks = sql.rpartition("VALUES")
+        for start in range(0, len(rows), ROWS):
+            self._watch("statement")
+            some = rows[start : start + ROWS]
+            query = marked(f"{head}VALUES {', '.join([marks] * len(some))} {returning}")
+            yield self._connection.execute(query, [*chain.from_iterable(some)], binary=bool(returning))
+
+    def count_from(self, table: str, last: int) -> None:
+        self.rows("SELECT setval(pg_get_serial_sequence(?, 'id'), greatest(?, 1), ? > 0)", table, last, last)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
@@ -99,13 +110,18 @@ class PostgresDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._words: dict[Texts, PostgresWords] = {}
-        self._vectors: dict[tuple[str, str, int], PostgresVectors] = {}
+        self._words: dict[Texts, WordIndex] = {}
+        self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         try:
             self._open()
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = _unwatched) -> Self:
+        """The database that the settings name."""
+        return cls(settings.database_url, watch=watch)
 
     @property
     def place(self) -> str:
@@ -127,9 +143,7 @@ class PostgresDatabase:
             yield PostgresTransaction(connection, self._watch)
             self._watch("commit")
             if connection.info.transaction_status == TransactionStatus.INERROR:
-                raise StorageError(
-                    f"{self.place}: an error in a transaction was passed over; this is a bug in memagent."
-                )
+                raise StorageError(f"{self.place}: a transaction went on after an error; this is a bug in memagent.")
             with self._explaining(_UNKNOWN):
                 connection.execute("COMMIT")
             self._watch("committed")
@@ -139,13 +153,28 @@ class PostgresDatabase:
         with self._transaction(_READ):
             yield
 
-    def words(self, texts: Texts) -> PostgresWords:
+    def words(self, texts: Texts) -> WordIndex:
         return self._words.setdefault(texts, PostgresWords(self, texts))
 
-    def vectors(self, table: str, model: str, dimension: int) -> PostgresVectors:
+    def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         build = self._build if self._pgvector >= (0, 8) else None  # older ones can't filter inside a search
         new = PostgresVectors(self, table, model, dimension, build)
         return self._vectors.setdefault((table, model, dimension), new)
+
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        rows = self.rows(
+            "SELECT name, coalesce(s.last_value, 0) FROM unnest(CAST(? AS text[])) AS name LEFT JOIN pg_sequences s "
+            "ON format('%I.%I', s.schemaname, s.sequencename) = pg_get_serial_sequence(name, 'id')",
+            list(tables),
+        )
+        given = {name: last for name, last in rows}
+        there = {table: self.rows(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0] for table in tables}
+        return {table: max(given[table], there[table]) for table in tables}
+
+    def parts(self) -> list[Part]:
+        query = "SELECT CAST(sum(pg_total_relation_size(oid)) AS bigint) FROM pg_class WHERE relkind = 'r' AND "
+        size = self.rows(f"{query} relnamespace = CAST(? AS regnamespace)", SCHEMA)[0][0]
+        return [Part("PostgreSQL", self.place, size)]
 
     def check(self) -> list[str]:
         """What is wrong with the database; empty when it is sound."""

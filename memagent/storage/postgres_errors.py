@@ -28,9 +28,12 @@ _SAID_AT_THE_DOOR = {
 
 def address_of(url: str) -> dict[str, str]:
     """The parts of an address, checked."""
+    user, _, rest = url.partition("://")[2].partition("/")
     try:
+        if "@" in rest or user.count("@") > 1:  # a mark inside the password: what comes after it would be shown
+            raise ValueError
         parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items() if value is not None}
-    except psycopg.Error:  # what it says can hold a part of the password
+    except (psycopg.Error, ValueError):  # what is said can hold a part of the password
         raise ConfigError(
             "The address of the database can't be read.",
             hint="It must look like postgresql://USER:PASSWORD@HOST:5432/NAME, with %40 for an @ in a password.",
@@ -76,10 +79,10 @@ def explained(place: str, error: psycopg.Error, lost: str = "") -> StorageError:
     if lost and (not code or code.startswith(("08", "57P"))):
         hint = "memagent connects again by itself as soon as the server is there."
         return StorageError(f"The connection to {place} was lost{lost}.", hint=hint)
+    said = (error.diag.message_primary or str(error)).split("\n")[0].rstrip(".")
     for codes, message, hint in _MEANINGS:
         if code.startswith(codes):
-            return StorageError(message.format(place=place), hint=hint)
-    said = (error.diag.message_primary or str(error)).split("\n")[0].rstrip(".")
+            return StorageError(message.format(place=place, said=said), hint=hint)
     return StorageError(f"{place}: {said}.", hint="See what is wrong with: memagent doctor")
 
 
@@ -104,7 +107,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("57014",), "{place} stopped a query that took too long.", "See statement_timeout there."),
     (
         ("3F000", "42P01", "42703", "42883"),
-        "The tables of memagent at {place} are not as they should be.",
+        "The tables of memagent at {place} are not as they should be: {said}.",
         "Was the schema memagent changed by another program? Get a dump of it back.",
     ),
     (("XX", "58"), "{place} is damaged, or its disk fails.", "Look into the server's log."),

@@ -20,7 +20,11 @@ from memagent.storage.closeness import Vectors
 log = logging.getLogger(__name__)
 
 MANY = 50_000
-"""Vectors of one model from which on an index is worth its making: fewer are looked at in some 30 ms."""
+"""Vectors of one model from which on an index is worth its making: fewer are looked at in a tenth of a second."""
+FEW = 10_000
+"""Vectors on the shelves that are searched up to which they are all looked at, even where there is an index: what is
+rare among all is slow to meet there, and may be missed.
+"""
 MOST_NUMBERS = 4000
 """The longest vector that an index can hold."""
 MORE = 2
@@ -49,6 +53,7 @@ class PostgresVectors(Vectors):
         self._indexed = False
         self._looked = -LOOKED_SECONDS
         self._guard = threading.Lock()
+        self._many: dict[tuple[str, ...], float] = {}
 
     def any(self, shelves: Sequence[str]) -> bool:
         """Whether there are vectors at all."""
@@ -60,7 +65,7 @@ class PostgresVectors(Vectors):
     ) -> dict[int, float]:
         """The nearest items, the nearest first, and how near each is."""
         self.check(query)
-        if among is None and self._look():
+        if among is None and self._look() and self._are_many(shelves):
             found = self.database.rows(
                 f"SELECT item, -(vector <#> ?) AS near FROM (SELECT v.item, v.vector FROM {self._rows} "
                 f"ORDER BY {self._half} <#> CAST(? AS halfvec({self.dimension})) LIMIT ?) AS candidates "
@@ -106,6 +111,19 @@ class PostgresVectors(Vectors):
         if begin and not self._indexed and self._worth_it():
             threading.Thread(target=self._make, name=f"make {self._index}", daemon=True).start()
         return self._indexed
+
+    def _are_many(self, shelves: Sequence[str]) -> bool:
+        """Whether there are too many vectors on the shelves to look at all; once they are, it is believed a while."""
+        if time.monotonic() - self._many.get(tuple(shelves), -LOOKED_SECONDS) < LOOKED_SECONDS:
+            return True
+        query = (
+            f"SELECT count(*) FROM (SELECT 1 FROM {self.table}_vectors v WHERE {self._ours} "
+            "AND v.shelf = ANY(CAST(? AS text[])) LIMIT ?) AS first_ones"
+        )
+        many = bool(self.database.rows(query, list(shelves), FEW)[0][0] == FEW)
+        if many:
+            self._many[tuple(shelves)] = time.monotonic()
+        return many
 
     def _worth_it(self) -> bool:
         if self._build is None or self.dimension > MOST_NUMBERS:

@@ -12,26 +12,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from memagent.storage import Database, Hits, Texts, Words
+from memagent.storage import Database, Hits, Spread, Texts, Words
 
-FEW = 20_000
+FEW = 5_000
 COUNTED_SECONDS = 60.0
 
 _ALL = 1.6449340668  # π²/6, what such a sum comes to
-_TIMES = f"CASE WHEN numnode(q.term) > 1 THEN 1 ELSE 1 / greatest({_ALL} * (1 - c.rank), 0.001) - 0.5 END"
-_SIZE = "(0.3 + 0.9 * c.size / m.size)"  # k1 * (1 - b + b * size / mean), with the usual 1.2 and 0.75
-_WEIGHTS = f"""
-terms AS MATERIALIZED (
-    SELECT n, memagent.phrase(said) AS term FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS one (said, n)),
-counts AS MATERIALIZED (
-    SELECT f.id, f.size, q.n, ts_rank('{{1,1,1,1}}', f.words, q.term) AS rank
-    FROM found f JOIN terms q ON f.words @@ q.term),
-rare AS (
-    SELECT n, ln(1 + (greatest(?, count(*)) - count(*) + 0.5) / (count(*) + 0.5)) AS weight FROM counts GROUP BY n),
-hits AS MATERIALIZED (
-    SELECT c.id, CAST(round(CAST(sum(r.weight * 2.2 * c.times / (c.times + {_SIZE})) AS numeric), 9) AS float8) AS score
-    FROM (SELECT c.id, c.size, c.n, {_TIMES} AS times FROM counts c JOIN terms q USING (n)) c
-    JOIN rare r USING (n), (SELECT greatest(avg(size), 1) AS size FROM found) m GROUP BY c.id)"""
+_TIMES = (
+    "CASE WHEN NOT t.words @@ q.{0} THEN 0 WHEN numnode(q.{0}) > 1 THEN 1 "
+    f"ELSE 1 / greatest({_ALL} * (1 - ts_rank('{{{{1,1,1,1}}}}', t.words, q.{{0}})), 0.001) - 0.5 END AS {{0}}"
+)
+_STRENGTH = "2.2 * {0} / ({0} + 0.3 + 0.9 * size / mean)"
+"""BM25 without the rarity of a word, with the usual k1 = 1.2 and b = 0.75."""
+_RARITY = "ln(1 + (greatest(max(counted.n), count(*)) - count(nullif({0}, 0)) + 0.5) / (count(nullif({0}, 0)) + 0.5))"
 
 
 class PostgresWords:
@@ -57,26 +50,70 @@ class PostgresWords:
         )  # fmt: skip
         return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
 
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """All rows that have each phrase, and how strongly it stands there."""
+        if not phrases:
+            return []
+        names, found, parameters = self._matching(phrases, phrases, shelves, where, values)
+        each = ", ".join(
+            f"array_agg(id) FILTER (WHERE {name} > 0), array_agg({_STRENGTH.format(name)}) FILTER (WHERE {name} > 0)"
+            for name in names
+        )
+        row = self._database.rows(
+            f"WITH {found}, ordered AS (SELECT f.*, avg(size) OVER () AS mean FROM found f ORDER BY id) "
+            f"SELECT {each} FROM ordered",
+            *parameters,
+        )[0]  # fmt: skip
+        return [Spread(row[n] or (), row[n + 1] or ()) for n in range(0, len(row), 2)]
+
     def _found(self, words: Words, shelves: Sequence[str], where: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
         """SQL for `hits`: the rows that match, with their scores."""
-        table, column = self._texts.table, self._texts.column
-        ours = f"t.{self._texts.shelf} = ANY(CAST(? AS text[])) AND {self._texts.where} AND {where}"
         if words.words:
-            # Shelves stand in the query for speed, and in the SQL for certainty.
+            names, found, parameters = self._matching(
+                (*words.words, *words.phrases), words.words, shelves, where, values
+            )
+            rarities = ", ".join(f"{_RARITY.format(name)} AS {name}" for name in names)
+            score = " + ".join(f"r.{name} * {_STRENGTH.format(f'f.{name}')}" for name in names)
             return (
-                "found AS MATERIALIZED (SELECT t.id, t.words, length(t.words) AS size "
-                f"FROM {table} t WHERE t.words @@ memagent.any_of(?, ?) AND {ours}),{_WEIGHTS}",
-                [
-                    list(shelves), list(words.words), list(shelves), *values,
-                    [*words.words, *words.phrases], self._size(tuple(shelves)),
-                ],
-            )  # fmt: skip
+                f"{found}, rare AS MATERIALIZED (SELECT avg(size) AS mean, {rarities} "
+                "FROM found, (SELECT CAST(? AS bigint) AS n) AS counted), "
+                f"hits AS MATERIALIZED (SELECT f.id, CAST(round(CAST({score} AS numeric), 9) AS float8) AS score "
+                "FROM found f, rare r)",
+                [*parameters, self._size(tuple(shelves))],
+            )
+        column = self._texts.column
         score = " + ".join(f"CAST(t.{column} ILIKE ? AS int)" for _ in words.pieces)
         patterns = [f"%{_escaped(piece)}%" for piece in words.pieces]
         return (
-            f"hits AS MATERIALIZED (SELECT t.id, {score} AS score FROM {table} t WHERE ({score}) > 0 AND {ours})",
+            f"hits AS MATERIALIZED (SELECT t.id, {score} AS score FROM {self._texts.table} t WHERE ({score}) > 0 "
+            f"AND {self._ours(where)})",
             [*patterns, *patterns, list(shelves), *values],
         )
+
+    def _matching(
+        self, phrases: Sequence[str], any_of: Sequence[str], shelves: Sequence[str], where: str, values: Sequence[Any]
+    ) -> tuple[list[str], str, list[Any]]:
+        """SQL for `found`: the rows with any of some words, and how often each phrase stands in them, in columns of
+        these names.
+        """
+        names = [f"t{number}" for number in range(len(phrases))]
+        asked = ", ".join(f"memagent.phrase(?) AS {name}" for name in names)
+        times = ", ".join(_TIMES.format(name) for name in names)
+        return (
+            names,
+            f"found AS MATERIALIZED (SELECT t.id, CAST(length(t.words) AS float8) AS size, {times} "
+            f"FROM {self._texts.table} t, (SELECT {asked}) q "
+            f"WHERE t.words @@ memagent.any_of(?, ?) AND {self._ours(where)})",
+            [*phrases, list(shelves), list(any_of), list(shelves), *values],
+        )
+
+    def _ours(self, where: str) -> str:
+        """What must hold for a row. Shelves stand in the query for speed, and here for certainty; || '' keeps the
+        database from going through all their rows instead.
+        """
+        return f"t.{self._texts.shelf} || '' = ANY(CAST(? AS text[])) AND {self._texts.where} AND {where}"
 
     def _size(self, shelves: tuple[str, ...]) -> int:
         """How many texts there are; where they are many, as they were counted a moment ago."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log
 from typing import Any
 
@@ -70,7 +71,9 @@ class SqliteWords:
         """The same rows, with how strongly the phrase stands in each: its BM25 without its rarity."""
         index, column = f"{self._texts.table}_words", self._texts.column
         source, parameters = self._source(phrase, shelves, alone, where, values)
-        rows = self._database.rows(f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters)
+        rows = self._database.rows(
+            f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters
+        )
         match = f'{column} : ("{phrase}")'
         count = self._database.rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0]
         rarity = max(log((max(size, count) - count + 0.5) / (count + 0.5)), 1e-6)  # as FTS5 has it
@@ -96,7 +99,7 @@ class SqliteWords:
         """Whether no other shelf is in the table."""
         table, shelf, ours = self._texts.table, self._texts.shelf, sorted(shelves)
         gaps = [(f"{shelf} < ?", ours[:1]), (f"{shelf} > ?", ours[-1:])]
-        gaps += [(f"{shelf} > ? AND {shelf} < ?", list(pair)) for pair in zip(ours, ours[1:], strict=False)]
+        gaps += [(f"{shelf} > ? AND {shelf} < ?", list(pair)) for pair in pairwise(ours)]
         others = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {gap})" for gap, _ in gaps)
         return not self._database.rows(f"SELECT {others}", *(name for _, names in gaps for name in names))[0][0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _WORD = re.compile(r"[^\W_]+")
+_CLOSING = re.compile(r"[`*_)\]\"”’»]*[.!?]")
 _ENDS = " \t\n\"'“”„‘’«»…"
 
 
@@ -21,5 +22,7 @@ def quoted_from(text: str, quote: str) -> str:
     plain_words = [word[0].casefold() for word in words]
     for start in range(len(words) - len(wanted) + 1) if wanted else ():
         if plain_words[start : start + len(wanted)] == wanted:
-            return plain[words[start].start() : words[start + len(wanted) - 1].end()]
+            end = words[start + len(wanted) - 1].end()
+            closing = _CLOSING.match(plain, end) if quote[-1] in ".!?" else None
+            return plain[words[start].start() : closing.end() if closing else end]
     return ""

@@ -250,3 +250,34 @@ def test_cut_midway_each_text_is_embedded_once_in_the_end(
     times = Counter(server.texts)
     assert times.keys() == set(texts) and sum(times.values()) <= 40 + 2
     assert not (home / "v.jsonl.lock").exists()
+
+
+# Loaded ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_prepared_and_embedded_is_loaded_as_it_is(
+    memagent: Memagent, tree: Path, server: EmbeddingServer
+) -> None:
+    memagent("docs", "prepare", "tree", "-o", "p.jsonl")
+    memagent("docs", "embed", "p.jsonl")
+    memagent("ask", "hello", "--agent", "ada")
+    before = len(server.texts)
+    done = memagent("load", "passages", "p.embedded.jsonl", "--attach", "ada", "--yes")
+    assert done.code == 0 and done.out.startswith("p: 2 new; 3 passages, "), done
+    assert set(server.texts[before:]) <= {"dimension"}, "no vector was made again"
+    found = json.loads(memagent("search", "ada", "lamp red", "--in", "archival", "--json").out)["results"]
+    assert (found[0]["place"], found[0]["text"]) == ("sub/notes.txt", "The lamp is red.")
+    (tree / "sub" / "notes.txt").write_text("The lamp is blue.")
+    memagent("docs", "prepare", "tree", "-o", "p.jsonl")
+    memagent("docs", "embed", "p.jsonl")
+    before = len(server.texts)
+    again = memagent("load", "passages", "p.embedded.jsonl", "--yes")
+    assert again.out.startswith("p: 1 changed, 1 unchanged; 1 passages"), again
+    assert set(server.texts[before:]) <= {"dimension"}
+
+
+def test_without_vectors_it_is_embedded_as_everything_is(memagent: Memagent, tree: Path) -> None:
+    memagent("docs", "prepare", "tree", "-o", "p.jsonl", "--tokens", "40")
+    assert memagent("load", "passages", "p.jsonl", "--json").code == 0
+    passages = json.loads(memagent("sources", "list", "--json").out)[0]["passages"]
+    assert passages == len(lines_of("p.jsonl"))

@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +331,209 @@ def test_in_a_terminal_it_shows_how_far_it_is(
         terminal.expect("passages")
         terminal.expect("papers: 42 new, 1 not readable")
         assert terminal.ended() == 0
+
+
+# Other kinds ----------------------------------------------------------------------------------------------------------
+
+
+def test_web_pages_are_loaded_and_not_sent_again_when_they_have_not_changed(
+    memagent: Memagent, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "<html><head><title>Tram</title></head><body><p>{}</p></body></html>"
+    with pages(
+        {"/tram": page.format("The tram 28 climbs to Graça. " * 20), "/soup": page.format("Leeks. " * 20)}
+    ) as site:
+        done = memagent("load", "webpage", f"{site.url}/tram")
+        assert done.code == 1 and "1 not readable" in done.out, "it is not on the public internet"
+        monkeypatch.setenv("MEMAGENT_ALLOWED_HOSTS", "127.0.0.1")
+        Path("list.txt").write_text(f"{site.url}/soup\n")
+        words = ("load", "webpage", f"{site.url}/tram", "--file", "list.txt", "--delay", "0", "--json")
+        assert json.loads(memagent(*words).out)["new"] == 2
+        assert json.loads(memagent(*words).out)["unchanged"] == 2
+        assert site.answered.count(("/tram", 200)) == 1 and ("/tram", 304) in site.answered
+        site.pages["/soup"] = page.format("Onions. " * 20)
+        told = json.loads(memagent(*words).out)
+        assert (told["changed"], told["unchanged"], told["source"]) == (1, 1, "127.0.0.1")
+        assert json.loads(memagent("sources", "reload", "127.0.0.1", "--json").out)["unchanged"] == 2
+    assert memagent("load", "webpage").code == 2
+
+
+class Site:
+    """Some pages, each with a mark of what is in it, and what was answered."""
+
+    def __init__(self, pages: dict[str, str]) -> None:
+        self.pages = pages
+        self.answered: list[tuple[str, int]] = []
+        self.url = ""
+
+
+@contextmanager
+def pages(texts: dict[str, str]) -> Iterator[Site]:
+    site = Site(texts)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = site.pages.get(self.path)
+            mark = f'"{hash(text)}"'
+            status = 404 if text is None else 304 if self.headers["If-None-Match"] == mark else 200
+            site.answered.append((self.path, status))
+            body = text.encode() if text and status == 200 else b""
+            self.send_response(status)
+            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)), "ETag": mark}
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nobody reads it."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, args=[0.02], daemon=True)
+    thread.start()
+    site.url = f"http://127.0.0.1:{http.server_address[1]}"
+    try:
+        yield site
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join(5)
+
+
+def chats(path: Path, **talks: list[str]) -> None:
+    """An export as Claude's program makes it."""
+    records = []
+    for title, texts in talks.items():
+        messages = [
+            {"uuid": f"{title}{n}", "sender": "assistant" if n % 2 else "human", "text": text,
+             "created_at": f"2025-03-01T10:{n:02}:00Z"}
+            for n, text in enumerate(texts)
+        ]  # fmt: skip
+        records.append({"uuid": title, "name": title, "chat_messages": messages})
+    path.write_text(json.dumps(records))
+
+
+def test_conversations_elsewhere_become_recall_memory(memagent: Memagent, home: Path, papers: Path) -> None:
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill."], Soup=["How many leeks?", "Three."])
+    done = memagent("load", "conversation", "conversations.json", "--agent", "ada")
+    assert done.code == 2 and "There is no agent 'ada'" in done.err
+    memagent("ask", "hello", "--agent", "ada")
+    looked = memagent("load", "conversation", "conversations.json", "--agent", "ada", "--dry-run")
+    assert looked.out.startswith("ada, if it were loaded: 2 new; 4 messages")
+    done = memagent("load", "conversation", "conversations.json", "--agent", "ada")
+    assert done.code == 0 and done.out.startswith("ada: 2 new; 4 messages"), done.err
+    results = json.loads(memagent("search", "ada", "Graça", "--json").out)["results"]
+    assert results[0]["place"] == "Claude › Lisbon" and results[0]["when"].startswith("2025-03-01")
+    assert memagent("load", "conversation", "conversations.json", "--agent", "ada").out.startswith(
+        "ada: 2 unchanged, in"
+    )
+    assert "6 messages, 4 of them loaded" in memagent("show", "ada").out
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill.", "Thanks!"])
+    told = json.loads(memagent("load", "conversation", "conversations.json", "--agent", "ada", "--json").out)
+    assert (told["changed"], told["messages"], told["complete"]) == (1, 1, True)
+    assert "hello" in memagent("run", "--agent", "ada", "--first", stdin=b"/dump\n/pop\n").out
+    assert json.loads(memagent("search", "ada", "Thanks", "--json").out)["total"] == 1, "taking back leaves it alone"
+
+
+def test_what_is_no_conversation_is_told(memagent: Memagent, home: Path) -> None:
+    memagent("ask", "hello", "--agent", "ada")
+    Path("x.json").write_text('{"a": 1}')
+    done = memagent("load", "conversation", "x.json", "-a", "ada")
+    assert done.code == 1 and "1 not readable" in done.out and "no messages" in done.out
+    Path("names.jsonl").write_text('{"name": "Zoë", "text": "hi", "role": "Zoë"}\n')
+    assert "Say which name is yours" in memagent("load", "conversation", "names.jsonl", "-a", "ada").out
+    words = ("load", "conversation", "names.jsonl", "-a", "ada", "--user", "Zoë", "--from", "Matrix")
+    assert memagent(*words).out.startswith("ada: 1 new; 1 messages")
+    assert json.loads(memagent("search", "ada", "hi", "--json").out)["results"][0]["place"].startswith("Matrix › ")
+
+
+def test_rows_of_a_database_are_loaded(memagent: Memagent, home: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(home / "shop.db") as shop:
+        shop.execute("CREATE TABLE soups (id INTEGER PRIMARY KEY, name TEXT, needs TEXT)")
+        shop.executemany("INSERT INTO soups (name, needs) VALUES (?, ?)", [("Leek", "leeks"), ("Miso", "tofu")])
+    shop.close()
+    memagent("ask", "hello", "--agent", "ada")
+    done = memagent("load", "database", "shop.db", "--attach", "ada")
+    assert done.code == 0 and done.out.startswith("shop: 2 new; 2 passages"), done.err
+    assert found(memagent, "ada", "tofu")[0]["place"] == "soups 2"
+    with sqlite3.connect(home / "shop.db") as shop:
+        shop.execute("UPDATE soups SET needs = 'seaweed' WHERE id = 2")
+        shop.execute("DELETE FROM soups WHERE id = 1")
+    shop.close()
+    told = json.loads(memagent("sources", "reload", "shop", "--json").out)
+    assert (told["changed"], told["gone"], told["unchanged"]) == (1, 1, 0)
+    words = (
+        "load",
+        "database",
+        f"sqlite:///{home}/shop.db",
+        "-q",
+        "SELECT name FROM soups",
+        "--key",
+        "name",
+        "-n",
+        "q",
+    )
+    assert memagent(*words).out.startswith("q: 1 new")
+    assert memagent("load", "database", "shop.db", "--host", "x").code == 2
+    assert "No database is named" in memagent("load", "database").err
+
+
+def test_a_password_is_kept_nowhere(memagent: Memagent, home: Path) -> None:
+    from memagent.cli.connecting import database_options
+
+    url = "postgresql://me:hush-hush@127.0.0.1:9/shop?sslpassword=hush-hush"
+    options, kept, name = database_options(url, {}, ask_password=False)
+    assert options == {"url": url} and name == "shop"
+    assert kept == {"url": "postgresql://me@127.0.0.1:9/shop", "secret": True}
+    done = memagent("load", "database", url)
+    assert done.code != 0 and "hush" not in done.out + done.err
+    assert not [path for path in home.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
+
+
+def test_passages_with_vectors_of_another_model_are_refused_or_embedded_anew(
+    memagent: Memagent, home: Path, server: EmbeddingServer
+) -> None:
+    line = {"text": "Leek soup needs leeks.", "document": "soup", "vector": [1, 0], "model": "another"}
+    Path("p.jsonl").write_text(json.dumps(line) + "\n")
+    done = memagent("load", "passages", "p.jsonl")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err and "--texts-only" in done.err
+    done = memagent("load", "passages", "p.jsonl", "--texts-only")
+    assert done.out.startswith("p: 1 new; 1 passages") and "Leek soup needs leeks." in server.texts
+    Path("p.jsonl").write_text(json.dumps({**line, "vector": [0.0] * 7 + [1.0], "model": server.model}) + "\n")
+    server.asked.clear()
+    assert memagent("load", "passages", "p.jsonl").out.startswith("p: 1 changed; 1 passages")
+    assert "Leek soup needs leeks." not in server.texts, "its vector came along"
+
+
+def test_vectors_from_elsewhere_are_loaded_as_they_are(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    numpy = pytest.importorskip("numpy")
+    numpy.save(home / "soups.npy", numpy.eye(2, 8, dtype="<f4"))
+    (home / "soups.json").write_text(json.dumps(["Leek soup needs leeks.", "Miso soup needs tofu."]))
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json")
+    assert done.code == 2 and "--model" in done.err and "--texts-only" in done.err
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", "another")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err
+    words = ("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", server.model)
+    done = memagent(*words)
+    assert done.code == 0 and done.out.startswith("soups: 1 new; 2 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]
+    assert memagent(*words).out.startswith("soups: 1 unchanged")
+    assert memagent("sources", "reload", "soups").out.startswith("soups: 1 unchanged")
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--texts-only")
+    assert done.code == 0 and "1 changed" in done.out and [text for text in server.texts if "tofu" in text]
+    memagent("ask", "hello", "--agent", "ada")
+    memagent("attach", "ada", "soups")
+    assert found(memagent, "ada", "tofu")
+
+
+def test_an_index_of_another_tool_is_loaded(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    folder = home / "kept"
+    folder.mkdir()
+    node = {"__data__": json.dumps({"text": "Leek soup needs leeks.", "metadata": {"file_name": "soup.md"}})}
+    (folder / "docstore.json").write_text(json.dumps({"docstore/data": {"n1": node}}))
+    (folder / "default__vector_store.json").write_text(json.dumps({"embedding_dict": {"n1": [1.0] + [0.0] * 7}}))
+    done = memagent("load", "index", "kept", "--model", server.model)
+    assert done.code == 0 and done.out.startswith("kept: 1 new; 1 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]

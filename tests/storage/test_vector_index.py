@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from memagent.errors import StorageError
 from memagent.storage import nearest, shelf, signs_file
-from memagent.storage.closeness import ExactVectors
+from memagent.storage.closeness import Vectors
 from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -82,9 +82,11 @@ class Store:
         self.run(f"DELETE FROM passages WHERE id IN ({', '.join(map(str, items))})")
 
     def exact(self, query: Any, count: int, shelves: list[str], among: list[int] | None = None) -> dict[int, float]:
-        return ExactVectors(self.database, "passages", MODEL, self.dimension).near(
-            query.tobytes(), count, shelves, among
-        )
+        rows = self.database.rows("SELECT item FROM passages_vectors WHERE model = ?", MODEL)
+        items = [row[0] for row in rows if among is None or row[0] in among]
+        vectors = Vectors(self.database, "passages", MODEL, self.dimension)
+        near = vectors.closeness(query.tobytes(), items, shelves)
+        return dict(sorted(near.items(), key=lambda each: (-each[1], -each[0]))[:count])
 
     def check(
         self, query: Any, count: int = 5, shelves: tuple[str, ...] = ("ada",), index: SqliteVectors | None = None,

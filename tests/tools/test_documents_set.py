@@ -186,13 +186,13 @@ def test_an_answer_shows_its_quotes_with_their_places(call: Call, agent: Stage, 
     done = call(
         "answer_with_quotes",
         message="With pip. It can be red.",
-        quotes=["run pip install lamp in a fresh environment", 'The lamp can be red, "warm white" or blue.'],
+        quotes=["run pip install lamp in a fresh environment.", 'The lamp can be red, "warm white" or blue.'],
         passages=[install, colours],
     )
     assert done.ok
     assert agent.said == [
         "With pip. It can be red.\n\n"
-        "“Run `pip install lamp` in a **fresh** environment”\n— guide.md › Guide › Install (lamp)\n\n"
+        "“Run `pip install lamp` in a **fresh** environment.”\n— guide.md › Guide › Install (lamp)\n\n"
         '“The lamp can be red, "warm white" or blue.”\n— guide.md › Guide › Colours (lamp)'
     ]
 

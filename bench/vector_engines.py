@@ -172,7 +172,7 @@ class Lance:
 
     def search(self, query: Any) -> list[int]:
         asked = self._table.search(query).distance_type("cosine").where(f"agent = '{AGENT}'", prefilter=True)
-        asked = asked.nprobes(20).refine_factor(10).limit(COUNT).select(["number"])
+        asked = asked.nprobes(20).refine_factor(10).limit(COUNT).select(["number", "_distance"])
         found: list[int] = asked.to_arrow()["number"].to_pylist()
         return found
 

@@ -53,7 +53,7 @@ def measure(quick: bool = False) -> Sequence[Row]:
 def texts(count: int, words: int) -> list[str]:
     """Texts that are made up, always the same."""
     chance = random.Random(count + words)
-    syllables = "ba de fi go lu mar nes pol qua ris sto tan ver win yel".split()
+    syllables = ["ba", "de", "fi", "go", "lu", "mar", "nes", "pol", "qua", "ris", "sto", "tan", "ver", "win", "yel"]
     known = ["".join(chance.choices(syllables, k=chance.randint(1, 3))) for _ in range(3_000)]
     return [" ".join(chance.choices(known, k=words)) + f" {n}." for n in range(count)]
 

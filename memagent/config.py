@@ -40,7 +40,7 @@ SHORTEST_SECRET = 6
 """A shorter key, such as the `none` that local servers are given, would be found in harmless words."""
 
 _KEYLIKE = re.compile(r"((?:\bBearer\s+|\b(?=sk-)|\bapi[-_]key['\"]?\s*[:=]\s*['\"]?))([\w.+/=-]{16,})", re.IGNORECASE)
-
+_LOGIN = re.compile(r"(\w://[^\s/@:]*:)([^\s/@]+)(?=@)")
 
 HARMLESS = re.compile(
     "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|PYTHONHOME|PYTHONUTF8"
@@ -333,4 +333,5 @@ def mask(text: str, settings: Settings) -> str:
     for secret in settings.secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, hidden(secret))
+    text = _LOGIN.sub(lambda found: found[1] + hidden(found[2]), text)  # one that is too short to look for everywhere
     return _KEYLIKE.sub(lambda found: found[1] + hidden(found[2]), text)

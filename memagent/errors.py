@@ -6,6 +6,7 @@ MemagentError                 never raised itself
 │   ├── NotFound              no agent, preset, persona … of that name; lists what there is
 │   ├── NameTaken             there is an agent of that name already
 │   ├── AgentBusy             another turn of this agent is running
+│   ├── SourceBusy            something else is being loaded into this source
 │   ├── MissingExtra          an optional part is not installed; names the extra
 │   └── ToolFileError         a function set can't be loaded; names file and line
 ├── BackendError              a service or the disk failed; says which, and whether it was retried
@@ -62,11 +63,19 @@ class AgentBusy(UserError):
     exit_code = 4
 
 
+class SourceBusy(UserError):
+    """Something else is being loaded into this source."""
+
+    exit_code = 4
+
+
 class MissingExtra(UserError):
     """An optional part is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed.", hint=f"Install it with: pip install 'memagent[{extra}]'")
+        self.what = what
+        self.extra = extra
 
 
 class ToolFileError(UserError):

@@ -54,6 +54,10 @@ class Holder:
             return False
         return self.process != os.getpid() or self in _kept
 
+    def let_go(self) -> None:
+        """Hold nothing any more, whatever is stored."""
+        _kept.discard(self)
+
 
 _kept: WeakSet[Holder] = WeakSet()
 """Those of this process: an agent that was dropped without an end of its turn holds nothing any more."""

@@ -23,7 +23,7 @@ from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Edit
 from memagent.memory.log import MessageLog
-from memagent.memory.recall import RecallMemory
+from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, result
 from memagent.roster import Entry
 from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
@@ -51,7 +51,7 @@ class PersistenceManager:
         self.clock = clock
         self.core = CoreMemory(database, entry.id)
         self.log = MessageLog(database, entry.id)
-        self.recall = RecallMemory(database, entry.id)
+        self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
         self.window: list[Message] = []
         self.turn = 0
@@ -240,11 +240,14 @@ class PersistenceManager:
         self._embed_what_is_left()
 
     def _embed_what_is_left(self) -> None:
-        """Notes that were stored while the embedder failed get their vectors once it works again."""
+        """What was said gets its vectors, some messages at a time; so do notes that were stored while the embedder
+        failed, once it works again.
+        """
         try:
             self.archival.catch_up()
+            self.recall.catch_up(least=AT_ONCE)
         except (BackendError, MissingExtra) as error:
-            log.warning("notes wait to be embedded: %s", error)
+            log.warning("messages and notes wait to be embedded: %s", error)
 
     def key(self, call: ToolCall) -> str:
         """The idempotency key of a call: the same whenever it is run again."""

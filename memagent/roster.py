@@ -51,7 +51,7 @@ class Roster:
         """Every agent, by name, with how much was said and when last."""
         said = "FROM messages WHERE messages.agent = agents.id AND said <> '' AND undone IS NULL"  # has an index
         rows = self._database.rows(
-            f"SELECT {_COLUMNS}, (SELECT count(*) {said}), (SELECT max(messages.created) {said}) "
+            f"SELECT {_COLUMNS}, (SELECT count(*) {said}), (SELECT max(messages.created) {said} AND place = '') "
             "FROM agents WHERE owner = ? ORDER BY name",
             self._owner,
         )

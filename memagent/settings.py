@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from memagent import registry
 
@@ -163,7 +164,8 @@ class Settings:
     )
     embedding_batch: int = _is(0, "texts that are embedded at once; 0: as suits", "whole number", high=2048)
     storage: str = _is("sqlite", "where everything is kept", choices=tuple(registry.STORAGES))
-    database: str = _is("", "the database's file; empty: memagent.db in home")
+    database: str = _is("", "the database's file, or postgresql://USER:PASSWORD@HOST/NAME; empty: memagent.db in home")
+    storage_path: str = _is("", "the folder of LanceDB or Chroma; empty: beside the database")
     location: str = _is("", "where you are; told to the agent with every message")
     heartbeat_minutes: float = _is(0.0, "minutes of silence until the agent may speak up; 0: never", "number", high=1e5)
     thoughts: bool = _is(False, "show what the agent thinks", "yes or no")
@@ -203,11 +205,28 @@ class Settings:
         return self.home / os.path.expanduser(self.database or "memagent.db")  # noqa: PTH111  # it never fails
 
     @property
+    def storage_folder(self) -> Path | None:
+        """The folder of an engine beside the database, if one is named; a relative one is in home."""
+        return self.home / os.path.expanduser(self.storage_path) if self.storage_path else None  # noqa: PTH111
+
+    @property
+    def database_url(self) -> str:
+        """The database's address, where it is not a file."""
+        return self.database if re.match("postgres(ql)?://", self.database) else ""
+
+    @property
+    def database_there(self) -> bool:
+        """Whether there may be a database already, which is told without making one."""
+        return bool(self.database_url) or self.database_path.exists()
+
+    @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown anywhere: the keys, and a password inside an endpoint's address."""
+        """What must not be shown anywhere: the keys, and a password inside an address."""
         inside = [re.match(r"\w+://[^/@]*:([^/@]+)@", url) for url in (self.endpoint, self.embedding_endpoint)]
+        inside += [re.match(r"\w+://[^@:]*:(.+)@", self.database_url), re.search("password=([^&]+)", self.database_url)]
         passwords = [found[1] for found in inside if found]
-        return tuple(text for text in (self.api_key, self.embedding_api_key, *passwords) if text)
+        all_of_them = (self.api_key, self.embedding_api_key, *passwords, *map(unquote, passwords))
+        return tuple(dict.fromkeys(text for text in all_of_them if text))
 
 
 def _row(of: Field[Any]) -> Setting:

@@ -18,7 +18,7 @@ from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
 from memagent.messages import storable
-from memagent.storage import Page
+from memagent.storage import Page, Readable, Stretch
 
 LONGEST_PAUSE = 7 * 24 * 60
 
@@ -95,8 +95,14 @@ class StagedArchive:
             self.prepared.append(prepared)
         return len(prepared.parts)
 
-    def search(self, query: str, page: int = 0) -> Page:
-        return self._archival.search(query, page)
+    def search(self, query: str, page: int = 0, *, source: str = "") -> Page:
+        return self._archival.search(query, page, source=source)
+
+    def around(self, passage: int, before: int = 1, after: int = 1) -> Stretch:
+        return self._archival.around(passage, before, after)
+
+    def sources(self) -> Sequence[Readable]:
+        return self._archival.sources()
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """An agent as one JSON document, out and in again: everything it is and remembers, equal to the byte when exported
 again.
 
-Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too. Knows nothing of files.
+Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources,
+which others may share: only their names go along. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from memagent.errors import StorageError, UserError
 from memagent.memory.core import UNDO
 from memagent.memory.log import COLUMNS, first_visible, message_of
+from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
 from memagent.storage import Database, Transaction
@@ -64,11 +66,17 @@ def export(database: Database, roster: Roster, name: str) -> str:
             owned = f"{_OWNERS.get(table, 'agent')} = ?"
             rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
             document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+        document["sources"] = list(attached(database, agent).values())
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
-def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
-    """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing."""
+def read_in(
+    database: Database, owner: str, text: str, name: str = "", *, lacks: Callable[[str], None] | None = None
+) -> str:
+    """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing.
+
+    It can search the sources of these names that there are; `lacks` is told of the others.
+    """
     document = _document(text)
     number = uuid.uuid4().hex
     with database.write() as tx:
@@ -77,13 +85,23 @@ def read_in(database: Database, owner: str, text: str, name: str = "") -> str:
         for table, columns in TABLES.items():
             for row in document[table]:
                 _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+        lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+    if lacks:
+        for source in lacking:
+            lacks(source)
     return free
+
+
+def _attach(tx: Transaction, database: Database, owner: str, source: str, agent: str) -> bool:
+    """Let an agent search a source; False when there is none of that name."""
+    rows = tx.rows("SELECT id FROM sources WHERE owner = ? AND name = ?", owner, source)
+    return bool(rows) and Sources(database, owner).attach(tx, rows[0][0], agent, datetime.now().astimezone())
 
 
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
     values = {**own, **{column: row[column] for column in columns}}
     marks = ", ".join("?" for _ in values)
-    tx.add(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
+    tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
 # What can be read in --------------------------------------------------------------------------------------------------
@@ -109,6 +127,9 @@ def _document(text: str) -> dict[str, Any]:
             _check_row(table, columns, row)
         if len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
             raise _damaged(f"{table}: a row stands there twice")
+    sources = document.setdefault("sources", [])
+    if not isinstance(sources, list) or not all(map(_is_text, sources)) or len({*sources}) < len(sources):
+        raise _damaged("sources")
     _check_history(document["blocks"], document["block_edits"])
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -27,3 +28,9 @@ def no_call_leaves_this_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", near_only)
         yield
+
+
+def pytest_sessionfinish() -> None:
+    """A server that tests have started is stopped."""
+    if server := sys.modules.get("postgres_server"):
+        server.stop()

@@ -19,11 +19,11 @@ LONGEST_LOOP = 300
 # Each floor may use the floors above it in this list; rooms on one floor are strangers to each other.
 FLOORS = [
     {"errors"},
-    {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library"},
+    {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library", "guard"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
     {"cli", "server", "bridges", "characters"},

@@ -69,7 +69,7 @@ def test_every_shipped_preset_loads_and_its_functions_are_there(home: Path) -> N
 
 def test_the_system_prompts_name_only_functions_that_their_presets_have(home: Path) -> None:
     library = Library(home)
-    known = set(link(["base", "extras"], [], {}))
+    known = set(link(["base", "extras", "documents"], [], {}))
     for item in library.names("presets"):
         preset = library.preset(item.name)
         named = set(re.findall(r"\w+", library.system_text(preset))) & known

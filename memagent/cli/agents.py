@@ -70,6 +70,11 @@ def _print_rows(what: str, rows: list[dict[str, Any]], json: bool) -> None:
     if not rows:
         typer.echo(f"There are no {what} yet." + (" Make one with: memagent run" if what == "agents" else ""))
         return
+    print_rows(rows)
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table, under the names of their columns."""
     lines = [[key.replace("_", " ") for key in rows[0]], *([_cell(cell) for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
@@ -172,19 +177,27 @@ def _show_agent(name: str, json: bool) -> None:
     from memagent.cli.opened import as_json, opened
     from memagent.log import harmless
     from memagent.memory.core import CoreMemory
+    from memagent.memory.sources import attached
 
     with opened() as home:
         entry = home.roster.find(name)
         core = CoreMemory(home.database, entry.id)
         core.reload()
         counts = _counts(home.database, entry.id)
+        sources = list(attached(home.database, entry.id).values())
         if json:
             blocks = [vars(block) for block in core.blocks.values()]
-            as_json({"name": entry.name, "created": entry.created, **entry.settings, **counts, "blocks": blocks})
+            told = {"name": entry.name, "created": entry.created, **entry.settings, **counts}
+            as_json({**told, "sources": sources, "blocks": blocks})
             return
     typer.secho(entry.name, bold=True)
     typer.echo(f"  {_about(entry)}")
-    typer.echo("  " + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+    typer.echo(
+        "  "
+        + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items() if count or what not in _RARE)
+    )
+    if sources:
+        typer.echo(f"  can search: {', '.join(sources)}")
     for block in core.blocks.values():
         mode = ", read-only" if block.read_only else ""
         typer.secho(f"\n{block.label}  ({len(block.value)} of {block.limit} characters{mode})", bold=True)
@@ -198,9 +211,14 @@ def _about(entry: Entry) -> str:
     return f"made {made}" + (f", model {model}" if model else "")
 
 
+_RARE = ("of_them_loaded",)
+"""What is shown only where there is some."""
+
+
 def _counts(database: Any, agent: str) -> dict[str, int]:
     queries = {
         "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND said <> ''",
+        "of_them_loaded": "SELECT count(*) FROM messages WHERE agent = ? AND place <> '' AND undone IS NULL",
         "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE shelf = ? AND undone IS NULL",
         "edits_of_core_memory": "SELECT count(*) FROM block_edits WHERE agent = ? AND version > 1",
     }

@@ -49,7 +49,7 @@ def backup(
     part = target.with_name(target.name + ".part")
     with opened() as home, working("Backing up…"), _written(target):
         if not isinstance(home.database, SqliteDatabase):
-            raise UserError("This database is not a file.", hint="Back it up with the tools of its server.")
+            raise _on_a_server("It can be backed up with", "pg_dump --schema memagent --file BACKUP.sql")
         with tempfile.TemporaryDirectory(dir=home.settings.home) as work:
             copy = Path(work) / DATABASE
             home.database.backup(copy)
@@ -64,6 +64,10 @@ def backup(
                 part.unlink(missing_ok=True)
     size = target.stat().st_size / 1e6
     typer.echo(f"Backed up to {target} ({size:.1f} MB). Get it back with: memagent restore {target}")
+
+
+def _on_a_server(what: str, command: str) -> UserError:
+    return UserError("The database is no file here, but on a server.", hint=f"{what} its own tools: {command} DATABASE")
 
 
 def _own_files(settings: Settings) -> list[Path]:
@@ -89,6 +93,8 @@ def restore(
     from memagent.cli.opened import confirmed, working
 
     settings = config.load({})
+    if settings.database_url:
+        raise _on_a_server("What pg_dump has made is put back with", "psql --file BACKUP.sql")
     config.ensure_home(settings)
     with _written(settings.home), tempfile.TemporaryDirectory(dir=settings.home) as folder:
         work = Path(folder)

@@ -62,7 +62,7 @@ def batch(
     settings = config.load(given)
     door = door_to(settings)
     start_log(settings)
-    _allow_open_files(parallel + 100)
+    allow_open_files(parallel + 100)
     with (
         _source(file) as source,
         Results(_target(file, output), retry_failed=retry_failed, requests=requests) as results,
@@ -205,7 +205,7 @@ def _piped_in() -> BinaryIO:
         return sys.stdin.buffer
 
 
-def _allow_open_files(wanted: int) -> None:
+def allow_open_files(wanted: int) -> None:
     """Each request under way is an open file; some systems begin with few."""
     if sys.platform == "win32":
         return

@@ -165,7 +165,7 @@ def path(json: Annotated[bool, typer.Option("--json", help="For scripts.")] = Fa
     places = {
         "home": settings.home,
         "settings": settings.home / config.FILE,
-        "database": settings.database_path,
+        "database": config.mask(settings.database_url, settings) or settings.database_path,
         "log": settings.home / "logs" / "memagent.log",
     }
     if json:

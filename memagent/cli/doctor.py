@@ -91,6 +91,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
         ("database", _database),
         ("presets", _presets),
         ("functions", _functions),
+        ("sources", _sources),
     ]
     if not (offline and _asked_elsewhere(settings)):
         checks += [("embeddings", _embeddings), ("vectors", _vectors)]
@@ -121,20 +122,19 @@ def _database(settings: Settings) -> str:
     from memagent.errors import StorageError
     from memagent.roster import Roster
     from memagent.storage.opening import opened
-    from memagent.storage.sqlite import SqliteDatabase
 
-    if not settings.database_path.exists():
+    if not settings.database_there:
         return f"none yet; the first chat makes {settings.database_path}"
     config.ensure_home(settings)
     database = opened(settings)
     try:
-        problems = database.check() if isinstance(database, SqliteDatabase) else []
-        if problems:
-            raise StorageError(f"{problems[0]}.", hint="Get a copy back with: memagent restore BACKUP")
+        if problems := database.check():
+            hint = "" if settings.database_url else "Get a copy back with: memagent restore BACKUP"
+            raise StorageError(f"{problems[0]}.", hint=hint)
         count = len(Roster(database, settings.user).all())
     finally:
         database.close()
-    return f"{settings.database_path} is sound; {count} agent{'s' if count != 1 else ''}"
+    return f"{database.place} is sound; {count} agent{'s' if count != 1 else ''}"
 
 
 def _presets(settings: Settings) -> str:
@@ -186,7 +186,7 @@ def _vectors(settings: Settings) -> str:
     from memagent.cli.reindex import all_parts
     from memagent.memory.waiting import Coverage
 
-    embedder = _embedder(settings) if settings.database_path.exists() else None
+    embedder = _embedder(settings) if settings.database_there else None
     if embedder is None:
         return "none"
     with opened() as home:
@@ -196,6 +196,21 @@ def _vectors(settings: Settings) -> str:
     others = "; ".join(f"{count:,} have one of {model} ({size})" for (model, size), count in found.others.items())
     told = f"waiting: {found.waiting:,} of {found.texts:,} texts have none of {embedder.model} ({embedder.dimension})"
     return f"{told}{others and f'; {others}'}. Make them with: memagent reindex"
+
+
+def _sources(settings: Settings) -> str:
+    from memagent.memory.sources import Sources
+    from memagent.storage.opening import opened
+
+    if not settings.database_there:
+        return "none yet; memagent load --help tells how to load one"
+    database = opened(settings)
+    try:
+        sources = Sources(database, settings.user).all()
+    finally:
+        database.close()
+    told = [f"{source.name} ({source.passages:,} passages, {len(source.agents)} agents)" for source in sources]
+    return ", ".join(told) or "none yet; memagent load --help tells how to load one"
 
 
 def _model(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The names that a shell can complete: of agents, and of the texts and function sets that they are made from.
+"""The names that a shell can complete: of agents, of the texts and function sets that they are made from, of sources.
 
 Whatever is wrong in home then completes nothing; the command itself will tell. What is typed so far comes in the
 parameters that typer knows: `ctx` and `incomplete`. Knows nothing of shells.
@@ -23,6 +23,11 @@ KINDS = ("agent", *TEXTS, "functions")
 def agents(incomplete: str) -> list[str]:
     """The agents whose names begin so."""
     return _beginning(incomplete, "agent")
+
+
+def sources(incomplete: str) -> list[str]:
+    """The sources whose names begin so."""
+    return _beginning(incomplete, "source")
 
 
 def agents_and_kinds(incomplete: str) -> list[str]:
@@ -63,9 +68,12 @@ def _names(kind: str) -> list[str]:
         from memagent.tools.loader import available_sets
 
         return sorted(available_sets(settings.home / "functions"))
-    if kind == "agent" and settings.database_path.exists():  # else it would be made
+    if kind in ("agent", "source") and settings.database_there:  # else it would be made
         from memagent.cli.opened import opened
+        from memagent.memory.sources import Sources
 
         with opened() as home:
+            if kind == "source":
+                return [entry.name for entry in Sources(home.database, settings.user).all()]
             return [entry.name for entry in home.roster.all()]
     return []

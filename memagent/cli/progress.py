@@ -1,6 +1,6 @@
-"""How far many requests, or many texts, have come: a bar in a terminal, nothing elsewhere.
+"""How far many requests, texts or documents have come: a bar in a terminal, nothing elsewhere.
 
-Knows nothing of the requests.
+Knows nothing of what they are.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 class Progress:
     """Where nobody looks."""
 
-    def show(self, before: int, done: int, failed: int, tokens: int) -> None:
-        """So many are done now: some before, some now, some of them badly."""
+    def of(self, total: int) -> None:
+        """So many there are in all."""
+
+    def show(self, before: int, done: int, failed: int, tokens: int, more: str = "") -> None:
+        """So many are done now: some before, some now, some of them badly; and what else there is to say."""
 
     def hold(self, seconds: float, why: str) -> None:
         """Nothing is sent for a while."""
@@ -38,12 +42,17 @@ class _Shown(Progress):
         self._held_until = 0.0
         self._why = ""
 
-    def show(self, before: int, done: int, failed: int, tokens: int) -> None:
+    def of(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
+
+    def show(self, before: int, done: int, failed: int, tokens: int, more: str = "") -> None:
         now = time.monotonic()
         passed = max(0.001, now - self._began)
         said = f"{(done + failed) / passed:.1f}/s"
         if tokens:
             said += f" · {60 * tokens / passed:,.0f} tokens/min"
+        if more:
+            said += f" · {more}"
         if failed:
             said += f" · {failed:,} failed"
         if now < self._held_until:  # those that were under way still come in
@@ -62,8 +71,12 @@ class _Shown(Progress):
 
 
 @contextmanager
-def progress(file: Path | None = None, total: int | None = None) -> Iterator[Progress]:
-    """The progress of so many, or of as many as the file has lines; of unknown many without both."""
+def progress(
+    file: Path | None = None, total: int | None = None, count: Callable[[], int] | None = None
+) -> Iterator[Progress]:
+    """The progress of so many; or of as many as the file has lines, or as are counted: beside the work, since that may
+    take a while.
+    """
     if sys.stderr is None or not sys.stderr.isatty():
         yield Progress()
         return
@@ -78,15 +91,21 @@ def progress(file: Path | None = None, total: int | None = None) -> Iterator[Pro
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, speed_estimate_period=60) as bar:
         task = bar.add_task("", total=total, said="")
         if file is not None:
-            threading.Thread(target=_count, args=[file, bar, task], daemon=True).start()
+            count = partial(_lines_in, file)
+        if count is not None:
+            threading.Thread(target=_count, args=[count, bar, task], daemon=True).start()
         yield _Shown(bar, task)
 
 
-def _count(file: Path, bar: Bar, task: TaskID) -> None:
-    """Count the lines beside the work: a large file takes a while."""
+def _count(count: Callable[[], int], bar: Bar, task: TaskID) -> None:
+    bar.update(task, total=count())
+
+
+def _lines_in(file: Path) -> int:
+    """How many lines a file has."""
     lines, last = 0, b"\n"
     with file.open("rb") as read:
         while piece := read.read(1 << 20):
             lines += piece.count(b"\n")
             last = piece[-1:]
-    bar.update(task, total=lines + (last != b"\n"))
+    return lines + (last != b"\n")

@@ -79,12 +79,14 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
+    from memagent.memory.sources import Sources
 
     flags, kept = _with_model(agent, given, asking=not yes and attended(), yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
         begun = talking.state.entry.name
+        sources = Sources(home.database, home.settings.user)
 
         def reopen(name: str, model: str) -> Agent:
             own = flags if name == begun else {**given, "model": None}
@@ -93,7 +95,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         chat = Chat(
             talking,
             Printer(thoughts=home.settings.thoughts, debug=debug),
-            Console(home.settings.home / "history", *slash.completions(home.roster)),
+            Console(home.settings.home / "history", *slash.completions(home.roster, sources)),
             reopen,
             slash.run,
             slash.LEAVE,
@@ -190,7 +192,7 @@ def _with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -
     from memagent.cli.opened import opened
 
     settings, before = config.load(given), ""
-    if settings.database_path.exists():
+    if settings.database_there:
         with opened(given) as home:
             name = _meant(home, agent)
             if home.roster.exists(name):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memagent.cli.console import KEYS
 from memagent.errors import UserError
+from memagent.memory.sources import Sources
 from memagent.messages import Message, ToolCall, alert, heartbeat
 
 if TYPE_CHECKING:
@@ -158,6 +159,35 @@ def _thoughts(chat: Chat, _: str) -> None:
     chat.tell(f"Thoughts are {'shown' if chat.printer.thoughts else 'hidden'}.")
 
 
+def _attach(chat: Chat, name: str) -> None:
+    from memagent.cli.attaching import attach
+
+    if not name:
+        raise UserError("Attach which source?", hint="/attach SOURCE; /sources names them.")
+    for line in attach(chat.agent.state.database, chat.agent.state.entry, [name]):
+        chat.tell(line)
+
+
+def _detach(chat: Chat, name: str) -> None:
+    from memagent.cli.attaching import detach
+
+    if not name:
+        raise UserError("Detach which source?", hint="/detach SOURCE; /sources names them.")
+    for line in detach(chat.agent.state.database, chat.agent.state.entry, [name]):
+        chat.tell(line)
+
+
+def _sources(chat: Chat, _: str) -> None:
+    from memagent.cli.sources import NONE_YET
+
+    entry = chat.agent.state.entry
+    entries = Sources(chat.agent.state.database, entry.owner).all()
+    for source in entries:
+        mark = "✓" if entry.name in source.agents else " "
+        chat.tell(f"  {mark} {source.name} ({source.passages:,} passages)")
+    chat.tell("/attach SOURCE lets the agent search one, /detach SOURCE takes it away." if entries else NONE_YET)
+
+
 def _heartbeat(chat: Chat, _: str) -> None:
     chat.turn(chat.agent.turn(heartbeat("The user asked for a heartbeat.", chat.agent.state.clock())))
 
@@ -197,6 +227,9 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "rewrite": (_rewrite, "change what the agent said last"),
     "rethink": (_rethink, "change what the agent thought last"),
     "summarize": (_summarize, "summarise older messages now"),
+    "sources": (_sources, "what was loaded; ✓ is what the agent can search"),
+    "attach": (_attach, "let the agent search a source"),
+    "detach": (_detach, "take a source away from the agent"),
     "model": (_model, "which model; /model NAME takes another one"),
     "load": (_load, "go on with another agent"),
     "save": (_save, "not needed: everything is stored as it happens"),
@@ -207,11 +240,13 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 }
 
 
-def completions(roster: Roster) -> tuple[dict[str, str], dict[str, Callable[[], list[str]]]]:
+def completions(roster: Roster, sources: Sources) -> tuple[dict[str, str], dict[str, Callable[[], list[str]]]]:
     """What the console can complete: the commands with their lines of help, and what can follow some of them."""
     arguments: dict[str, Callable[[], list[str]]] = {
         "load": lambda: [entry.name for entry in roster.all()],
         "memory": lambda: ["history", "restore"],
+        "attach": lambda: [entry.name for entry in sources.all()],
+        "detach": lambda: [entry.name for entry in sources.all() if entry.agents],
     }
     return {name: text for name, (_, text) in COMMANDS.items()}, arguments
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -56,11 +57,18 @@ def import_(
     from memagent.transfer import read_in
 
     text = content_of(file)
+    lacking: list[str] = []
     if name:
         check_name(name)
     try:
         with opened() as home, working(f"Importing {file}…"):
-            name = read_in(home.database, home.settings.user, text, name)
+            name = read_in(home.database, home.settings.user, text, name, lacks=lacking.append)
     except NameTaken as error:
         raise NameTaken(error.message, hint="Give it another name with --as NAME.") from error
     typer.echo(f"Imported {name}")
+    for source in lacking:
+        typer.echo(
+            f"It could search the source {source!r}, which is not here. Load it with that name, then: "
+            f"memagent attach {quote(name)} {quote(source)}",
+            err=True,
+        )

@@ -31,12 +31,17 @@ class AzureEmbedder(OpenAIEmbedder):
         self.path = f"/openai/deployments/{quote(endpoint.model, safe='')}/embeddings?api-version={version}"
 
 
-def opened(settings: Settings, manner: Manner) -> Embedder:
-    """A deployment at Azure OpenAI."""
+def reached(settings: Settings, manner: Manner) -> Endpoint:
+    """Where the deployment is asked that the settings name; nothing is sent to it yet."""
     if not settings.embedding_endpoint and (settings.provider != "azure" or not settings.endpoint):
         hint = "Set embedding_endpoint to that of your resource, https://NAME.openai.azure.com"
         raise ConfigError("Azure has no address of its own.", hint=hint)
-    endpoint = endpoint_of(settings, manner, "azure", "")
+    return endpoint_of(settings, manner, "azure", "")
+
+
+def opened(settings: Settings, manner: Manner) -> Embedder:
+    """A deployment at Azure OpenAI."""
+    endpoint = reached(settings, manner)
     version = settings.azure_api_version or API_VERSION
     usual = 0 if settings.embedding_dimension else DIMENSIONS.get(endpoint.model, 0)
     return kept(

@@ -16,7 +16,7 @@ from memagent.embeddings.asked import Manner
 from memagent.embeddings.cache import kept
 from memagent.embeddings.served import ServedEmbedder, endpoint_of
 from memagent.endpoints.address import OPENAI_URL
-from memagent.endpoints.failures import Setback
+from memagent.endpoints.failures import Endpoint, Setback
 from memagent.errors import ConfigError
 
 FIRST_CHOICE = "text-embedding-3-small"
@@ -52,8 +52,8 @@ class OpenAIEmbedder(ServedEmbedder):
         return bool(new)
 
 
-def opened(settings: Settings, manner: Manner) -> Embedder:
-    """An embedding model at OpenAI, or at any endpoint that speaks the same protocol."""
+def reached(settings: Settings, manner: Manner) -> Endpoint:
+    """Where the embedding model is asked that the settings name; nothing is sent to it yet."""
     elsewhere = settings.embedding_endpoint or (settings.provider == "openai" and settings.endpoint)
     if not settings.embedding_model and not elsewhere:
         settings = replace(settings, embedding_model=FIRST_CHOICE)
@@ -61,6 +61,12 @@ def opened(settings: Settings, manner: Manner) -> Embedder:
     if endpoint.url == OPENAI_URL and not endpoint.key:
         hint = "Set MEMAGENT_EMBEDDING_API_KEY, or an embedding_endpoint of your own."
         raise ConfigError("There is no key for OpenAI's embeddings.", hint=hint)
+    return endpoint
+
+
+def opened(settings: Settings, manner: Manner) -> Embedder:
+    """An embedding model at OpenAI, or at any endpoint that speaks the same protocol."""
+    endpoint = reached(settings, manner)
     usual = 0 if settings.embedding_dimension else DIMENSIONS.get(endpoint.model, 0)
     return kept(
         settings, endpoint, manner, lambda known: OpenAIEmbedder(endpoint, manner, **amounts(settings, known)), usual

@@ -8,33 +8,25 @@ notes, or of how texts are turned into vectors.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
-from memagent.embeddings import Embedder, embedded
-from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory.nearest import Nearest, possible
-from memagent.memory.passages import TEXTS, Passage, PassageStore
-from memagent.memory.search import Query, first_of, fused
+from memagent.embeddings import Embedder
+from memagent.errors import NotFound, ToolError
+from memagent.memory.finding import Finder, Limits
+from memagent.memory.passages import TEXTS, Passage, PassageStore, conditions
+from memagent.memory.reading import around, readable
+from memagent.memory.search import Query, first_of
 from memagent.memory.sources import attached
 from memagent.memory.waiting import BATCH, other_models
 from memagent.messages import storable
 from memagent.sources.chunk import passages
-from memagent.storage import Database, Found, Page, Transaction, reading
+from memagent.storage import Database, Found, Page, Readable, Stretch, Transaction, reading
 from memagent.storage import text as stored_text
-
-log = logging.getLogger(__name__)
 
 MOST_TAGS = 20
 LONGEST_TAG = 60
-BY_WORDS = 300
-"""So many of the passages that match by words are weighed against those near in meaning; the others follow."""
-BY_MEANING = 100
-"""At most so many passages are found by meaning alone …"""
-CLOSE_ENOUGH = 0.6
-"""… and only those that are at least this near, when the nearest counts 1; all others must match by words."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +48,8 @@ class ArchivalMemory:
         self._database = database
         self._agent = agent
         self._embedder = embedder
-        self._words = database.words(TEXTS)
         self._notes = PassageStore(database, agent, embedder)
-        self._nearest: dict[str, Nearest] = {}
+        self._finder = Finder(database, TEXTS, embedder)
 
     # Keeping ----------------------------------------------------------------------------------------------------------
 
@@ -100,35 +91,44 @@ class ArchivalMemory:
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
-    def search(self, query: str, page: int = 0, size: int = 5) -> Page:
+    def search(
+        self, query: str, page: int = 0, size: int = 5, *, source: str = "", tags: Sequence[str] = (),
+        since: date | None = None, until: date | None = None, own: bool = True,
+    ) -> Page:  # fmt: skip
         """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
 
-        Never from inside a write transaction: what is read there may yet be rolled back.
+        Only those of the source of that name (the agent's own are named "you"), with all of the `tags`, written from
+        `since` to `until`, both included, if these are given; without the agent's `own`, only sources. Never from
+        inside a write transaction: what is read there may yet be rolled back.
         """
         wanted, start = Query.of(query), first_of(page, size)
-        shelves = self.shelves()
-        vector = self._vector(wanted.text, shelves)
-        if not vector:
-            hits = self._words.hits(wanted.words, list(shelves), size, start)
-            return Page(self._found(list(hits.scores), shelves), hits.total, page, size)
-        near = self._near(vector, shelves)
-        hits = self._words.hits(wanted.words, list(shelves), BY_WORDS, also=list(near))
-        for shelf in shelves:
-            near |= self._index(shelf).closeness(vector, hits.scores.keys() - near.keys())
-        ranked = fused(hits.scores, near)
-        shown = ranked[start : start + size]
-        if len(shown) < size and hits.total > BY_WORDS:
-            skip = max(0, start - len(ranked))
-            most = skip + size - len(shown) + BY_MEANING
-            rest = self._words.hits(wanted.words, list(shelves), most, BY_WORDS)
-            known = set(ranked)
-            shown += [number for number in rest.scores if number not in known][skip : skip + size - len(shown)]
-        total = hits.total + len(near.keys() - hits.scores.keys())
-        return Page(self._found(shown, shelves), total, page, size)
+        shelves = {shelf: name for shelf, name in self.shelves(source).items() if own or shelf != self._agent}
+        if not shelves:
+            return Page([], 0, page, size)
+        where, values = conditions(tags, since, until)
+        found = self._finder.find(wanted, Limits(list(shelves), where, values), date.today())
+        rows = self._found(found.page(start, size), shelves)
+        return Page([replace(passage, why=found.why(row)) for row, passage in rows], found.total, page, size)
 
-    def shelves(self) -> dict[str, str]:
+    def shelves(self, only: str = "") -> dict[str, str]:
         """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""
-        return {self._agent: "you", **attached(self._database, self._agent)}
+        shelves = {self._agent: "you", **attached(self._database, self._agent)}
+        if not only:
+            return shelves
+        named = {shelf: name for shelf, name in shelves.items() if name == storable(only).strip()}
+        if not named:
+            raise ToolError(f"There is no source {only[:80]!r}. There are: {', '.join(shelves.values())}.")
+        return named
+
+    def around(self, passage: int, before: int = 1, after: int = 1) -> Stretch:
+        """A passage with those that stand before and after it in its document."""
+        shelves = self.shelves()
+        shelf, found, total = around(self._database, shelves, passage, before, after)
+        return Stretch([_note(each, shelves[shelf]) for each in found], found[0].part + 1, total)
+
+    def sources(self) -> list[Readable]:
+        """The sources that are attached, and how much is in each."""
+        return readable(self._database, self._agent)
 
     def others_vectors(self) -> bool:
         """Whether some of what is searched has vectors of another model, which are compared with nothing."""
@@ -148,32 +148,7 @@ class ArchivalMemory:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _index(self, shelf: str) -> Nearest:
-        assert self._embedder
-        if shelf not in self._nearest:
-            self._nearest[shelf] = Nearest(self._database, shelf, self._embedder.model, self._embedder.dimension)
-        return self._nearest[shelf]
-
-    def _near(self, vector: bytes, shelves: dict[str, str]) -> dict[int, float]:
-        near: dict[int, float] = {}
-        for shelf in shelves:
-            near |= self._index(shelf).search(vector, BY_MEANING)
-        least = CLOSE_ENOUGH * max(near.values(), default=0.0)
-        best = sorted(near.items(), key=lambda item: -item[1])[:BY_MEANING]
-        return {number: closeness for number, closeness in best if closeness >= least > 0}
-
-    def _vector(self, query: str, shelves: dict[str, str]) -> bytes | None:
-        if not self._embedder or not possible() or not self._embedder.dimension:
-            return None
-        if not any(self._index(shelf).any() for shelf in shelves):
-            return None
-        try:
-            return embedded(self._embedder, [query])[0]
-        except EmbeddingError as error:
-            log.warning("Archival memory was searched by words alone: %s", error)
-            return None
-
-    def _found(self, numbers: Sequence[int], shelves: dict[str, str]) -> list[Found]:
+    def _found(self, numbers: Sequence[int], shelves: dict[str, str]) -> list[tuple[int, Found]]:
         if not numbers:
             return []
         marks, ours = ", ".join("?" for _ in numbers), ", ".join("?" for _ in shelves)
@@ -186,9 +161,10 @@ class ArchivalMemory:
         with reading("A note in archival memory"):
             for number, shelf, note, written, tags, place, created in rows:
                 when = datetime.fromisoformat(created)
-                passage = Passage(note, 0, stored_text(written), when, tuple(json.loads(tags)), stored_text(place))
+                place, tags = stored_text(place), tuple(json.loads(tags))
+                passage = Passage(note, 0, stored_text(written), when, tags, place, id=number)
                 found[number] = _note(passage, shelves[shelf])
-        return [found[number] for number in numbers if number in found]
+        return [(number, found[number]) for number in numbers if number in found]
 
     def _add_tags(self, tx: Transaction, note: int, tags: Sequence[str]) -> None:
         """Give a note these tags too; those that are too many fall away."""
@@ -214,7 +190,7 @@ _PARTS = "SELECT text FROM passages WHERE shelf = ? AND note = ? ORDER BY part"
 def _note(passage: Passage, source: str) -> Found:
     """A passage as it is found; notes that were brought in from elsewhere tell from where."""
     by = passage.place if source == "you" and passage.place else source
-    return Found(passage.text, passage.created, by, passage.note, passage.tags, passage.place)
+    return Found(passage.text, passage.created, by, passage.note, passage.tags, passage.place, passage=passage.id)
 
 
 def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

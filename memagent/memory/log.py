@@ -1,13 +1,14 @@
 """The log: every message of an agent in the order it was stored, never rewritten.
 
 What is taken back is marked as undone and stays. The window is what the model sees of the log: the newest summary,
-and the messages since the one that it names. Knows nothing of turns' rules or of search.
+and the messages since the one that it names. Conversations with other programs can be brought in: they have a place,
+are in no turn and no window, and are there to be found. Knows nothing of turns' rules or of search.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,6 +39,27 @@ class MessageLog:
             )  # fmt: skip
             stored.append(replace(message, seq=seq, turn=turn))
         return stored
+
+    def bring_in(self, tx: Transaction, messages: Sequence[Message], place: str) -> None:
+        """Store messages of a conversation elsewhere; `place` says where that was."""
+        last = tx.rows("SELECT max(seq) FROM messages WHERE agent = ?", self._agent)[0][0] or 0
+        tx.add_many(
+            "INSERT INTO messages (agent, seq, turn, role, kind, content, name, said, created, place) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (self._agent, seq, 0, m.role, m.kind, m.content, m.name, m.said, m.created.isoformat(), storable(place))
+                for seq, m in enumerate(map(_storable, messages), start=last + 1)
+            ],
+        )
+
+    def brought_in(self, reader: Database | Transaction, place: str) -> list[Message]:
+        """The messages of a conversation that was brought in, in their order."""
+        rows = reader.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND place = ? AND place <> '' AND undone IS NULL "
+            "ORDER BY seq",
+            self._agent, storable(place),
+        )  # fmt: skip
+        return [message_of(row) for row in rows]
 
     def window(self) -> list[Message]:
         """The newest summary, if there is one, and all messages that it does not cover."""
@@ -80,9 +102,10 @@ class MessageLog:
         return text(rows[0][0]) if rows else ""
 
     def last(self, count: int) -> list[Message]:
-        """The newest messages, oldest of them first."""
+        """The newest messages, oldest of them first; none that were brought in."""
         rows = self._database.rows(
-            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND undone IS NULL ORDER BY seq DESC LIMIT ?",
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND undone IS NULL AND place = '' "
+            "ORDER BY seq DESC LIMIT ?",
             self._agent, count,
         )  # fmt: skip
         return [message_of(row) for row in reversed(rows)]
@@ -101,9 +124,9 @@ class MessageLog:
         return str(json.loads(rows[0][0])[PAUSE]) if rows else None
 
     def undo(self, tx: Transaction, first: int, now: datetime) -> int:
-        """Mark everything from `first` on as undone; returns how many messages that are."""
+        """Mark everything from `first` on as undone but what was brought in; returns how many messages that are."""
         return tx.run(
-            "UPDATE messages SET undone = ? WHERE agent = ? AND seq >= ? AND undone IS NULL",
+            "UPDATE messages SET undone = ? WHERE agent = ? AND seq >= ? AND undone IS NULL AND place = ''",
             now.isoformat(), self._agent, first,
         )  # fmt: skip
 

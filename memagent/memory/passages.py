@@ -16,12 +16,12 @@ from typing import Any
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
-from memagent.memory.nearest import possible
 from memagent.memory.search import Query, fused
 from memagent.memory.waiting import BATCH, Waiting
 from memagent.messages import storable
 from memagent.storage import Database, Row, Texts, Transaction, VectorIndex, reading
 from memagent.storage import text as stored_text
+from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,13 @@ class PassageStore:
         """Delete a note or the passages of a document for good; returns how many they were."""
         return tx.run("DELETE FROM passages WHERE shelf = ? AND note = ?", self.shelf, note)
 
+    def move(self, tx: Transaction, note: int, heir: int, before: str, place: str) -> None:
+        """Give the passages of a document to another, whose place then stands where this one's did."""
+        tx.run(
+            "UPDATE passages SET note = ?, place = ? || substr(place, ?) WHERE shelf = ? AND note = ?",
+            heir, storable(place), len(storable(before)) + 1, self.shelf, note,
+        )  # fmt: skip
+
     def undo_turn(self, tx: Transaction, turn: int, now: datetime) -> int:
         """Take back what was noted in a turn; returns how many passages that were."""
         return tx.run(
@@ -164,7 +171,7 @@ class PassageStore:
         Only those that have all of the `tags`, were written from `since` to `until`, both included, as the clock on
         the wall showed it, and were loaded from one of the `places`.
         """
-        where, values = _filter(tags, since, until, places)
+        where, values = conditions(tags, since, until, places)
         most = max(count, CANDIDATES)
         words: Mapping[int, float] = {}
         if text:
@@ -187,6 +194,8 @@ class PassageStore:
 
     def _of(self, numbers: Sequence[int]) -> list[Passage]:
         """The passages of these numbers, in their order."""
+        if not numbers:
+            return []
         rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
             f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({', '.join('?' for _ in numbers)}) "
             "AND t.shelf || '' = ? AND t.undone IS NULL",
@@ -230,8 +239,8 @@ def _as_text(tags: Sequence[str]) -> str:
     return json.dumps([storable(tag) for tag in tags], ensure_ascii=False)
 
 
-def _filter(
-    tags: Sequence[str], since: date | None, until: date | None, places: Sequence[str]
+def conditions(
+    tags: Sequence[str] = (), since: date | None = None, until: date | None = None, places: Sequence[str] = ()
 ) -> tuple[str, list[Any]]:
     """What must hold of a passage `t`, in SQL with its values."""
     found: list[tuple[str, Any]] = [  # a tag as JSON, in its quotes, stands nowhere else in a list of tags

@@ -1,4 +1,4 @@
-"""Recall memory: everything that was ever said between the user and the agent, found by words or by day.
+"""Recall memory: everything that was ever said between the user and the agent, found by words and meaning, or by day.
 
 Only what one of them said or read counts, not thoughts, calls and events. What was taken back is not found. Knows
 nothing of what the model can see anyway, unless it is told (`before_seq`).
@@ -6,16 +6,30 @@ nothing of what the model can see anyway, unless it is told (`before_seq`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
+from time import monotonic
 from typing import Any
 
-from memagent.errors import ToolError
+from memagent.embeddings import Embedder
+from memagent.errors import EmbeddingError, StorageError, ToolError
+from memagent.memory.finding import Finder, Limits
 from memagent.memory.search import Query, first_of
+from memagent.memory.talk import Talk
+from memagent.memory.waiting import BATCH, Waiting
+from memagent.messages import storable
 from memagent.storage import Database, Found, Page, Row, Texts, reading, text
 
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32
+"""After a turn, so many messages are embedded together: it costs a commit, and a search embeds what is missing."""
+SOON = 1.0
+"""Seconds that a search may take to embed what was said since; the next one goes on."""
 _SAID = "t.said <> '' AND t.undone IS NULL"
-_TEXTS = Texts("messages", "said", "agent", _SAID)
+TEXTS = Texts("messages", "said", "agent", _SAID)
 _COLUMNS = "t.id, t.seq, t.role, t.said, t.created, t.place"
 _IN_ORDER = "ORDER BY t.place = '', CASE t.place WHEN '' THEN '' ELSE t.created END, t.seq"
 """As it was said; what was loaded is from before, and has been put into its order by whoever wrote it."""
@@ -28,17 +42,47 @@ class RecallMemory:
     agent.
     """
 
-    def __init__(self, database: Database, agent: str) -> None:
+    def __init__(self, database: Database, agent: str, embedder: Embedder | None = None) -> None:
         self._database = database
         self._agent = agent
-        self._words = database.words(_TEXTS)
+        self._waiting = Waiting(database, TEXTS, agent, embedder) if embedder else None
+        self._embedded = 0  # what was said up to this number was looked at, to embed it
+        self._finder = Finder(database, TEXTS, embedder, Talk(database, agent))
 
-    def search(self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None) -> Page:
-        """What was said with these words, best first; only messages before `before_seq`, if it is given."""
-        where, values = _before(before_seq)
-        start = first_of(page, size)
-        hits = self._words.hits(Query.of(query).words, [self._agent], size, start, where=where, values=values)
-        return Page(self._found(list(hits.scores)), hits.total, page, size)
+    def search(
+        self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None, since: date | None = None,
+        until: date | None = None, role: str = "", now: date | None = None,
+    ) -> Page:  # fmt: skip
+        """What was said with these words or this meaning, best first; `total` counts all that is found in either way.
+
+        Only messages before `before_seq`, written from `since` to `until`, and by `role` ("user" or "you", or a name),
+        if these are given. Times in the query are understood as of `now`, today.
+        """
+        start, wanted = first_of(page, size), Query.of(query)
+        _check_order(since, until)
+        where, values = self._conditions(since, until, role)
+        self._embed_soon()
+        limits = Limits([self._agent], where, values, before_seq)
+        found = self._finder.find(wanted, limits, now or date.today())
+        rows = self._found(found.page(start, size))
+        return Page([replace(said, why=found.why(row)) for row, said in rows], found.total, page, size)
+
+    def catch_up(self, limit: int = BATCH, least: int = 1) -> int:
+        """Embed some messages that have no vector of this model yet, once at least so many are new; returns how many,
+        0 when there are no more.
+        """
+        if not self._waiting:
+            return 0
+        rows = self._database.rows(
+            f"SELECT count(*), max(t.id) FROM messages t WHERE t.agent = ? AND {_SAID} AND t.id > ?",
+            self._agent, self._embedded,
+        )  # fmt: skip
+        if rows[0][0] < least:
+            return 0
+        done = self._waiting.embed(limit)
+        if done < limit:
+            self._embedded = rows[0][1]
+        return done
 
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
@@ -85,7 +129,25 @@ class RecallMemory:
         second, last = self._database.dialect.seconds("t.created"), _day(end, _DAYS_BETWEEN_ZONES) + _LAST
         return f"t.created < ? AND {second} <= ?", [last, int(end.timestamp() // 1)]
 
-    def _found(self, numbers: Sequence[int]) -> list[Found]:
+    def _embed_soon(self) -> None:
+        """Embed what is missing; a search goes on without what takes long."""
+        end = monotonic() + SOON
+        try:
+            while monotonic() < end and self.catch_up():
+                pass
+        except EmbeddingError as error:
+            log.warning("What was said last is found by its words alone for now: %s", error)
+        except StorageError as error:  # a file that can only be read, or that others use for long
+            log.warning("What was said last could not be embedded: %s", error)
+
+    def _conditions(self, since: date | None, until: date | None, role: str) -> tuple[str, list[Any]]:
+        where, values = "TRUE", list[Any]()
+        for condition, bounds in (self._since(since), self._until(until), _by(role)):
+            if condition != "TRUE":
+                where, values = condition if where == "TRUE" else f"{where} AND {condition}", [*values, *bounds]
+        return where, values
+
+    def _found(self, numbers: Sequence[int]) -> list[tuple[int, Found]]:
         if not numbers:
             return []
         marks = ", ".join("?" for _ in numbers)
@@ -94,7 +156,15 @@ class RecallMemory:
             *numbers, self._agent,
         )  # fmt: skip
         found = {row[0]: _said(row) for row in rows}
-        return [found[number] for number in numbers if number in found]
+        return [(number, found[number]) for number in numbers if number in found]
+
+
+def _by(role: str) -> tuple[str, list[Any]]:
+    if not role:
+        return "TRUE", []
+    if role in ("user", "you"):
+        return ("t.role = 'user'" if role == "user" else "t.role <> 'user'"), []
+    return "lower(coalesce(t.name, '')) = ?", [storable(role).lower()]
 
 
 def _said(row: Row) -> Found:

@@ -1,16 +1,20 @@
 """Sources: loaded data that agents can attach. One owner's sources, the documents in each, and who is attached.
 
 Attaching shares a source, it copies nothing. A document is known by its place, so that what is loaded again is there
-once. Knows nothing of how documents are read or searched.
+once; a recipe says what was loaded and how, so that it can be loaded again, and what is gone from there be removed.
+Knows nothing of how documents are read or searched.
 """
 
 from __future__ import annotations
 
+import json
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from typing import Any
 
 from memagent.errors import NotFound
 from memagent.messages import storable
@@ -34,6 +38,18 @@ class SourceEntry:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What was loaded into a source, and how: enough to do it again. `loaded` is when it was last done to the end."""
+
+    id: int
+    kind: str
+    about: str
+    options: Mapping[str, Any]
+    tokens: int
+    loaded: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a document that was loaded: enough to tell whether it has changed."""
 
@@ -41,6 +57,17 @@ class Known:
     stamp: str
     digest: str
     passages: int
+    recipe: int
+
+
+@dataclass(frozen=True)
+class DocumentEntry:
+    """One document, for a list. One without passages is empty, or a copy of another that has them."""
+
+    place: str
+    title: str
+    passages: int
+    loaded: datetime
 
 
 _COLUMNS = "s.id, s.owner, s.name, s.kind, s.about, s.created, s.updated"
@@ -72,7 +99,7 @@ class Sources:
 
     def find(self, name: str) -> SourceEntry:
         """The source of that name."""
-        name = storable(name)
+        name = unicodedata.normalize("NFKC", storable(name))
         for entry in (sources := self.all()):
             if entry.name == name:
                 return entry
@@ -113,12 +140,62 @@ class Sources:
         """Take a source away from an agent; False when it had it not."""
         return bool(tx.run("DELETE FROM attachments WHERE agent = ? AND source = ?", agent, source))
 
-    # Documents --------------------------------------------------------------------------------------------------------
+    # What is in them --------------------------------------------------------------------------------------------------
+
+    def recipe(
+        self, tx: Transaction, source: str, kind: str, about: str, options: Mapping[str, Any], tokens: int
+    ) -> int:
+        """The number of the recipe with these options, which is noted if it is new."""
+        written = json.dumps(options, sort_keys=True, ensure_ascii=False)
+        query = "SELECT id FROM recipes WHERE source = ? AND kind = ? AND options = ?"
+        rows = tx.rows(query, source, kind, storable(written))
+        if rows:
+            tx.run("UPDATE recipes SET about = ?, tokens = ? WHERE id = ?", storable(about), tokens, rows[0][0])
+            return int(rows[0][0])
+        return tx.add(
+            "INSERT INTO recipes (source, kind, about, options, tokens) VALUES (?, ?, ?, ?, ?)",
+            source, kind, storable(about), storable(written), tokens,
+        )  # fmt: skip
+
+    def loaded(self, tx: Transaction, source: str, recipe: int, now: datetime) -> None:
+        """Note that all of a recipe has been loaded."""
+        tx.run("UPDATE sources SET updated = ? WHERE id = ? AND owner = ?", now.isoformat(), source, self._owner)
+        tx.run("UPDATE recipes SET loaded = ? WHERE id = ? AND source = ?", now.isoformat(), recipe, source)
+
+    def forget_unloaded(self, tx: Transaction, source: str) -> None:
+        """Forget a source into which nothing was ever loaded."""
+        tx.run(
+            "DELETE FROM sources WHERE id = ? AND owner = ? "
+            "AND NOT EXISTS (SELECT 1 FROM documents WHERE source = sources.id) "
+            "AND NOT EXISTS (SELECT 1 FROM recipes WHERE source = sources.id AND loaded IS NOT NULL)",
+            source, self._owner,
+        )  # fmt: skip
+
+    def recipes(self, source: str) -> list[Recipe]:
+        """All that was loaded into a source, the oldest first."""
+        rows = self._database.rows(
+            "SELECT id, kind, about, options, tokens, loaded FROM recipes WHERE source = ? ORDER BY id", source
+        )
+        return [_recipe(row) for row in rows]
 
     def documents(self, source: str) -> Mapping[str, Known]:
         """What is in a source, by place."""
-        rows = self._database.rows("SELECT place, id, stamp, digest, passages FROM documents WHERE source = ?", source)
-        return {place: Known(number, stamp, digest, count) for place, number, stamp, digest, count in rows}
+        rows = self._database.rows(
+            "SELECT place, id, stamp, digest, passages, recipe FROM documents WHERE source = ? ORDER BY id", source
+        )
+        return {place: Known(*known) for place, *known in rows}
+
+    def listed(self, source: str, start: int = 0, limit: int = 50) -> list[DocumentEntry]:
+        """Documents from the `start`-th on, by place."""
+        rows = self._database.rows(
+            "SELECT place, title, passages, loaded FROM documents WHERE source = ? ORDER BY place LIMIT ? OFFSET ?",
+            source, limit, start,
+        )  # fmt: skip
+        with reading("A document of a source"):
+            return [
+                DocumentEntry(text(place), text(title), passages, datetime.fromisoformat(loaded))
+                for place, title, passages, loaded in rows
+            ]
 
 
 def attached(database: Database, agent: str) -> dict[str, str]:
@@ -135,3 +212,10 @@ def _entry(row: Row, agents: tuple[str, ...]) -> SourceEntry:
     with reading(f"The source {name!r}"):
         made, changed = datetime.fromisoformat(created), datetime.fromisoformat(updated)
         return SourceEntry(source, owner, text(name), kind, about, made, changed, documents, passages, agents)
+
+
+def _recipe(row: Row) -> Recipe:
+    number, kind, about, options, tokens, loaded = row
+    with reading(f"The recipe {number} of a source"):
+        done = datetime.fromisoformat(loaded) if loaded else None
+        return Recipe(number, kind, text(about), {**json.loads(options)}, tokens, done)

@@ -47,7 +47,7 @@ class Document:
     """A text with its structure. `when` is the time that it tells of itself, such as an e-mail's date.
 
     When embeddings came along, `vectors` has one for each part, as little-endian float32 of length 1 that the model
-    `model` made, and the parts are the passages, as they are.
+    `model` made. Then, and when they are `cut` already, the parts are the passages, as they are.
     """
 
     title: str
@@ -56,6 +56,7 @@ class Document:
     vectors: tuple[bytes, ...] = ()
     tags: tuple[str, ...] = ()
     model: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was said, in its order. `id` is the other program's own, so that the same one is known again."""
+    """What was said, in its order. `id` is the other program's own, so that the same one is known again; `program` is
+    that program's name, where it is known.
+    """
 
     id: str
     title: str
     said: tuple[Said, ...]
+    program: str = ""
 
 
 class ConversationItem(Protocol):

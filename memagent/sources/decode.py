@@ -36,7 +36,8 @@ def encoding_of(head: bytes) -> tuple[str, int]:
         even, odd = head[::2].count(0), head[1::2].count(0)
         if min(even, odd) * 20 < max(even, odd) and (utf16 := "utf-16-le" if odd > even else "utf-16-be"):
             return utf16, 0
-    if 20 * (len(head) - len(head.translate(None, _CONTROLS))) > len(head):
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls > 1 and 20 * controls > len(head):
         raise Unreadable("is not text")
     return "", 0
 
@@ -48,6 +49,18 @@ def text_of(data: bytes, encoding: str = "") -> str:
         data = data[mark:]
     text = data.decode(encoding, "replace") if encoding else _guessed(data)
     return _NEWLINES.sub("\n", text) if "\r" in text else text
+
+
+def encoding_named(charset: str) -> str:
+    """The encoding that a page or a letter names; "" when there is no such one, or none that a text is written in."""
+    try:
+        encoding = codecs.lookup(charset).name if charset else "utf-8"
+        b"a".decode(encoding)
+    except (LookupError, UnicodeError):  # Python has some that make bytes of bytes, and one that always fails
+        return ""
+    if encoding in ("utf-8", "punycode", "idna"):
+        return ""
+    return "cp1252" if encoding in ("iso8859-1", "ascii") else encoding  # what browsers take for it
 
 
 def _guessed(data: bytes) -> str:

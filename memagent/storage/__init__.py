@@ -52,6 +52,14 @@ class Transaction(Protocol):
         """Insert many rows; returns their numbers, in the same order."""
         ...
 
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many rows as they are, with the numbers that they have already."""
+        ...
+
+    def count_from(self, table: str, last: int) -> None:
+        """Let the next row of a table get a number that is larger than this one."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read inside the transaction."""
         ...
@@ -102,6 +110,16 @@ class Hits:
     total: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Where one word or phrase stands: the numbers of the rows, ascending; and for each how strongly it does there:
+    about 1, more where it stands often, less where the text is long. None at all means 1 for every one of them.
+    """
+
+    rows: Sequence[int]
+    strengths: Sequence[float] = ()
+
+
 class WordIndex(Protocol):
     """Finds texts by their words, stemmed and without accents. More and rarer words score higher (BM25)."""
 
@@ -114,11 +132,22 @@ class WordIndex(Protocol):
         """
         ...
 
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """For each of these words or phrases, all rows of some shelves that have it."""
+        ...
+
 
 class Database(Protocol):
     """An open database. Safe to use from several threads. Text values must have passed `messages.storable`."""
 
     dialect: Dialect
+
+    @property
+    def place(self) -> str:
+        """Where it is, as people may see it: without a password."""
+        ...
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read rows."""
@@ -144,9 +173,32 @@ class Database(Protocol):
         """The vectors that a model made of the "passages" or the "messages"."""
         ...
 
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        """The largest number that each of these tables has ever given to a row, where that is known; else what is
+        there.
+        """
+        ...
+
+    def parts(self) -> list[Part]:
+        """What it is made of, and how large that is."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong with it, each in a sentence without its point; empty when it is sound."""
+        ...
+
     def close(self) -> None:
         """Let go of the file or connection."""
         ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a database: which engine keeps it, where, and how many bytes it takes."""
+
+    engine: str
+    place: str
+    bytes: int
 
 
 class VectorIndex(Protocol):
@@ -178,7 +230,7 @@ class VectorIndex(Protocol):
 @dataclass(frozen=True)
 class Found:
     """One result of a search in memory: the text, when it was written, who said it or which source it is from, and
-    where in that; and why it was found.
+    where in that; and why it was found. `passage` is the number of a passage, by which it is found again.
     """
 
     text: str
@@ -188,6 +240,7 @@ class Found:
     tags: Sequence[str] = ()
     place: str = ""
     why: str = ""
+    passage: int = 0
 
 
 @dataclass(frozen=True)
@@ -198,3 +251,22 @@ class Page:
     total: int
     page: int
     size: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Passages of one document that follow each other. The first of them is its `first`-th, from 1, of `total`."""
+
+    passages: Sequence[Found]
+    first: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A source that an agent can search: its name, how much is in it, and some of its documents' places."""
+
+    name: str
+    documents: int
+    passages: int
+    examples: Sequence[str]

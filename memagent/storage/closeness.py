@@ -6,7 +6,10 @@ it. Knows nothing of texts or of how vectors are made. Needs numpy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.util import find_spec
 
 from memagent.errors import StorageError
 from memagent.storage import Database
@@ -36,22 +39,29 @@ class Vectors:
 
     def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
         """How near these items are, but for those without a vector."""
+        return {item: score for _, item, score in self.looked_up(query, "item", items, shelves)}
+
+    def looked_up(
+        self, query: bytes, by: str, numbers: Iterable[int], shelves: Sequence[str]
+    ) -> list[tuple[int, int, float]]:
+        """The rows with these numbers, by their "id" or by their "item": both, and how near they are."""
         import numpy as np
 
         self.check(query)
-        wanted, found = list(items), dict[int, float]()
+        wanted, found = list(numbers), list[tuple[int, int, float]]()
         for start in range(0, len(wanted) if shelves else 0, BATCH):
             some = wanted[start : start + BATCH]
             marks, ours = ", ".join("?" for _ in some), ", ".join("?" for _ in shelves)
             rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
-                f"SELECT v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
-                f"WHERE v.item IN ({marks}) AND t.{_OWNERS[self.table]} = v.shelf AND t.undone IS NULL "
+                f"SELECT v.id, v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
+                f"WHERE v.{by} IN ({marks}) AND t.{_OWNERS[self.table]} = v.shelf AND t.undone IS NULL "
                 f"AND v.shelf || '' IN ({ours}) AND v.model = ? AND length(v.vector) = ?",
                 *some, *shelves, self.model, 4 * self.dimension,
             )  # fmt: skip
-            matrix = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, self.dimension)
-            scores = matrix @ np.frombuffer(query, "<f4")
-            found |= {row[0]: float(score) for row, score in zip(rows, scores, strict=True)}
+            matrix = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, self.dimension)
+            with np.errstate(invalid="ignore", over="ignore"):
+                scores = (matrix @ np.frombuffer(query, "<f4")).tolist()
+            found += [(row[0], row[1], near) for row, near in zip(rows, scores, strict=True) if math.isfinite(near)]
         return found
 
     def check(self, query: bytes) -> None:
@@ -64,29 +74,13 @@ class Vectors:
             )
 
 
-class ExactVectors(Vectors):
-    """Looks at every vector there is on the shelves."""
-
-    def near(
-        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
-    ) -> dict[int, float]:
-        """The nearest items, the nearest first, and how near each is."""
-        items = {
-            row[0]
-            for shelf in shelves
-            for row in self.database.rows(
-                f"SELECT item FROM {self.table}_vectors WHERE shelf = ? AND model = ?", shelf, self.model
-            )
-        }
-        if among is not None:
-            items &= set(among)
-        return nearest(self.closeness(query, items, shelves), count)
-
-    def save(self) -> None:
-        """Nothing is kept."""
-
-
 def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:
     """The nearest items first, of equals the newest, and only so many."""
     best = sorted(closeness.items(), key=lambda item: (-item[1], -item[0]))
     return dict(best[:count])
+
+
+@cache
+def possible() -> bool:
+    """Whether vectors can be compared here."""
+    return find_spec("numpy") is not None

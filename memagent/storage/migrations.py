@@ -82,11 +82,17 @@ CREATE INDEX vectors_of ON vectors (agent, model);
 SOURCES = """
 CREATE TABLE sources (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL,
-    created TEXT NOT NULL, updated TEXT NOT NULL, UNIQUE (owner, name));
+    created TEXT NOT NULL, updated TEXT NOT NULL, holder TEXT, lease_until INTEGER, UNIQUE (owner, name));
+CREATE TABLE recipes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, about TEXT NOT NULL, options TEXT NOT NULL, tokens INTEGER NOT NULL, loaded TEXT,
+    UNIQUE (source, kind, options));
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
     place TEXT NOT NULL, stamp TEXT NOT NULL, digest TEXT NOT NULL, title TEXT NOT NULL, passages INTEGER NOT NULL,
-    loaded TEXT NOT NULL, UNIQUE (source, place));
+    loaded TEXT NOT NULL, recipe INTEGER REFERENCES recipes (id), UNIQUE (source, place));
+CREATE INDEX documents_same ON documents (source, digest);
+CREATE INDEX documents_recipe ON documents (recipe);
 CREATE TABLE attachments (
     agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
     source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE, since TEXT NOT NULL,
@@ -130,6 +136,7 @@ CREATE TRIGGER sources_out AFTER DELETE ON sources BEGIN
     DELETE FROM passages WHERE shelf = old.id; END;
 
 ALTER TABLE messages ADD COLUMN place TEXT NOT NULL DEFAULT '';
+CREATE INDEX messages_places ON messages (agent, place) WHERE place <> '';
 CREATE TABLE messages_vectors (
     id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES messages (id) ON DELETE CASCADE,
     shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);

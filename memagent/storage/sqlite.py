@@ -13,22 +13,27 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
+from memagent.config import Settings
 from memagent.errors import StorageError
-from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
-from memagent.storage.closeness import ExactVectors
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+MOST_ROWS = 500
+MOST_VALUES = 32_766
+"""In one statement; the second is the least that SQLite is built with."""
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
-def _unwatched(_: str) -> None:
+def unwatched(_: str) -> None:
     """Nobody watches."""
 
 
@@ -50,10 +55,27 @@ class SqliteTransaction:
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         if not rows:
             return []
-        self._watch("statement")
-        self._connection.executemany(sql, rows)  # nobody else writes now, so the numbers follow each other
+        self.put_many(sql, rows)
+        # Nobody else writes now, so the numbers follow each other.
         last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
         return list(range(last - len(rows) + 1, last + 1))
+
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Many rows go into one statement: at each statement, FTS5 writes out what it has gathered, which costs more
+        than to gather it.
+        """
+        head, _, marks = sql.rpartition("VALUES")
+        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0])) if rows else 1
+        for start in range(0, len(rows), at_once):
+            self._watch("statement")
+            some = rows[start : start + at_once]
+            self._connection.execute(f"{head}VALUES {', '.join([marks] * len(some))}", [*chain.from_iterable(some)])
+
+    def count_from(self, table: str, last: int) -> None:
+        if not self.rows("SELECT 1 FROM sqlite_master WHERE name = ? AND sql LIKE '% AUTOINCREMENT%'", table):
+            return  # the next number is one more than the largest that is there
+        if not self.run("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", last, table):
+            self.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, last)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
@@ -78,13 +100,14 @@ class SqliteDatabase:
         "CAST(strftime('%s', substr({0}, 1, 19) || substr({0}, -6)) AS INTEGER)",
     )
 
-    def __init__(self, path: Path, *, watch: Watch = _unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, watch: Watch = unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
         self._open: WeakSet[_Own] = WeakSet()
         self._guard = threading.Lock()
+        self._vectors: dict[tuple[str, str, int], SqliteVectors] = {}
         self._read_only = _check_file(path)
         self._file = _file(path)
         try:
@@ -94,6 +117,15 @@ class SqliteDatabase:
             self.close()
             raise
 
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = unwatched) -> Self:
+        """The database that the settings name."""
+        return cls(settings.database_path, watch=watch)
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
@@ -102,9 +134,13 @@ class SqliteDatabase:
     @contextmanager
     def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
         with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield SqliteTransaction(connection, self._watch)
-            self._watch("commit")
-            connection.execute("COMMIT")
+            self._local.writing = True
+            try:
+                yield SqliteTransaction(connection, self._watch)
+                self._watch("commit")
+                connection.execute("COMMIT")
+            finally:
+                self._local.writing = False
             self._watch("committed")
 
     @contextmanager
@@ -113,7 +149,27 @@ class SqliteDatabase:
             yield
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
-        return ExactVectors(self, table, model, dimension)
+        """One for all who ask: what it keeps in memory is shared."""
+        with self._guard:
+            which, folder = (table, model, dimension), _companion(self.path, ".vectors")
+            if which not in self._vectors:
+                self._vectors[which] = SqliteVectors(self, *which, folder, lambda: self._writing)
+            return self._vectors[which]
+
+    @property
+    def _writing(self) -> bool:
+        """Whether this thread has a write transaction open."""
+        return bool(getattr(self._local, "writing", False))
+
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        given = {name: seq for name, seq in self.rows("SELECT name, seq FROM sqlite_sequence")}
+        there = {table: self.rows(f"SELECT max(id) FROM {table}")[0][0] or 0 for table in tables}
+        return {table: max(given.get(table, 0), there[table]) for table in tables}
+
+    def parts(self) -> list[Part]:
+        files = [self.path, *(_companion(self.path, ending) for ending in ("-wal", "-shm"))]
+        files += _companion(self.path, ".vectors").glob("*")
+        return [Part("SQLite", self.place, sum(file.stat().st_size for file in files if file.exists()))]
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -137,6 +193,7 @@ class SqliteDatabase:
         with self._guard:
             for own in list(self._open):
                 own.connection.close()
+            self._vectors.clear()
         self._local = threading.local()
 
     def backup(self, target: Path) -> None:
@@ -339,18 +396,3 @@ def _explain(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_CANTOPEN"):
         return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
     return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
-
-
-def crash_at(number: int) -> Watch:
-    """For tests: kill this process hard at the n-th commit boundary (just before, and just after, each commit)."""
-    passed = 0
-
-    def watch(moment: str) -> None:
-        nonlocal passed
-        if moment in ("commit", "committed"):
-            passed += 1
-            if passed == number:
-                os.kill(os.getpid(), 9)
-                time.sleep(60)
-
-    return watch

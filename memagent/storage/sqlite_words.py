@@ -7,10 +7,16 @@ it was words.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
+from itertools import pairwise
+from math import log
 from typing import Any
 
-from memagent.storage import Database, Hits, Texts, Words
+from memagent.storage import Database, Hits, Spread, Texts, Words
+
+EXACT = 3000
+"""So many rows are told how strongly words stand in them, the rarest words first; it costs more than to find them."""
 
 
 class SqliteWords:
@@ -19,6 +25,7 @@ class SqliteWords:
     def __init__(self, database: Database, texts: Texts) -> None:
         self._database = database
         self._texts = texts
+        self._newest = self._size = 0
 
     def hits(
         self, words: Words, shelves: Sequence[str], limit: int, start: int = 0, *,
@@ -36,6 +43,73 @@ class SqliteWords:
             *parameters, *values, limit, start, *also,
         )  # fmt: skip
         return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
+
+    def spread(
+        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> list[Spread]:
+        """All rows that have each phrase. One shelf that is alone in the table is not looked for again and again."""
+        alone = where == "TRUE" and self._alone(shelves)
+        found = [Spread(self._rows(phrase, shelves, alone, where, values)) for phrase in phrases]
+        room, size = EXACT, self._count()
+        for number in sorted(range(len(found)), key=lambda n: len(found[n].rows)):
+            if (room := room - len(found[number].rows)) < 0:
+                break
+            if found[number].rows:
+                found[number] = self._strong(phrases[number], shelves, alone, where, values, size)
+        return found
+
+    def _rows(
+        self, phrase: str, shelves: Sequence[str], alone: bool, where: str, values: Sequence[Any]
+    ) -> Sequence[int]:
+        source, parameters = self._source(phrase, shelves, alone, where, values)
+        listed = self._database.rows(f"SELECT group_concat(id, ',') FROM (SELECT {source})", *parameters)[0][0]
+        return array("q", map(int, listed.split(",")) if listed else ())
+
+    def _strong(
+        self, phrase: str, shelves: Sequence[str], alone: bool, where: str, values: Sequence[Any], size: int
+    ) -> Spread:
+        """The same rows, with how strongly the phrase stands in each: its BM25 without its rarity."""
+        index, column = f"{self._texts.table}_words", self._texts.column
+        source, parameters = self._source(phrase, shelves, alone, where, values)
+        rows = self._database.rows(
+            f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters
+        )
+        match = f'{column} : ("{phrase}")'
+        count = self._database.rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0]
+        rarity = max(log((max(size, count) - count + 0.5) / (count + 0.5)), 1e-6)  # as FTS5 has it
+        return Spread(array("q", [row[0] for row in rows]), array("d", [row[1] / rarity for row in rows]))
+
+    def _source(
+        self, phrase: str, shelves: Sequence[str], alone: bool, where: str, values: Sequence[Any]
+    ) -> tuple[str, list[Any]]:
+        """SQL after SELECT for the rows that have a phrase, ascending."""
+        table, column, shelf = self._texts.table, self._texts.column, self._texts.shelf
+        index = f"{table}_words"
+        named = " OR ".join(f'"{name}"' for name in shelves)
+        match = f'{column} : ("{phrase}")' if alone else f'{shelf} : ({named}) AND {column} : ("{phrase}")'
+        if where == "TRUE":
+            return f"{index}.rowid AS id FROM {index} WHERE {index} MATCH ?", [match]
+        ours = f"t.{shelf} IN ({', '.join('?' for _ in shelves)}) AND {self._texts.where} AND {where}"
+        return (
+            f"t.id AS id FROM {index} CROSS JOIN {table} t ON t.id = {index}.rowid WHERE {index} MATCH ? AND {ours}",
+            [match, *shelves, *values],
+        )
+
+    def _alone(self, shelves: Sequence[str]) -> bool:
+        """Whether no other shelf is in the table."""
+        table, shelf, ours = self._texts.table, self._texts.shelf, sorted(shelves)
+        gaps = [(f"{shelf} < ?", ours[:1]), (f"{shelf} > ?", ours[-1:])]
+        gaps += [(f"{shelf} > ? AND {shelf} < ?", list(pair)) for pair in pairwise(ours)]
+        others = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {gap})" for gap, _ in gaps)
+        return not self._database.rows(f"SELECT {others}", *(name for _, names in gaps for name in names))[0][0]
+
+    def _count(self) -> int:
+        """About how many texts are in the index; counted again when a hundredth of them is new."""
+        newest = self._database.rows(f"SELECT max(id) FROM {self._texts.table}")[0][0] or 0
+        if not self._newest <= newest <= 1.01 * self._newest:
+            self._size = self._database.rows(f"SELECT count(*) FROM {self._texts.table}_words_docsize")[0][0]
+            self._newest = newest
+        return self._size + newest - self._newest
 
     def _found(self, words: Words, shelves: Sequence[str]) -> tuple[str, list[Any]]:
         """SQL for the rows that match, with their scores; it ends within its WHERE."""

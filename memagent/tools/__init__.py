@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from memagent.errors import ToolFileError
-from memagent.storage import Found, Page
+from memagent.storage import Found, Page, Readable, Stretch
 
-__all__ = ["AgentFacade", "Found", "Outcome", "Page", "Rules", "Tool", "attach", "tool"]
+__all__ = ["AgentFacade", "Found", "Outcome", "Page", "Readable", "Rules", "Stretch", "Tool", "attach", "tool"]
 
 AfterCut = Literal["retry", "ask"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -130,13 +130,23 @@ class RecallFacade(Protocol):
 
 
 class ArchivalFacade(Protocol):
-    """Long-term notes; pages count from 0."""
+    """Long-term notes, and the sources that are attached; pages count from 0."""
 
     def insert(self, text: str, tags: Sequence[str] = ()) -> int:
         """Keep a text; returns into how many passages it was cut."""
         ...
 
-    def search(self, query: str, page: int = 0) -> Page: ...
+    def search(self, query: str, page: int = 0, *, source: str = "") -> Page:
+        """Passages, best first; those of one source only, if it is named ("you" are the agent's own notes)."""
+        ...
+
+    def around(self, passage: int, before: int = 1, after: int = 1) -> Stretch:
+        """A passage that was found, with those before and after it in its document."""
+        ...
+
+    def sources(self) -> Sequence[Readable]:
+        """The sources that are attached."""
+        ...
 
 
 class AgentFacade(Protocol):

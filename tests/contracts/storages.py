@@ -99,7 +99,12 @@ def new_place(storage: str, home: Path) -> Place:
     home.mkdir(parents=True, exist_ok=True)
     if storage in NEEDED and not find_spec(NEEDED[storage]):
         pytest.skip(f"{NEEDED[storage]} is not installed; it comes with: pip install -e '.[dev-storages]'")
-    return Place(storage, home)
+    variables = {}
+    if storage == "postgres":
+        import postgres_server  # where the processes that tests start need not find it
+
+        variables["MEMAGENT_DATABASE"] = postgres_server.new_database()
+    return Place(storage, home, variables)
 
 
 def new_agent(database: Database, owner: str = "me", name: str = "") -> str:

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.llm import Answer, Piece, Request, Usage
-from memagent.llm.wrappers import Question, Said
+from memagent.llm.wrappers import Question, Said, excerpts
 from memagent.llm.wrappers.likeness import alike, known, mentioned
 from memagent.llm.wrappers.steps import Steps
 from memagent.messages import Message, ToolCall, answer, boot_messages, heartbeat, result, user_message
 from memagent.tools.loader import link
+from memagent.tools.quoting import quoted_from
 
 NOW = datetime(2026, 5, 31, 18, 30, tzinfo=UTC)
 BASE = [tool.schema for tool in link(["base"], []).values()]
@@ -207,6 +208,99 @@ def test_a_small_question_that_was_cut_off_notes_nothing() -> None:
         while True:
             next(gen)
     assert calls_of(ended.value.value) == [("send_message", {"message": "Hello!"})]
+
+
+# Answers out of passages ----------------------------------------------------------------------------------------------
+
+QUOTING = [
+    tool.schema
+    for tool in link(["base.send_message", "documents.search_sources", "documents.answer_with_quotes"], []).values()
+]
+FOUND = """Results 1-2 of 7 (page 0); more on page 1:
+
+[12] guide.md › Install (lamp):
+## Install it
+
+- Run `pip install lamp` first. It needs Python 3.11!
+
+[31] notes.txt (lamp):
+The lamp is red, "warm white" or blue. It was
+bought in Porto in 2019."""
+
+
+def searched(text: str, found: str, *, ok: bool = True, page: int = 0) -> list[Message]:
+    """A question, and what a search for it has found."""
+    call = ToolCall(f"c{page}", "search_sources", json.dumps({"query": text, "page": page}))
+    return [answer("", (call,), "", NOW), result(call, ok, found, NOW), heartbeat("The user still waits.", NOW)]
+
+
+def test_every_question_is_looked_up_where_there_are_sources() -> None:
+    question = "Is it red?"
+    for notes in ('{"new": []}', '{"asks": "red"}'):
+        model = Model(notes=notes, say="Yes.")
+        _, found = heard(model, request(said(question), human="Likes red", tools=QUOTING))
+        assert calls_of(found) == [("search_sources", {"query": question})]
+    _, found = heard(Model(notes='{"new": []}', say="Hello!"), request(said("Hello!"), tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "Hello!"})]
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "quote", "passage"),
+    [
+        ("Which colours?", "It can be red, white or blue.", 'The lamp is red, "warm white" or blue.', 31),
+        ("What do I need?", "Python 3.11", "It needs Python 3.11!", 12),
+        ("Where was it bought?", "In Porto.", "It was bought in Porto in 2019.", 31),
+        ("Is the lamp red?", "Yes.", 'The lamp is red, "warm white" or blue.', 31),
+        ("How do I get the lamp?", "Run pip install lamp!", "Run `pip install lamp` first.", 12),
+    ],
+)
+def test_an_answer_quotes_the_sentence_that_it_is_from(question: str, words: str, quote: str, passage: int) -> None:
+    model = Model(say=words)
+    heard_words, found = heard(model, request(said(question), *searched(question, FOUND), tools=QUOTING))
+    assert calls_of(found) == [
+        ("answer_with_quotes", {"message": words, "quotes": [quote], "passages": [passage]})
+    ] and not heard_words  # fmt: skip
+    prompt = model.asked[0].prompt
+    assert prompt.index("warm white") < prompt.index(question) < prompt.index("[Answer in one sentence")
+
+
+@pytest.mark.parametrize("words", ["It was made by Afonso Henriques.", "In 2018.", "Python 3.9", "8 legs", "?!"])
+def test_what_stands_in_no_sentence_is_not_said_and_the_next_page_is_read(words: str) -> None:
+    question = said("Who made it, and when?")
+    first = searched("made", FOUND)
+    _, found = heard(Model(say=words), request(question, *first, tools=QUOTING))
+    assert calls_of(found) == [("search_sources", {"query": "Who made it, and when?", "page": 1})]
+    second = searched("made", FOUND.replace("page 0); more on page 1", "page 1); more on page 2"), page=1)
+    _, found = heard(Model(say=words), request(question, *first, *second, tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "The sources don't say."})]
+    model = Model()
+    _, found = heard(model, request(question, *searched("", "Nothing was found."), tools=QUOTING))
+    assert calls_of(found) == [("send_message", {"message": "The sources don't say."})] and not model.asked
+
+
+def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
+    call = ToolCall(
+        "q", "answer_with_quotes", json.dumps({"message": "Three.", "quotes": ["It is red."], "passages": [3]})
+    )
+    earlier = [
+        said("Which colours?"),
+        *searched("", FOUND),
+        answer("", (call,), "", NOW),
+        result(call, True, "Sent.", NOW),
+    ]
+    prompt = Steps().prompt(request(*earlier, said("Thanks!"), tools=QUOTING))
+    assert "warm white" not in prompt and "Three.\n> It is red.<|im_end|>" in prompt
+
+
+@given(st.text(max_size=300), st.integers(1, 10**9))
+def test_only_what_stands_in_a_passage_can_be_quoted(text: str, number: int) -> None:
+    shown = f"Results 1-1 of 1 (page 0):\n\n[{number}] a.txt (s):\n{text}"
+    passages = excerpts.read(shown)
+    for sentence, of in excerpts.sentences(passages).items():
+        assert sentence in " ".join(text.split())
+        assert of == number or re.search(rf"^\[{of}\] .*:$", text, re.M)
+        assert quoted_from(text, sentence)
+        assert excerpts.source_of(sentence, "", {sentence: of}) in (sentence, "")
 
 
 @given(st.text(), st.lists(st.text(min_size=1)))

@@ -11,8 +11,9 @@ from memory_rows import NOW, new_agent, new_database
 
 from memagent.embeddings import packed
 from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory import archival as archival_module
-from memagent.memory.archival import BY_MEANING, BY_WORDS, ArchivalMemory
+from memagent.memory import finding
+from memagent.memory.archival import ArchivalMemory
+from memagent.memory.finding import BY_MEANING, BY_WORDS
 from memagent.messages import estimate
 from memagent.sources.chunk import TOKENS
 from memagent.storage.sqlite import SqliteDatabase
@@ -198,7 +199,7 @@ def test_without_an_embedder_words_alone_are_found(db, agent):
 
 
 def test_without_numpy_words_alone_are_found(db, agent, embedder, monkeypatch):
-    monkeypatch.setattr(archival_module, "possible", lambda: False)
+    monkeypatch.setattr(finding, "possible", lambda: False)
     archive = ArchivalMemory(db, agent, embedder)
     keep(archive, "My kitten is called Tom")
     assert vectors(db) == 1

@@ -67,7 +67,11 @@ def settings_of(home: Path, **more: object) -> config.Settings:
     return config.load({}, environ=environment(home, **more), cwd=home)
 
 
-def database_of(home: Path, watch: Callable[[str], None] = lambda _: None) -> SqliteDatabase:
+def database_of(home: Path, watch: Callable[[str], None] = lambda _: None) -> Any:
+    if url := settings_of(home).database_url:
+        from memagent.storage.postgres import PostgresDatabase
+
+        return PostgresDatabase(url, watch=watch)
     return SqliteDatabase(home / "memagent.db", watch=watch)
 
 

@@ -35,7 +35,8 @@ from memagent.memory.log import MessageLog
 from memagent.messages import user_message
 from memagent.roster import Roster
 from memagent.storage import sqlite
-from memagent.storage.sqlite import SqliteDatabase, crash_at
+from memagent.storage.opening import crash_at
+from memagent.storage.sqlite import SqliteDatabase
 
 now = datetime(2026, 11, 21, tzinfo=timezone.utc)
 
@@ -249,23 +250,6 @@ def test_many_processes_make_the_same_database_at_once(tmp_path: Path) -> None:
 
 
 # Disks ----------------------------------------------------------------------------------------------------------------
-
-OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> tuple[str, ...]:
-    """What stands before a command that may mount disks of its own, which are gone when it ends."""
-    try:
-        tried = subprocess.run(
-            [*OWN_MOUNTS, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], capture_output=True, text=True, timeout=20
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no `unshare` here to mount a small disk with")
-    if tried.returncode:
-        pytest.skip(f"no disk may be mounted here: {tried.stderr.strip()}")
-    return OWN_MOUNTS
-
 
 SMALL_DISK = """
 import json, os, subprocess

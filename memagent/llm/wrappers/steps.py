@@ -18,7 +18,7 @@ from typing import Any
 
 from memagent.llm import Answer, Piece, Request, Schema, Usage
 from memagent.llm.gbnf import Grammar, either, literal
-from memagent.llm.wrappers import Complete, Question, Said, Turn, heard, parted
+from memagent.llm.wrappers import Complete, Question, Said, Turn, excerpts, heard, parted
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.llm.wrappers.describing import as_signatures
 from memagent.llm.wrappers.form import speaks_by_call
@@ -28,14 +28,21 @@ from memagent.messages import SPEAK, Message, ToolCall, storable
 
 APPEND, REPLACE, KEEP = "core_memory_append", "core_memory_replace", "archival_memory_insert"
 SEARCHES = ("conversation_search", "archival_memory_search")
-MEMORY = (SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats")
+SOURCES, QUOTE = "search_sources", "answer_with_quotes"
+MEMORY = (
+    SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats",
+    SOURCES, QUOTE, "read_around", "list_sources",
+)  # fmt: skip
 """The functions that are not offered by name: what they do follows from what is said."""
 NOTHING = "Nothing was found."
 LONGEST_REMINDER = 400
 LONGEST_QUERY = 200
+MOST_PAGES = 2
+"""Pages of passages that are read before it is said that the sources don't tell."""
 SHORT = 2
 """Words of an answer that is not to be understood without what was asked."""
 
+_LINE = r"root ::= [^\x00-\x20] [^\n\x00]*" + "\n"
 _SAY = r"root ::= [^\x00-\x20] [^\x00]*" + "\n"
 _NOTES = r"""root ::= "{\"" (asks | "new\": [" facts? "]" | "changed\": [" facts "]" | "keep\": true") "}"
 asks ::= "asks\": \"" [^"\\\n\x00]{2,60} "\""
@@ -90,7 +97,7 @@ class Steps(ChatML):
         follows = message.kind == "heartbeat" and before is not None and before.role != "user"
         return "" if follows else text
 
-    def prompt_with(self, request: Request, asides: Sequence[str]) -> str:
+    def prompt_with(self, request: Request, asides: Sequence[str], reminder: str = "") -> str:
         """The prompt for an answer to the user's last message, with what helps to answer it put before its words: small
         models answer what stands last, and overlook what stands far above.
         """
@@ -102,7 +109,7 @@ class Steps(ChatML):
             return self.prompt(request)  # what a function of the user's own returned is best told last
         head = self.prompt(replace(request, messages=messages[:at])).removesuffix(self.answer_begins())
         question = told(messages[at], messages[at - 1], terse=True)
-        text = self.guard.text("\n".join([*told_first, question]))
+        text = self.guard.text("\n".join(filter(None, [*told_first, question, reminder])))
         return head + self.message("user", text) + self.answer_begins()
 
     def small(self, part: str, text: str) -> str:
@@ -125,7 +132,11 @@ def _asked() -> Mapping[str, Any]:
 
 def _spoken(call: ToolCall) -> str:
     """What the user heard of a call."""
-    return str(json.loads(call.arguments).get("message", "")) if call.name == SPEAK else ""
+    if call.name not in (SPEAK, QUOTE):
+        return ""
+    given = json.loads(call.arguments)
+    quotes = [f"> {quote}" for quote in given.get("quotes", ())]
+    return "\n".join([str(given.get("message", "")), *quotes])
 
 
 class _Asking:
@@ -143,6 +154,8 @@ class _Asking:
 
     def answer(self) -> Generator[Piece, None, Answer]:
         """What to note, what to do, and what to say."""
+        if (found := self._found()) is not None:
+            return (yield from self._from_passages(found))
         notes: Mapping[str, Any] = {}
         if self._new is not None:
             notes = json.loads((yield from self._small("notes", self._understood(), _NOTES)) or "{}")
@@ -151,6 +164,9 @@ class _Asking:
             return Answer("", "", (*calls, call), "stop", self._usage)
         if notes.get("keep") and self._new is not None and "?" in self._new.said:  # to look something up, that is
             notes = {"asks": self._new.said}
+        if SOURCES in self._tools and self._new is not None and (notes.get("asks") or "?" in self._new.said):
+            query = _call(SOURCES, {"query": self._new.said[:LONGEST_QUERY]})
+            return Answer("", "", (*calls, query), "stop", self._usage)
         if searches := self._searches(str(notes.get("asks", ""))):
             return Answer("", "", (*calls, *searches), "stop", self._usage)
         finish, words = yield from self._say(reminded=self._new is None or "asks" in notes)
@@ -175,6 +191,36 @@ class _Asking:
         said = yield from heard(self._complete(question), hear, lambda: False)
         self._count(said, aside=False)
         return said.finish, storable("".join(words).strip())
+
+    # Answers out of passages -----------------------------------------------------------------------------------------
+
+    def _found(self) -> list[str] | None:
+        """What searches in the sources have returned in this turn, if the last thing was such a search."""
+        at = max((i for i, message in enumerate(self._messages) if message.kind == "user"), default=-1)
+        results = [message for message in self._messages[at + 1 :] if message.role == "tool"]
+        if not results or results[-1].name != SOURCES or QUOTE not in self._tools:
+            return None
+        return [told(message, None, terse=True) for message in results if message.name == SOURCES]
+
+    def _from_passages(self, found: Sequence[str]) -> Generator[Piece, None, Answer]:
+        """An answer out of what was found last, with the sentence that it is from; else the next page, or that the
+        sources don't tell.
+        """
+        asked = next(m.said for m in reversed(self._messages) if m.kind == "user")
+        passages = excerpts.read(found[-1])
+        words = quote = ""
+        if choices := excerpts.sentences(passages):
+            asides = [f"{_asked()['quote']['before']}\n{passages}"]
+            prompt = self._steps.prompt_with(self._request, asides, _asked()["quote"]["after"])
+            words = storable((yield from self._unheard(Question(prompt, _LINE, stop=self._steps.stop))).strip())
+            quote = excerpts.source_of(words, asked, choices)
+        if quote:
+            call = _call(QUOTE, {"message": words, "quotes": [quote], "passages": [choices[quote]]})
+        elif (page := excerpts.next_page(found[-1])) is not None and len(found) < MOST_PAGES:
+            call = _call(SOURCES, {"query": asked[:LONGEST_QUERY], "page": page})
+        else:
+            call = _call(SPEAK, {"message": _asked()["quote"]["nothing"]})
+        return Answer("", "", (call,), "stop", self._usage)
 
     # What to note, and what to look for ------------------------------------------------------------------------------
 
@@ -233,15 +279,18 @@ class _Asking:
 
     def _small(self, part: str, text: str, grammar: str) -> Generator[Piece, None, str]:
         """A small question and its answer; nothing of it is shown. One that was cut off is none."""
+        question = Question(self._steps.small(part, text), grammar, part=part, stop=self._steps.stop)
+        return (yield from self._unheard(question, aside=True))
+
+    def _unheard(self, question: Question, *, aside: bool = False) -> Generator[Piece, None, str]:
         words: list[str] = []
 
         def hear(text: str) -> Iterator[Piece]:
             words.append(text)
             yield from ()
 
-        question = Question(self._steps.small(part, text), grammar, part=part, stop=self._steps.stop)
         said = yield from heard(self._complete(question), hear, lambda: False)
-        self._count(said, aside=True)
+        self._count(said, aside=aside)
         return "".join(words) if said.finish == "stop" else ""
 
     def _count(self, said: Said, *, aside: bool) -> None:

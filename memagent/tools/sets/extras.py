@@ -1,7 +1,7 @@
 """Functions that reach beyond the agent: another opinion, text files of its own, and the web.
 
 What comes from outside is handed to the model as data, under a line that says so. Knows nothing of how files are
-confined and the web is guarded: `memagent.tools.files` and `memagent.tools.guard` do that.
+confined and the web is guarded: `memagent.tools.files` and `memagent.guard` do that.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def http_request(self: AgentFacade, method: str, url: str, payload_json: dict[st
         url: Beginning with https:// or http://.
         payload_json: JSON to send, not with GET.
     """
-    from memagent.tools import guard
+    from memagent import guard
 
     body = _payload(payload_json)
     headers = {"Content-Type": "application/json"} if body else {}

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_web import Internet, Web, fake_internet, serving
 
+from memagent import guard
 from memagent.errors import ToolError
-from memagent.tools import guard
 
 PUBLIC, ELSEWHERE = "93.184.216.34", "151.101.1.69"
 
@@ -72,9 +72,18 @@ def to(location: str, status: int = 302):
 def test_an_allowed_host_of_this_machine_is_asked(web: Web) -> None:
     answer = guard.request("get", f"{web.url}/json?q=a%20b", allowed_hosts=[web.host])
     assert (answer.status, answer.text, answer.note) == (200, '{"a": "é"}', "")
+    assert answer.body == b'{"a": "\xc3\xa9"}'
     assert answer.headers["content-type"] == "application/json"
     (asked,) = web.asked
     assert (asked.method, asked.path, asked.headers["host"]) == ("GET", "/json?q=a%20b", web.host)
+
+
+def test_a_header_of_the_caller_takes_the_place_of_ours(web: Web) -> None:
+    seen: list[list[str]] = []
+    web.pages["/"] = lambda asked: seen.append(asked.headers.get_all("user-agent"))
+    with pytest.raises(ToolError):
+        guard.request("GET", web.url, headers={"user-agent": "somebody"}, allowed_hosts=[web.host])
+    assert seen == [["somebody"]]
 
 
 def test_a_body_and_headers_are_sent(web: Web) -> None:

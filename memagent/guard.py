@@ -1,4 +1,4 @@
-"""Asks a web address on a model's behalf without letting the model reach this machine or the network around it.
+"""Asks a web address on a model's or a page's behalf without letting it reach this machine or the network around it.
 
 What counts is the address that a name leads to at the moment of connecting: it is looked up once, checked, and exactly
 the checked address is connected to, again at every redirect. So neither the spelling of a URL, nor a redirect, nor a
@@ -23,7 +23,7 @@ import httpx2
 
 from memagent.errors import ToolError
 
-__all__ = ["Answer", "is_public", "request"]
+__all__ = ["Answer", "NoAnswer", "is_public", "request"]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 HARMLESS = ("GET", "HEAD", "OPTIONS")
@@ -48,15 +48,22 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _USER_PART = re.compile(r"(?:[^/?#]*:)?//[^/?#]*@")
 
 
+class NoAnswer(ToolError):
+    """Nothing came back, or not in time: another try may help."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `note` says what is missing from `text`, if anything; `url` is where the last redirect led."""
+    """What came back. `note` says what is missing from `text`, if anything; `url` is where the last redirect led.
+    `body` is what `text` was made from.
+    """
 
     status: int
     headers: Mapping[str, str]
     text: str
     url: str
     note: str = ""
+    body: bytes = b""
 
 
 def request(
@@ -160,7 +167,8 @@ class _Hop:
 
     def sent(self) -> list[tuple[str, str]]:
         fixed = {"Host": self.host, "User-Agent": "memagent", "Accept": "*/*", "Accept-Encoding": "gzip"}
-        return [*fixed.items(), *self.headers.items()]
+        own = {name.lower() for name in self.headers}
+        return [*((name, value) for name, value in fixed.items() if name.lower() not in own), *self.headers.items()]
 
     def redirected(self, status: int, location: str) -> _Hop:
         """The next request, as browsers make it, but that no header of the caller's goes to another host."""
@@ -307,7 +315,8 @@ def _read(response: httpx2.Response, hop: _Hop, clock: _Clock, size_limit: int) 
     except _FAILURES as failure:
         late = isinstance(failure, httpcore2.TimeoutException)
         note = "incomplete: it took too long" if late else "incomplete: broken off"
-    text = _text(bytes(body), kind, response.charset_encoding, whole=not note)
+    answer = replace(answer, body=bytes(body))
+    text = _text(answer.body, kind, response.charset_encoding, whole=not note)
     return replace(answer, note="not shown: it is not text") if text is None else replace(answer, text=text, note=note)
 
 
@@ -325,7 +334,7 @@ def _text(body: bytes, kind: str, charset: str | None, *, whole: bool) -> str | 
     return sound.removeprefix("\ufeff")
 
 
-def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> ToolError:
+def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> NoAnswer:
     # A connection that was never made has carried nothing; after that, nobody knows what arrived.
     unsent = isinstance(failure, (httpcore2.ConnectError, httpcore2.ConnectTimeout))
     hint = "" if unsent or hop.method in HARMLESS else "It may have arrived all the same: find out before repeating it."
@@ -335,4 +344,4 @@ def _explained(failure: Exception, hop: _Hop, via: str, time_limit: float) -> To
         what = f"No connection to {hop.host}: {failure}."
     else:
         what = f"{hop.host} broke off, or does not speak HTTP: {failure}."
-    return ToolError(via + what, hint=hint)
+    return NoAnswer(via + what, hint=hint)

@@ -1,0 +1,3 @@
+"""The tests of `test_search`, on PostgreSQL."""
+
+from test_search import *  # noqa: F403

@@ -61,12 +61,16 @@ EMBEDDERS = {
 STORAGES = {
     "sqlite": "memagent.storage.sqlite:SqliteDatabase",
     "postgres": "memagent.storage.postgres:PostgresDatabase",
+    "lancedb": "memagent.storage.lancedb:LanceDatabase",
+    "chroma": "memagent.storage.chroma:ChromaDatabase",
 }
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "passages": "memagent.sources.passages_file:PassagesFile",
     "webpage": "memagent.sources.webpage:WebPages",
     "database": "memagent.sources.database:Database",
+    "vector-database": "memagent.sources.vectors:VectorDatabase",
+    "index": "memagent.sources.index:SavedIndex",
     "conversation": "memagent.sources.conversation:Conversations",
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.util import find_spec
 
 from memagent.errors import StorageError
 from memagent.storage import Database
@@ -72,29 +74,13 @@ class Vectors:
             )
 
 
-class ExactVectors(Vectors):
-    """Looks at every vector there is on the shelves."""
-
-    def near(
-        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
-    ) -> dict[int, float]:
-        """The nearest items, the nearest first, and how near each is."""
-        items = {
-            row[0]
-            for shelf in shelves
-            for row in self.database.rows(
-                f"SELECT item FROM {self.table}_vectors WHERE shelf = ? AND model = ?", shelf, self.model
-            )
-        }
-        if among is not None:
-            items &= set(among)
-        return nearest(self.closeness(query, items, shelves), count)
-
-    def save(self) -> None:
-        """Nothing is kept."""
-
-
 def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:
     """The nearest items first, of equals the newest, and only so many."""
     best = sorted(closeness.items(), key=lambda item: (-item[1], -item[0]))
     return dict(best[:count])
+
+
+@cache
+def possible() -> bool:
+    """Whether vectors can be compared here."""
+    return find_spec("numpy") is not None

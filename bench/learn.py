@@ -1,7 +1,7 @@
 """Learns the weights by which search ranks: `python -m bench.learn --data PATH` writes memagent/memory/ranking.json.
 
-It learns from that part of each set which `bench/search.py` does not report: three conversations of LoCoMo, ten chats of
-BEAM, SciFact's training claims, and every other question and fact. Features are taken from real searches in a real
+It learns from that part of each set which `bench/search.py` does not report: three conversations of LoCoMo, ten chats
+of BEAM, SciFact's training claims, and every other question and fact. Features are taken from real searches in a real
 database. The network is made to give what answers a question a greater share than all other candidates (softmax over
 the candidates of a question); each set counts the same however large it is. Needs numpy, and some minutes.
 """
@@ -66,7 +66,8 @@ def gathered(folder: Path, embedder: Embedder | None) -> Lesson:
                 continue
             with TemporaryDirectory() as home:
                 stored = store(corpus, Path(home), embedder)
-                for asked, names, columns, answers in _looked_up(stored, learned):
+                for asked, called, columns, answers in _looked_up(stored, learned):
+                    names = called
                     found.append((columns, answers, ADVERSARIAL if asked.kind == "adversarial" else 1.0))
                 stored.database.close()
         print(f"{name}: {len(found)} questions", file=sys.stderr, flush=True)
@@ -129,7 +130,9 @@ def _descended(
         order = chance.permutation(len(inputs))
         for start in range(0, len(order), at_once):
             some, step = np.sort(order[start : start + at_once]), step + 1
-            x = inputs[some] * (chance.random((len(some), 1, inputs.shape[2])) > 0.1)  # no feature is leaned on too much
+            x = inputs[some] * (
+                chance.random((len(some), 1, inputs.shape[2])) > 0.1
+            )  # no feature is leaned on too much
             gradients = _gradients(parts, x, answers[some], there[some], weights[some])
             rate = 4e-3 * min(1.0, step / 50) * (1 - step / steps) + 1e-6
             for n, gradient in enumerate(gradients):

@@ -135,10 +135,11 @@ def questions(folder: Path) -> Iterator[Corpus]:
     with gzip.open(folder / "nq-open-oracle.jsonl.gz", "rt", encoding="utf-8") as file:
         for number, row in enumerate(map(json.loads, file)):
             gold = row["ctxs"][0]
-            if gold["text"] not in places:
-                places[gold["text"]] = f"p{len(places)}"
-                corpus.items.append(Item(places[gold["text"]], f"{gold['title']}: {gold['text']}"))
-            corpus.asked.append(Asked(row["question"], "nq", frozenset({places[gold["text"]]}), number % 2 == 0))
+            text = " ".join(f"{gold['title']}: {gold['text']}".split())
+            if text not in places:
+                places[text] = f"p{len(places)}"
+                corpus.items.append(Item(places[text], text))
+            corpus.asked.append(Asked(row["question"], "nq", frozenset({places[text]}), number % 2 == 0))
     yield corpus
 
 
@@ -206,7 +207,7 @@ def store(corpus: Corpus, folder: Path, embedder: Embedder | None, together: boo
         prepared = [(item, archive.prepare(item.text)) for item in corpus.items[start : start + 500]]
         with database.write() as tx:
             for item, ready in prepared:
-                archive.store(tx, ready, turn=1, now=item.created)
+                assert archive.store(tx, ready, turn=1, now=item.created), f"{item.id} is there already"
                 names[len(names) + 1] = item.id
     return Stored(corpus, database, agent, archive, names)
 

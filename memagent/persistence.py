@@ -23,7 +23,7 @@ from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Edit
 from memagent.memory.log import MessageLog
-from memagent.memory.recall import RecallMemory
+from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, result
 from memagent.roster import Entry
 from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 MOST_STEPS = 1024
 """More than a turn can have, by its setting."""
-AT_ONCE = 32
-"""So many messages are embedded together: each time costs a commit, and a search embeds what is missing anyway."""
 CUT = "Interrupted: it is not known whether this happened. Check, or ask the user, before you do it again."
 NOT_DONE = "Interrupted before it was carried out: this did not happen."
 NOT_APPROVED = "The user did not approve this call, and wrote something else instead."

@@ -69,6 +69,8 @@ READERS = {
     "passages": "memagent.sources.passages_file:PassagesFile",
     "webpage": "memagent.sources.webpage:WebPages",
     "database": "memagent.sources.database:Database",
+    "vector-database": "memagent.sources.vectors:VectorDatabase",
+    "index": "memagent.sources.index:SavedIndex",
     "conversation": "memagent.sources.conversation:Conversations",
 }
 

@@ -59,7 +59,7 @@ def test_every_command_that_is_named_exists() -> None:
         for words in named_commands(page.read_text()):
             command, *rest = words
             assert command in known, f"{page.name}: memagent {command}"
-            while any(each.startswith(f"{command} ") for each in known) and rest and rest[0].isalpha():
+            while any(each.startswith(f"{command} ") for each in known) and rest and rest[0].replace("-", "").isalpha():
                 command = f"{command} {rest.pop(0)}"
                 assert command in known, f"{page.name}: memagent {command}"
             for word in rest:

@@ -279,7 +279,8 @@ def tell_person(name: str, ran: Ran, *, would: bool = False, passages: str = "pa
     if not parts and not ran.stopped and not ran.interrupted:
         typer.echo(f"{what}: nothing was found to load.")
         return
-    amount = f"; {tally.passages:,} {passages}, about {tally.tokens:,} tokens" if tally.passages else ""
+    amount = f"; {tally.passages:,} {passages}" if tally.passages else ""
+    amount += f", about {tally.tokens:,} tokens" if tally.tokens else ""
     typer.echo(f"{what}: {', '.join(parts) or 'nothing yet'}{amount}, in {ran.seconds:.1f} s.")
     for reason, count in tally.reasons.most_common(MOST_REASONS):
         example = plain_to_see(tally.examples[reason])

@@ -187,7 +187,7 @@ def _vectors(settings: Settings) -> str:
     from memagent.cli.reindex import all_parts
     from memagent.memory.waiting import Coverage
 
-    embedder = _embedder(settings) if settings.database_path.exists() else None
+    embedder = _embedder(settings) if settings.database_there else None
     if embedder is None:
         return "none"
     with opened() as home:
@@ -203,7 +203,7 @@ def _sources(settings: Settings) -> str:
     from memagent.memory.sources import Sources
     from memagent.storage.opening import opened
 
-    if not settings.database_path.exists():
+    if not settings.database_there:
         return "none yet; memagent load --help tells how to load one"
     database = opened(settings)
     try:

@@ -36,7 +36,7 @@ class Embedding:
             return
         embedder, size = self._embedder, len(document.vectors[0]) // 4
         made = f"vectors of dimension {size}" + (f", made by {document.model!r}" if document.model else "")
-        again = "Or give --embed: their texts are embedded anew."
+        again = "Or give --texts-only: their texts are embedded anew."
         if embedder is None:
             raise ConfigError(f"There are {made}, but no embedder to search them with.", hint=f"Set one. {again}")
         if any(len(vector) != 4 * embedder.dimension for vector in document.vectors) or (

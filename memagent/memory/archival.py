@@ -93,16 +93,18 @@ class ArchivalMemory:
 
     def search(
         self, query: str, page: int = 0, size: int = 5, *, source: str = "", tags: Sequence[str] = (),
-        since: date | None = None, until: date | None = None,
+        since: date | None = None, until: date | None = None, own: bool = True,
     ) -> Page:  # fmt: skip
         """Passages with these words or this meaning, best first; `total` counts all that are found in either way.
 
         Only those of the source of that name (the agent's own are named "you"), with all of the `tags`, written from
-        `since` to `until`, both included, if these are given. Never from inside a write transaction: what is read
-        there may yet be rolled back.
+        `since` to `until`, both included, if these are given; without the agent's `own`, only sources. Never from
+        inside a write transaction: what is read there may yet be rolled back.
         """
         wanted, start = Query.of(query), first_of(page, size)
-        shelves = self.shelves(source)
+        shelves = {shelf: name for shelf, name in self.shelves(source).items() if own or shelf != self._agent}
+        if not shelves:
+            return Page([], 0, page, size)
         where, values = conditions(tags, since, until)
         found = self._finder.find(wanted, Limits(list(shelves), where, values), date.today())
         rows = self._found(found.page(start, size), shelves)

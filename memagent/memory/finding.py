@@ -16,13 +16,13 @@ from typing import Any
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 from memagent.memory.ranking import Evidence, Near, scores
 from memagent.memory.search import Query
-from memagent.memory.tally import Tally
 from memagent.memory.talk import Talk
+from memagent.memory.tally import Tally
 from memagent.storage import Database, Spread, Texts, VectorIndex, Words
+from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
@@ -216,8 +216,8 @@ class Finder:
             for row, sums in zip(rows, tally.sums(rows), strict=True)
         ]
         best = [row for _, row in sorted(zip(worth, rows, strict=True), reverse=True)[:BESIDE]]
-        places = [(talk.position(row), distance) for row in best for distance in (-1, 1)]
-        found = [talk.beside(place, distance) for place, distance in places]
+        places = [talk.position(row) for row in best]
+        found = [*talk.beside(places, -1), *talk.beside(places, 1)]
         beside = dict.fromkeys(talk.ids[place] for place in found if place >= 0)
         return [r for r in beside if r not in known and r < below and (allowed is None or r in allowed)]
 
@@ -276,11 +276,10 @@ class Candidates:
 
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
         places = [talk.position(row) for row in self.rows]
-        beside = {distance: [talk.beside(place, distance) for place in places] for distance in REACH}
+        beside = {distance: talk.beside(places, distance) for distance in REACH}
         near = {}
         for distance, others in beside.items():
-            sums = self.tally.sums([talk.ids[place] if place >= 0 else -1 for place in others])
-            near[distance] = Near([own.telling for own in sums], [own.words for own in sums])
+            near[distance] = Near(*self.tally.telling([talk.ids[place] if place >= 0 else -1 for place in others]))
         people, dates = question.people, question.dates
         names = [talk.known[talk.names[place]] for place in places]
         fits = {day: dates.fit_day(day) for day in {talk.days[place] for place in places}} if dates.spans else {}

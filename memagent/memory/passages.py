@@ -16,12 +16,12 @@ from typing import Any
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
-from memagent.memory.nearest import possible
 from memagent.memory.search import Query, fused
 from memagent.memory.waiting import BATCH, Waiting
 from memagent.messages import storable
 from memagent.storage import Database, Row, Texts, Transaction, VectorIndex, reading
 from memagent.storage import text as stored_text
+from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from math import log, tanh
 from pathlib import Path
 from typing import Any
 
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
+from memagent.storage.closeness import possible
 
-_TIMES = (
-    "yesterday", "today", "tonight", "tomorrow", " ago", "last ", "next ", "since", "recently", "week", "month", "year",
-    "morning", "evening", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january",
-    "february", "march", "april", "june", "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
-_YEAR = re.compile(r"\d{4}")
+_TIME = re.compile(
+    "yesterday|today|tonight|tomorrow| ago|last |next |since|recently|week|month|year|morning|evening|monday|tuesday|"
+    r"wednesday|thursday|friday|saturday|sunday|january|february|march|april|june|july|august|september|october|"
+    r"november|december|\d{4}"
+)
+KNOWN_TEXTS = 4096
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
@@ -90,8 +90,11 @@ def scores(question: Question, found: Evidence) -> Column:
         return []
     made = features(question, found)
     network = _networks()["words" if found.meaning is None else "both"]
-    wanted = " ".join(question.query.text.lower().split())
-    return [score + _verbatim(text, wanted) for score, text in zip(network.run(made), found.texts, strict=True)]
+    wanted, every = " ".join(question.query.text.lower().split()), (1 << len(found.rarity)) - 1
+    return [
+        score + (_verbatim(text, wanted) if words == every else 0.0)
+        for score, text, words in zip(network.run(made), found.texts, found.words, strict=True)
+    ]
 
 
 def _verbatim(text: str, wanted: str) -> float:
@@ -108,11 +111,15 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
     all_of, all_telling, all_proper = (max(sum(part), 1e-6) for part in (rarity, telling, proper))
     most, most_telling, _ = (max(number, 1e-6) for number in found.most)
     sums = _Sums(rarity, telling, proper)
-    whole, said, names = zip(*(sums.of(words) for words in found.words), strict=True)
+    known = sums.of(found.words)
+    whole, said, names = zip(*(known[words] for words in found.words), strict=True)
     rarest = 1 << telling.index(max(telling)) if telling else 0
     named = any(question.proper)
     first = question.query.words.words[0].lower() if question.query.words.words else "\0"
-    begins = [float(first in text[: len(first) + 24].lower().split()[:2]) for text in found.texts]
+    begins = [
+        float(words & 1 and first in text[: len(first) + 24].lower().split()[:2])
+        for words, text in zip(found.words, found.texts, strict=True)
+    ]
     columns = {
         "strength": [s / all_of / 2.2 for s in found.strength],
         "strength of best": [s / most for s in found.strength],
@@ -126,7 +133,9 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
         "names covered": [c / all_proper for c in names],
         "names missing": [1 - c / all_proper if named else 0.0 for c in names],
         "begins alike": begins,
-        "begins with the name": [b if named and c > 0.99 * all_proper else 0.0 for b, c in zip(begins, names, strict=True)],
+        "begins with the name": [
+            b if named and c > 0.99 * all_proper else 0.0 for b, c in zip(begins, names, strict=True)
+        ],
     }  # fmt: skip
     return columns | _by_neighbours(found, sums, said, all_telling, most_telling)
 
@@ -145,38 +154,36 @@ def _by_neighbours(
         ("with both sides", (-1, 1)),
         ("with two sides", (-2, -1, 1, 2)),
     ):
-        words, own = list(found.words), found.words
+        words = list(found.words)
         for distance in reach:
             if near := found.near.get(distance):
                 words = [a | b for a, b in zip(words, near.words, strict=True)]
-        columns[name] = (
-            none if words == own else [sums.of(w)[1] / all_telling - c / all_telling for w, c in zip(words, said, strict=True)]
-        )  # fmt: skip
+        known = sums.of(words)
+        columns[name] = [(known[w][1] - own) / all_telling for w, own in zip(words, said, strict=True)]
     most_mean = max(found.most[2], 1e-6)
     session = found.session or [(0.0, 0.0, 0)] * len(none)
     columns["sitting's best"] = [best / most_telling for best, _, _ in session]
     columns["sitting's mean"] = [mean / most_mean for _, mean, _ in session]
-    columns["sitting covers"] = [sums.of(words)[1] / all_telling for _, _, words in session]
+    known = sums.of([words for _, _, words in session])
+    columns["sitting covers"] = [known[words][1] / all_telling for _, _, words in session]
     asked = found.asked or none
     columns["answers what matches"] = [a * n for a, n in zip(asked, columns["telling at -1"], strict=True)]
     return columns
 
 
 def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
-    looked = [text[:_LOOKED_AT].lower() for text in found.texts]
-    count = len(looked)
-    times = [float(min(2, sum(word in text for word in _TIMES) + bool(_YEAR.search(text)))) for text in looked]
-    numbers = [float(bool(_DIGIT.search(text))) for text in looked]
+    count = len(found.texts)
+    asks, times, numbers = zip(*map(_told, found.texts), strict=True)
     lengths = [len(text) / _WORD for text in found.texts]
     logs = [log(max(1.0, length)) for length in lengths]
     usual = sum(logs) / max(1, count)
     return {
-        "asks": [float("?" in text) for text in looked],
+        "asks": list(asks),
         "ends asking": [float(text.endswith("?")) for text in found.texts],
-        "times": times,
-        "times when asked": times if question.when else [0.0] * count,
-        "numbers": numbers,
-        "numbers when asked": numbers if question.many else [0.0] * count,
+        "times": list(times),
+        "times when asked": list(times) if question.when else [0.0] * count,
+        "numbers": list(numbers),
+        "numbers when asked": list(numbers) if question.many else [0.0] * count,
         "when": [float(question.when)] * count,
         "length": [length / 5 for length in logs],
         "longer than usual": [(length - usual) / 2 for length in logs],
@@ -185,6 +192,13 @@ def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
         "query's length": [min(len(found.rarity), 12) / 12] * count,
         "query asks": [float(question.asks)] * count,
     }
+
+
+@lru_cache(KNOWN_TEXTS)
+def _told(text: str) -> tuple[float, float, float]:
+    """Whether a text asks something, how much it tells of times, and whether of numbers."""
+    text = text[:_LOOKED_AT].lower()
+    return float("?" in text), float(min(2, len(_TIME.findall(text)))), float(bool(_DIGIT.search(text)))
 
 
 def _by_place(found: Evidence) -> dict[str, Column]:
@@ -218,13 +232,12 @@ class _Sums:
         self._rarities = rarities
         self._known: dict[int, tuple[float, ...]] = {}
 
-    def of(self, words: int) -> tuple[float, ...]:
-        """The rarities of the words whose bits are set."""
-        known = self._known.get(words)
-        if known is None:
-            bits = [n for n in range(len(self._rarities[0])) if words >> n & 1]
-            known = self._known[words] = tuple(sum(part[n] for n in bits) for part in self._rarities)
-        return known
+    def of(self, words: Sequence[int]) -> Mapping[int, tuple[float, ...]]:
+        """For each of these sets, the rarities of the words whose bits are set."""
+        for one in set(words) - self._known.keys():
+            bits = [n for n in range(len(self._rarities[0])) if one >> n & 1]
+            self._known[one] = tuple(sum(part[n] for n in bits) for part in self._rarities)
+        return self._known
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,11 +67,13 @@ class Talk:
         at = bisect_left(self.ids, message)
         return at if at < len(self.ids) and self.ids[at] == message else -1
 
-    def beside(self, position: int, distance: int) -> int:
-        """The position so far from another, in the same sitting; -1 if there is none."""
-        other = position + distance
-        same = position >= 0 and 0 <= other < len(self.ids) and self.sittings[other] == self.sittings[position]
-        return other if same else -1
+    def beside(self, positions: Sequence[int], distance: int) -> list[int]:
+        """For each position the one so far from it, in the same sitting; -1 where there is none."""
+        sittings, end = self.sittings, len(self.ids)
+        return [
+            at + distance if at >= 0 and 0 <= at + distance < end and sittings[at + distance] == sittings[at] else -1
+            for at in positions
+        ]
 
     def arrays(self) -> dict[str, Any]:
         """The same numbers as numpy has them: ids, sittings, names, days; and how many messages each sitting has."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
-from memagent.memory.nearest import possible
 from memagent.memory.question import Question
 from memagent.memory.talk import Talk
 from memagent.storage import Spread
+from memagent.storage.closeness import possible
 
 BY_NAME = 1.3
 """What a row counts more, when the best are chosen, if somebody speaks there who is named in the question."""
@@ -86,22 +86,28 @@ class Tally:
         """The sums of some rows, nothing for those that have none of the words."""
         return [self._rows.get(row, _NOTHING) for row in rows]
 
+    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
+        """Of some rows only the telling strength, and the words."""
+        found = self.sums(rows)
+        return [own.telling for own in found], [own.words for own in found]
+
     def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
         return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
 
     def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         sums: dict[int, list[float]] = {}
+        masks: dict[int, int] = {}
         for part in parts:
             strengths = part.spread.strengths or [1.0] * len(part.spread.rows)
             for row, strength in zip(part.spread.rows, strengths, strict=True):
                 if row < below and (allowed is None or row in allowed):
-                    own = sums.setdefault(row, [0.0, 0.0, 0.0, 0])
+                    own = sums.setdefault(row, [0.0, 0.0, 0.0])
                     own[0] += part.rarity * strength
                     own[1] += part.telling * strength
                     own[2] += part.phrase
-                    own[3] = int(own[3]) | part.bit
-        self._rows = {row: Sums(*own[:3], int(own[3])) for row, own in sums.items()}  # type: ignore[misc]
+                    masks[row] = masks.get(row, 0) | part.bit
+        self._rows = {row: Sums(own[0], own[1], own[2], masks[row]) for row, own in sums.items()}
         if talk:
             self._rows = {row: own for row, own in self._rows.items() if talk.position(row) >= 0}
             self._add_sittings(talk)
@@ -193,18 +199,30 @@ class QuickTally(Tally):
         return found
 
     def sums(self, rows: Sequence[int]) -> list[Sums]:
+        at, known = self._places(rows)
+        if not len(self._ids):
+            return [_NOTHING] * len(rows)
+        parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
+        return [
+            Sums(part[0], part[1], part[2], own) if there else _NOTHING
+            for part, own, there in zip(parts, words, known, strict=True)
+        ]
+
+    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
+        if not len(self._ids):
+            return [0.0] * len(rows), [0] * len(rows)
+        at, known = self._places(rows)
+        return (self._sum[1, at] * known).tolist(), (self._words[at] * known).tolist()
+
+    def _places(self, rows: Sequence[int]) -> tuple[Any, Any]:
+        """Where rows stand among those that have any of the words, and whether they do."""
         import numpy as np
 
         wanted = np.asarray(rows, "i8")
-        at = np.minimum(np.searchsorted(self._ids, wanted), max(0, len(self._ids) - 1))
         if not len(self._ids):
-            return [_NOTHING] * len(rows)
-        known = self._ids[at] == wanted
-        parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
-        return [
-            Sums(*part, own) if there else _NOTHING
-            for part, own, there in zip(parts, words, known.tolist(), strict=True)
-        ]
+            return wanted, wanted
+        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return at, self._ids[at] == wanted
 
     def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
         import numpy as np

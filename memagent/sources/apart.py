@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -48,11 +49,8 @@ class Apart:
             call = json.dumps({"kind": kind, "name": name, "length": len(data)}).encode() + b"\n" + data
             threading.Thread(target=_send, args=(process, call), daemon=True).start()
             try:
-                line = self._answers.get(timeout=self._seconds)
-            except Empty:
-                self._end()
-                raise Unreadable(f"took more than {self._seconds:g} seconds to read") from None
-            except BaseException:  # Ctrl-C: the answer that is still to come would be taken for the next file's
+                line = self._next(self._seconds)
+            except BaseException:  # Ctrl-C, or too late: what is still to come would be taken for the next file's
                 self._end()
                 raise
             if not line:
@@ -70,29 +68,32 @@ class Apart:
         if self._process and self._process.poll() is None:
             return self._process
         self._end()
-        child = Path(__file__).with_name("child.py")
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
-            [sys.executable, "-P", str(child)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=clean_environment(),
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        try:
+            process = _started()
+        except OSError as error:  # no more processes or files can be had
+            raise Unreadable(f"was not read: the process that reads such files does not start: {error}") from error
         self._process, self._answers = process, SimpleQueue()
         threading.Thread(target=_listen, args=(process, self._answers), daemon=True).start()
         path = [folder for folder in sys.path if Path(folder).is_absolute()]
         start = {"path": path, "memory": self._memory, "seconds": int(self._seconds) + 5}
         _send(process, json.dumps(start).encode() + b"\n")
         try:
-            ready = self._answers.get(timeout=STARTING)
-        except Empty:
-            ready = b""
+            ready = self._next(STARTING)
+        except BaseException:
+            self._end()
+            raise
         if not ready:
             self._end()
             raise Unreadable("was not read: the process that reads such files does not start")
         return process
+
+    def _next(self, seconds: float) -> bytes:
+        """The next line that the process says, nothing if it has ended; raises when it takes too long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            with suppress(Empty):  # in short pieces: on Windows, Ctrl-C is only heard between two of them
+                return self._answers.get(timeout=min(left, 0.25))
+        raise Unreadable(f"took more than {seconds:g} seconds to read")
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -103,6 +104,19 @@ class Apart:
             for pipe in (process.stdin, process.stdout):
                 with suppress(OSError):
                     pipe and pipe.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    child = Path(__file__).with_name("child.py")
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+        [sys.executable, "-P", str(child)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
 
 
 def _send(process: subprocess.Popen[bytes], call: bytes) -> None:

@@ -57,6 +57,9 @@ def spans(text: str, tokens: int = TOKENS, whole: Sequence[Span] = ()) -> list[S
         if start + len(window) >= length:
             cut, overlap = len(window), 0
         else:
+            rest = length - start - len(window)
+            if rest < len(window) // SMALL:  # rather two passages alike than one of few words at the end
+                window = window[: (length - start) * 5 // 8]
             cut, overlap = _cut(window)
             block = bisect_right(begins, start + cut) - 1
             if block >= 0 and start < whole[block][0] < start + cut < whole[block][1]:
@@ -114,7 +117,7 @@ def _cut(window: str) -> tuple[int, int]:
 
 
 def _runs(parts: Sequence[Part], tokens: int) -> Iterator[list[Part]]:
-    """The parts, small ones together, and a heading with what it is above. A part that fits is never cut for that."""
+    """The parts, small ones together, and a heading with what it is above."""
     small = tokens // SMALL
     run: list[Part] = []
     filled = 0
@@ -126,7 +129,7 @@ def _runs(parts: Sequence[Part], tokens: int) -> Iterator[list[Part]]:
         if run:
             above = _is_bare(run[-1], part)
             alike = run[-1].page == part.page and filled < small and (above or more < small)
-            if not alike or (filled + more > tokens and (not above or more - 1 <= tokens)):
+            if not alike or (filled + more > tokens and not above):
                 yield run
                 run, filled = [], 0
         run.append(part)

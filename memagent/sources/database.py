@@ -18,10 +18,10 @@ from memagent.errors import BackendError, MissingExtra, NotFound, UserError
 from memagent.sources import Document, Part
 from memagent.sources.directory import shown as shown_path
 from memagent.sources.dump import is_dump, restored
-from memagent.sources.records import record, shown
+from memagent.sources.records import flat, record, shown
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy import URL, Connection, CursorResult, Engine, Table
 
 BATCH = 500
 LONGEST_KEY = 200
@@ -73,9 +73,9 @@ class Database:
     def items(self) -> Iterator[Row]:
         """All rows, those of a table in the order of its key."""
         with self._told(), self._engine.connect() as connection:
-            connection = connection.execution_options(stream_results=True, yield_per=BATCH)
             try:
                 self._only_read(connection)
+                connection.execution_options(stream_results=True, yield_per=BATCH)
                 if self._query:
                     yield from self._rows(connection, "row", self._query, [self._key] if self._key else [])
                 else:
@@ -94,7 +94,11 @@ class Database:
             self._folder.cleanup()
 
     def _rows(self, connection: Connection, name: str, statement: Any, keys: Sequence[str]) -> Iterator[Row]:
-        found = connection.exec_driver_sql(statement) if isinstance(statement, str) else connection.execute(statement)
+        found: CursorResult[Any]
+        if isinstance(statement, str):  # as it was given: neither ":name" nor "%" in it stands for anything else
+            found = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        else:
+            found = connection.execute(statement)
         columns = list(found.keys())
         if missing := [key for key in keys if key not in columns]:
             raise UserError(f"There is no column {missing[0]!r}.", hint=f"There are: {', '.join(columns)}.")
@@ -180,7 +184,7 @@ class Row:
 
     def read(self) -> Document:
         """The row, with the names of its columns."""
-        text = record(self.fields)
+        text = record([one for name, value in self.fields for one in flat(value, name)])
         title = next(
             (shown(value) for name, value in self.fields if name.lower() in _TITLES and shown(value)), self.place
         )

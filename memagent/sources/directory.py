@@ -1,8 +1,8 @@
 """A folder and all that is below it, or a single file: each file is a document.
 
-Hidden files, what ignore files name and links are left out, unless asked for. A folder that can't be opened is an item
-that is `Unreadable`, so that it is told of. Very large files are several items, as far as their kind can be read piece
-by piece. Knows nothing of what is in the files.
+Hidden files, what ignore files name, what programs keep for themselves and links are left out, unless asked for. A
+folder that can't be opened is an item that is `Unreadable`, so that it is told of. Very large files are several items,
+as far as their kind can be read piece by piece. Knows nothing of what is in the files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from memagent.sources.ignore import Ignored, Patterns
 LARGEST = 100_000_000
 """Files with more bytes are read piece by piece if their kind allows, else not at all."""
 PIECE = 16_000_000
+MADE = frozenset({"__pycache__", "node_modules"})
+"""Folders of what programs have made or fetched for themselves, left out with what ignore files name."""
 
 
 class Directory:
@@ -85,6 +87,8 @@ class Directory:
             if (entry.name.startswith(".") and not self._hidden) or (entry.is_symlink() and not self._links):
                 continue
             if entry.is_dir():
+                if self._ignore_files and entry.name in MADE:
+                    continue
                 if f"{path}/" not in ignored and not (self._exclude and self._exclude.says(f"{path}/")):
                     yield from self._below(Path(entry.path), f"{path}/", ignored, above)
             elif self._wanted(path) and path not in ignored:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.util import find_spec
 
 from memagent.errors import StorageError
 from memagent.storage import Database
@@ -76,3 +78,9 @@ def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:
     """The nearest items first, of equals the newest, and only so many."""
     best = sorted(closeness.items(), key=lambda item: (-item[1], -item[0]))
     return dict(best[:count])
+
+
+@cache
+def possible() -> bool:
+    """Whether vectors can be compared here."""
+    return find_spec("numpy") is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log
 from typing import Any
 
@@ -98,7 +99,7 @@ class SqliteWords:
         """Whether no other shelf is in the table."""
         table, shelf, ours = self._texts.table, self._texts.shelf, sorted(shelves)
         gaps = [(f"{shelf} < ?", ours[:1]), (f"{shelf} > ?", ours[-1:])]
-        gaps += [(f"{shelf} > ? AND {shelf} < ?", list(pair)) for pair in zip(ours, ours[1:], strict=False)]
+        gaps += [(f"{shelf} > ? AND {shelf} < ?", list(pair)) for pair in pairwise(ours)]
         others = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {gap})" for gap, _ in gaps)
         return not self._database.rows(f"SELECT {others}", *(name for _, names in gaps for name in names))[0][0]
 

@@ -445,3 +445,95 @@ def test_what_is_no_conversation_is_told(memagent: Memagent, home: Path) -> None
     words = ("load", "conversation", "names.jsonl", "-a", "ada", "--user", "Zoë", "--from", "Matrix")
     assert memagent(*words).out.startswith("ada: 1 new; 1 messages")
     assert json.loads(memagent("search", "ada", "hi", "--json").out)["results"][0]["place"].startswith("Matrix › ")
+
+
+def test_rows_of_a_database_are_loaded(memagent: Memagent, home: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(home / "shop.db") as shop:
+        shop.execute("CREATE TABLE soups (id INTEGER PRIMARY KEY, name TEXT, needs TEXT)")
+        shop.executemany("INSERT INTO soups (name, needs) VALUES (?, ?)", [("Leek", "leeks"), ("Miso", "tofu")])
+    shop.close()
+    memagent("ask", "hello", "--agent", "ada")
+    done = memagent("load", "database", "shop.db", "--attach", "ada")
+    assert done.code == 0 and done.out.startswith("shop: 2 new; 2 passages"), done.err
+    assert found(memagent, "ada", "tofu")[0]["place"] == "soups 2"
+    with sqlite3.connect(home / "shop.db") as shop:
+        shop.execute("UPDATE soups SET needs = 'seaweed' WHERE id = 2")
+        shop.execute("DELETE FROM soups WHERE id = 1")
+    shop.close()
+    told = json.loads(memagent("sources", "reload", "shop", "--json").out)
+    assert (told["changed"], told["gone"], told["unchanged"]) == (1, 1, 0)
+    words = (
+        "load",
+        "database",
+        f"sqlite:///{home}/shop.db",
+        "-q",
+        "SELECT name FROM soups",
+        "--key",
+        "name",
+        "-n",
+        "q",
+    )
+    assert memagent(*words).out.startswith("q: 1 new")
+    assert memagent("load", "database", "shop.db", "--host", "x").code == 2
+    assert "No database is named" in memagent("load", "database").err
+
+
+def test_a_password_is_kept_nowhere(memagent: Memagent, home: Path) -> None:
+    from memagent.cli.connecting import database_options
+
+    url = "postgresql://me:hush-hush@127.0.0.1:9/shop?sslpassword=hush-hush"
+    options, kept, name = database_options(url, {}, ask_password=False)
+    assert options == {"url": url} and name == "shop"
+    assert kept == {"url": "postgresql://me@127.0.0.1:9/shop", "secret": True}
+    done = memagent("load", "database", url)
+    assert done.code != 0 and "hush" not in done.out + done.err
+    assert not [path for path in home.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
+
+
+def test_passages_with_vectors_of_another_model_are_refused_or_embedded_anew(
+    memagent: Memagent, home: Path, server: EmbeddingServer
+) -> None:
+    line = {"text": "Leek soup needs leeks.", "document": "soup", "vector": [1, 0], "model": "another"}
+    Path("p.jsonl").write_text(json.dumps(line) + "\n")
+    done = memagent("load", "passages", "p.jsonl")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err and "--texts-only" in done.err
+    done = memagent("load", "passages", "p.jsonl", "--texts-only")
+    assert done.out.startswith("p: 1 new; 1 passages") and "Leek soup needs leeks." in server.texts
+    Path("p.jsonl").write_text(json.dumps({**line, "vector": [0.0] * 7 + [1.0], "model": server.model}) + "\n")
+    server.asked.clear()
+    assert memagent("load", "passages", "p.jsonl").out.startswith("p: 1 changed; 1 passages")
+    assert "Leek soup needs leeks." not in server.texts, "its vector came along"
+
+
+def test_vectors_from_elsewhere_are_loaded_as_they_are(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    numpy = pytest.importorskip("numpy")
+    numpy.save(home / "soups.npy", numpy.eye(2, 8, dtype="<f4"))
+    (home / "soups.json").write_text(json.dumps(["Leek soup needs leeks.", "Miso soup needs tofu."]))
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json")
+    assert done.code == 2 and "--model" in done.err and "--texts-only" in done.err
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", "another")
+    assert done.code == 2 and "'another'" in done.err and server.model in done.err
+    words = ("load", "vector-database", "soups.npy", "--texts", "soups.json", "--model", server.model)
+    done = memagent(*words)
+    assert done.code == 0 and done.out.startswith("soups: 1 new; 2 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]
+    assert memagent(*words).out.startswith("soups: 1 unchanged")
+    assert memagent("sources", "reload", "soups").out.startswith("soups: 1 unchanged")
+    done = memagent("load", "vector-database", "soups.npy", "--texts", "soups.json", "--texts-only")
+    assert done.code == 0 and "1 changed" in done.out and [text for text in server.texts if "tofu" in text]
+    memagent("ask", "hello", "--agent", "ada")
+    memagent("attach", "ada", "soups")
+    assert found(memagent, "ada", "tofu")
+
+
+def test_an_index_of_another_tool_is_loaded(memagent: Memagent, home: Path, server: EmbeddingServer) -> None:
+    folder = home / "kept"
+    folder.mkdir()
+    node = {"__data__": json.dumps({"text": "Leek soup needs leeks.", "metadata": {"file_name": "soup.md"}})}
+    (folder / "docstore.json").write_text(json.dumps({"docstore/data": {"n1": node}}))
+    (folder / "default__vector_store.json").write_text(json.dumps({"embedding_dict": {"n1": [1.0] + [0.0] * 7}}))
+    done = memagent("load", "index", "kept", "--model", server.model)
+    assert done.code == 0 and done.out.startswith("kept: 1 new; 1 passages"), done.err
+    assert not [text for text in server.texts if "soup" in text]

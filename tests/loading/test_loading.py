@@ -316,7 +316,7 @@ def test_vectors_that_come_along_are_kept_and_nothing_is_embedded(database, embe
 def test_vectors_that_do_not_fit_are_refused(database, embedder, told):
     with pytest.raises(ConfigError, match=told) as refused:
         load(database, Things([Thing("a", with_vectors(model="letters"))]), embedder)
-    assert "--embed" in refused.value.hint
+    assert "--texts-only" in refused.value.hint
     assert Sources(database, OWNER).all() == []
 
 

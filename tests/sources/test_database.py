@@ -117,7 +117,7 @@ def test_no_secret_is_shown():
     with pytest.raises(UserError) as told:
         Database("no address: s3cret")
     assert "s3cret" not in str(told.value)
-    reader = Database("sqlite://ann:s3cret@/?key=s3cret", password="s3cret")
+    reader = Database("postgresql+psycopg://ann:s3cret@/x?sslkey=s3cret", password="s3cret")
     assert "s3cret" not in reader.about
     reader.close()
 
@@ -220,6 +220,6 @@ def test_postgresql(postgres, reads):
     url = postgres.replace("postgresql://", "postgresql+psycopg://")
     (item,) = reads(url, tables=["s.a"])
     assert item.place == "s.a 1" and "tags: x, y" in item.read().parts[0].text
-    with pytest.raises(BackendError, match="read-only"):
+    with pytest.raises(BackendError, match=r"read-only|must not contain data-modifying"):
         reads(url, query="WITH x AS (DELETE FROM s.a RETURNING id) SELECT * FROM x")
     assert len(reads(url, query="SELECT * FROM s.a WHERE tags @> '{x}' AND 1 % 2 = 1")) == 1

@@ -61,6 +61,12 @@ def test_ignore_files_are_read_as_git_does(tree):
     assert "build/y.md" in places(folder, ignore_files=False)
 
 
+def test_what_programs_keep_for_themselves_is_left_out(tree):
+    folder = tree({"a/__pycache__/b.pyc": b"x", "node_modules/c/d.md": "", "e.md": ""})
+    assert places(folder) == ["e.md"]
+    assert len(places(folder, ignore_files=False)) == 3
+
+
 def test_a_single_file_is_a_source(tree):
     folder = tree({"one.md": "# One\n\nText.", "two.md": ""})
     (item,) = Directory(folder / "one.md").items()

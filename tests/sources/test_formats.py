@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made import docx, paragraph, pdf, table
 
-from memagent.sources import Unreadable
+from memagent.sources import Document, Unreadable
 from memagent.sources.chunk import passages_of
 from memagent.sources.directory import Directory
+from memagent.sources.formats import code, markdown
 
 
 @pytest.fixture
@@ -208,6 +211,47 @@ def test_a_mailbox_is_all_its_messages(read):
     assert headings(document) == [(f"No {n} (2024-01-02)",) for n in range(3)]
 
 
+LINES = st.sampled_from(
+    ["# One", "## Two ##", "text", "", "Title", "===", "---", "```", "~~~", "    # code", "- item", "> said", "#no",
+     "class A:", "    def f(self):", "def g():", "int h(int a) {", "}", "// why", "@x", "\tfunc (a) b() {"]
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=40).map("\n".join), st.booleans())
+def test_sections_and_functions_lose_nothing(text, typed):
+    for parts in (markdown.sections(text), code.parts(text, typed=typed)):
+        assert "".join("".join(part.text for part in parts).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#",
+        "# a ",
+        "`",
+        "|",
+        "a|",
+        "- ",
+        "[a](",
+        "def ",
+        "int ",
+        "(",
+        "a:",
+        "class a<",
+        "template <",
+        " ",
+        "\t",
+        "x=",
+        "=",
+        "\n",
+    ],
+)
+def test_endless_lines_are_read_in_no_time(line):
+    text = line * (1_000_000 // len(line))
+    document = Document("", (*markdown.sections(text), *code.parts(text, typed=True)))
+    assert sum(len(passage.text) for passage in passages_of(document, "x")) >= len("".join(text.split()))
+
+
 CODE = '''"""What it is for."""
 
 import os
@@ -240,7 +284,7 @@ def test_code_is_cut_at_its_functions(read):
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "found"),
+    ("name", "text", "found"),
     [
         ("a.go", "package a\n\n// F does.\nfunc (s *Server) F(x int) error {\n\treturn nil\n}\n", [(), ("F",)]),
         ("a.rs", "use x;\nimpl S for T {\n    pub fn show(&self) {}\n}\n", [(), ("S for T",), ("S for T", "show")]),
@@ -252,7 +296,7 @@ def test_code_is_cut_at_its_functions(read):
         ("a.sh", "#!/bin/sh\nx=1\nfunction go {\n}\n", [(), ("go",)]),
     ],
 )  # fmt: skip
-def test_code_of_many_languages(read, name, code, found):
-    document = read(name, code)
+def test_code_of_many_languages(read, name, text, found):
+    document = read(name, text)
     assert headings(document) == found
-    assert "".join(texts(document)) == code
+    assert "".join(texts(document)) == text

@@ -134,7 +134,7 @@ def recall(store: Store, vectors: Any, items: list[int], queries: Any, among: li
     return float(np.mean(shares))
 
 
-# What is found ----------------------------------------------------------------------------------------------------------
+# What is found --------------------------------------------------------------------------------------------------------
 
 
 STEPS = st.lists(
@@ -241,11 +241,13 @@ def test_vectors_that_are_none_are_never_found(filed: Store) -> None:
         filed.check(some(1, seed=2)[0], 200, index=index)
 
 
-# What changes -----------------------------------------------------------------------------------------------------------
+# What changes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exact_most", [FEW, 1000])
-@pytest.mark.parametrize("change", ["DELETE FROM passages WHERE id = ?", "UPDATE passages SET undone = '' WHERE id = ?"])
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM passages WHERE id = ?", "UPDATE passages SET undone = '' WHERE id = ?"]
+)
 def test_what_is_gone_is_gone_at_once(store: Store, exact_most: int, change: str) -> None:
     store.add(some(100))
     index, query = store.opened(exact_most), some(1, seed=2)[0]
@@ -358,7 +360,7 @@ def test_messages_have_an_index_too(store: Store) -> None:
     assert index.near(some(60)[7].tobytes(), 1, ["ada"]) == {} and not index.any(["ada"])
 
 
-# The file ---------------------------------------------------------------------------------------------------------------
+# The file -------------------------------------------------------------------------------------------------------------
 
 
 def flip(path: Path, at: int) -> None:
@@ -492,7 +494,7 @@ def test_on_a_full_disk_it_works_in_memory(store: Store) -> None:
     assert list(store.folder.iterdir()) == []
 
 
-# More than one ----------------------------------------------------------------------------------------------------------
+# More than one --------------------------------------------------------------------------------------------------------
 
 
 def test_another_process_has_made_the_file(filed: Store) -> None:

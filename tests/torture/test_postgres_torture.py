@@ -106,12 +106,20 @@ def memagent(home: Path, *commands: tuple[str, list[str]]) -> list[str]:
 @pytest.mark.slow
 def test_every_command_works_there_and_none_tells_the_password(url: str, tmp_path: Path) -> None:
     home = make_home(tmp_path / "home", [{"when": {}, "say": "Hello there."}])
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "engine.md").write_text("# Engines\n\nThe analytical engine weaves patterns.")
+    (tmp_path / "papers" / "loom.txt").write_text("The loom weaves flowers and leaves.")
     secret = url if postgres_server.GIVEN else url.replace("memagent@", f"memagent:{PASSWORD}@")
     away, gone = f"postgresql://ada:{PASSWORD}@127.0.0.1:9/x", "postgresql://ada@127.0.0.1:9/x can't be reached"
     expected: list[tuple[str, list[str], str]] = [
         (secret, ["ask", "--agent", NAME, "hello"], "Hello there."),
         (secret, ["list"], NAME),
         (secret, ["search", NAME, "hello"], "hello"),
+        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "2 new"),
+        (secret, ["load", "directory", str(tmp_path / "papers"), "--attach", NAME], "2 unchanged"),
+        (secret, ["sources"], "papers"),
+        (secret, ["search", NAME, "engine", "--in", "archival"], "analytical engine"),
+        (secret, ["reindex"], ""),
         (secret, ["doctor", "--offline"], "is sound; 1 agent"),
         (secret, ["config", "show", "--origin"], "postgresql://"),
         (secret, ["config", "path"], "postgresql://"),
@@ -124,7 +132,7 @@ def test_every_command_works_there_and_none_tells_the_password(url: str, tmp_pat
     ]
     told = memagent(home, *((database, words) for database, words, _ in expected))
     for (_, words, part), said in zip(expected, told, strict=True):
-        assert part in said, words
+        assert part in said, (words, said)
     kept = [path.read_text("latin-1") for path in home.rglob("*") if path.is_file()]
     for form in (PASSWORD, "canary", "w0rd"):
         assert not any(form in text for text in (*told, *kept)), form

@@ -149,4 +149,5 @@ def _line(found: Found, room: int) -> str:
     if len(text) > room:
         text = f"{text[:room]}… ({len(text) - room} more characters)"
     tags = f" ({', '.join(found.tags)})" if found.tags else ""
-    return f"[{found.when:%a %Y-%m-%d %H:%M}] {found.source}{tags}: {text}"
+    place = f", {found.place}" if found.place and found.place != found.source else ""
+    return f"[{found.when:%a %Y-%m-%d %H:%M}] {found.source}{place}{tags}: {text}"

@@ -1,0 +1,63 @@
+"""What a person gave to say which database is meant, as options of a reader, and what of that may be remembered.
+
+Knows nothing of what is read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from memagent.errors import MissingExtra, UserError
+
+Options = dict[str, Any]
+
+
+def database_options(source: str, parts: Mapping[str, Any], ask_password: bool) -> tuple[Options, Options, str]:
+    """Options for the reader; the same without a password; and a name for what they mean."""
+    given = {name: value for name, value in parts.items() if value}
+    if source and given:
+        raise UserError("Give an address, or its parts, not both.")
+    if source and "://" not in source:
+        return place_options(source)
+    options: Options = {"url": source} if source else given
+    password = _asked() if ask_password else ""
+    kept, found = _without_password(source) if source else (dict(given), str(given.get("database", "")))
+    if password:
+        options, kept = options | {"password": password}, kept | {"secret": True}
+    return options, kept, found
+
+
+def place_options(source: str) -> tuple[Options, Options, str]:
+    """The same for an address or a path."""
+    if "://" in source:
+        return {"url": source}, *_without_password(source)
+    path = Path(source).expanduser().absolute()
+    return {"path": str(path)}, {"path": str(path)}, path.stem
+
+
+def _without_password(url: str) -> tuple[Options, str]:
+    try:
+        from sqlalchemy import URL, exc, make_url
+    except ImportError as error:
+        raise MissingExtra("What reads databases", "database") from error
+    try:
+        made = make_url(url)
+    except (exc.ArgumentError, ValueError):  # its text may hold the password
+        raise UserError(
+            "That is no address of a database.", hint="Write it as postgresql://user@host:port/name."
+        ) from None
+    secret = made.password is not None or bool(made.query)  # some drivers take a password there
+    plain = URL.create(made.drivername, made.username, None, made.host, made.port, made.database)
+    return {"url": str(plain), **({"secret": True} if secret else {})}, Path(str(made.database or made.host or "")).stem
+
+
+def _asked() -> str:
+    from memagent.cli.opened import attended
+
+    if not attended():
+        raise UserError("Nobody is there to type the password.", hint="Put it into the address.")
+    import questionary
+
+    return str(questionary.password("Password").unsafe_ask())

@@ -132,9 +132,10 @@ def _database(settings: Settings) -> str:
             hint = "" if settings.database_url else "Get a copy back with: memagent restore BACKUP"
             raise StorageError(f"{problems[0]}.", hint=hint)
         count = len(Roster(database, settings.user).all())
+        beside = "".join(f"; {part.engine} in {part.place}" for part in database.parts()[1:])
     finally:
         database.close()
-    return f"{database.place} is sound; {count} agent{'s' if count != 1 else ''}"
+    return f"{database.place} is sound{beside}; {count} agent{'s' if count != 1 else ''}"
 
 
 def _presets(settings: Settings) -> str:

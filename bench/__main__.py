@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bench.table import Row, markdown, show
 
-NAMES = ("startup", "install", "turn", "growth", "prefix", "opening", "batch", "load", "search")
+NAMES = tuple(
+    ["startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors"]
+)
 WITH_DATA = ("search",)
 """These read public sets, which do not come with the project."""
 

@@ -61,6 +61,8 @@ EMBEDDERS = {
 STORAGES = {
     "sqlite": "memagent.storage.sqlite:SqliteDatabase",
     "postgres": "memagent.storage.postgres:PostgresDatabase",
+    "lancedb": "memagent.storage.lancedb:LanceDatabase",
+    "chroma": "memagent.storage.chroma:ChromaDatabase",
 }
 READERS = {
     "directory": "memagent.sources.directory:Directory",

@@ -165,6 +165,7 @@ class Settings:
     embedding_batch: int = _is(0, "texts that are embedded at once; 0: as suits", "whole number", high=2048)
     storage: str = _is("sqlite", "where everything is kept", choices=tuple(registry.STORAGES))
     database: str = _is("", "the database's file, or postgresql://USER:PASSWORD@HOST/NAME; empty: memagent.db in home")
+    storage_path: str = _is("", "the folder of LanceDB or Chroma; empty: beside the database")
     location: str = _is("", "where you are; told to the agent with every message")
     heartbeat_minutes: float = _is(0.0, "minutes of silence until the agent may speak up; 0: never", "number", high=1e5)
     thoughts: bool = _is(False, "show what the agent thinks", "yes or no")
@@ -202,6 +203,11 @@ class Settings:
     def database_path(self) -> Path:
         """The database's file; a relative one is in home."""
         return self.home / os.path.expanduser(self.database or "memagent.db")  # noqa: PTH111  # it never fails
+
+    @property
+    def storage_folder(self) -> Path | None:
+        """The folder of an engine beside the database, if one is named; a relative one is in home."""
+        return self.home / os.path.expanduser(self.storage_path) if self.storage_path else None  # noqa: PTH111
 
     @property
     def database_url(self) -> str:

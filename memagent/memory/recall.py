@@ -25,7 +25,7 @@ from memagent.storage import Database, Found, Page, Row, Texts, reading, text
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
-"""After a turn, so many messages are embedded together: it costs a commit, and a search embeds what is missing anyway."""
+"""After a turn, so many messages are embedded together: it costs a commit, and a search embeds what is missing."""
 SOON = 1.0
 """Seconds that a search may take to embed what was said since; the next one goes on."""
 _SAID = "t.said <> '' AND t.undone IS NULL"

@@ -52,6 +52,14 @@ class Transaction(Protocol):
         """Insert many rows; returns their numbers, in the same order."""
         ...
 
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many rows as they are, with the numbers that they have already."""
+        ...
+
+    def count_from(self, table: str, last: int) -> None:
+        """Let the next row of a table get a number that is larger than this one."""
+        ...
+
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """Read inside the transaction."""
         ...
@@ -165,6 +173,16 @@ class Database(Protocol):
         """The vectors that a model made of the "passages" or the "messages"."""
         ...
 
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        """The largest number that each of these tables has ever given to a row, where that is known; else what is
+        there.
+        """
+        ...
+
+    def parts(self) -> list[Part]:
+        """What it is made of, and how large that is."""
+        ...
+
     def check(self) -> list[str]:
         """What is wrong with it, each in a sentence without its point; empty when it is sound."""
         ...
@@ -172,6 +190,15 @@ class Database(Protocol):
     def close(self) -> None:
         """Let go of the file or connection."""
         ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a database: which engine keeps it, where, and how many bytes it takes."""
+
+    engine: str
+    place: str
+    bytes: int
 
 
 class VectorIndex(Protocol):

@@ -74,28 +74,6 @@ class Vectors:
             )
 
 
-class ExactVectors(Vectors):
-    """Looks at every vector there is on the shelves."""
-
-    def near(
-        self, query: bytes, count: int, shelves: Sequence[str], among: Sequence[int] | None = None
-    ) -> dict[int, float]:
-        """The nearest items, the nearest first, and how near each is."""
-        items = {
-            row[0]
-            for shelf in shelves
-            for row in self.database.rows(
-                f"SELECT item FROM {self.table}_vectors WHERE shelf = ? AND model = ?", shelf, self.model
-            )
-        }
-        if among is not None:
-            items &= set(among)
-        return nearest(self.closeness(query, items, shelves), count)
-
-    def save(self) -> None:
-        """Nothing is kept."""
-
-
 def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:
     """The nearest items first, of equals the newest, and only so many."""
     best = sorted(closeness.items(), key=lambda item: (-item[1], -item[0]))

@@ -9,7 +9,7 @@ import os
 import time
 
 from memagent import registry
-from memagent.config import Settings
+from memagent.config import SETTINGS, Settings
 from memagent.errors import ConfigError
 from memagent.storage import Database, Watch
 
@@ -20,9 +20,14 @@ def opened(settings: Settings) -> Database:
     if kind == "postgres" and not settings.database_url:
         hint = "Set it with: memagent configure --set database=postgresql://USER@HOST/NAME"
         raise ConfigError("The storage postgres needs the address of a database.", hint=hint)
+    if settings.storage not in (kind, SETTINGS["storage"].default):
+        hint = f"Set one of them back: memagent configure --unset database, or --set storage={kind}"
+        raise ConfigError(
+            f"The storage {settings.storage} keeps everything in a file, but database is not one.", hint=hint
+        )
     storage = registry.find("storage", registry.STORAGES, kind)
     more = {"watch": crash_at(settings.crash_at)} if settings.crash_at else {}
-    database: Database = storage(settings.database_url or settings.database_path, **more)
+    database: Database = storage.of(settings, **more)
     return database
 
 

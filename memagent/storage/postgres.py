@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
+from memagent.config import Settings
 from memagent.errors import MissingExtra, StorageError
-from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch, WordIndex
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch, WordIndex
 
 try:
     import psycopg
@@ -66,16 +67,23 @@ class PostgresTransaction:
         return int(row[0]) if row else 0
 
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        return [row[0] for result in self._put(sql, rows, "RETURNING id") for row in result]
+
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        for _ in self._put(sql, rows, ""):
+            pass
+
+    def _put(self, sql: str, rows: Sequence[Sequence[Any]], returning: str) -> Iterator[Iterable[Row]]:
         """Many rows go into one statement: to send one, and to plan it, costs more than to carry it out."""
         head, _, marks = sql.rpartition("VALUES")
-        numbers = []
         for start in range(0, len(rows), ROWS):
             self._watch("statement")
             some = rows[start : start + ROWS]
-            query = marked(f"{head}VALUES {', '.join([marks] * len(some))} RETURNING id")
-            result = self._connection.execute(query, [*chain.from_iterable(some)], binary=True)
-            numbers += [row[0] for row in result]
-        return numbers
+            query = marked(f"{head}VALUES {', '.join([marks] * len(some))} {returning}")
+            yield self._connection.execute(query, [*chain.from_iterable(some)], binary=bool(returning))
+
+    def count_from(self, table: str, last: int) -> None:
+        self.rows("SELECT setval(pg_get_serial_sequence(?, 'id'), greatest(?, 1), ? > 0)", table, last, last)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
@@ -109,6 +117,11 @@ class PostgresDatabase:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = _unwatched) -> Self:
+        """The database that the settings name."""
+        return cls(settings.database_url, watch=watch)
 
     @property
     def place(self) -> str:
@@ -147,6 +160,21 @@ class PostgresDatabase:
         build = self._build if self._pgvector >= (0, 8) else None  # older ones can't filter inside a search
         new = PostgresVectors(self, table, model, dimension, build)
         return self._vectors.setdefault((table, model, dimension), new)
+
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        rows = self.rows(
+            "SELECT name, coalesce(s.last_value, 0) FROM unnest(CAST(? AS text[])) AS name LEFT JOIN pg_sequences s "
+            "ON format('%I.%I', s.schemaname, s.sequencename) = pg_get_serial_sequence(name, 'id')",
+            list(tables),
+        )
+        given = {name: last for name, last in rows}
+        there = {table: self.rows(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0] for table in tables}
+        return {table: max(given[table], there[table]) for table in tables}
+
+    def parts(self) -> list[Part]:
+        query = "SELECT CAST(sum(pg_total_relation_size(oid)) AS bigint) FROM pg_class WHERE relkind = 'r' AND "
+        size = self.rows(f"{query} relnamespace = CAST(? AS regnamespace)", SCHEMA)[0][0]
+        return [Part("PostgreSQL", self.place, size)]
 
     def check(self) -> list[str]:
         """What is wrong with the database; empty when it is sound."""

@@ -79,10 +79,10 @@ def explained(place: str, error: psycopg.Error, lost: str = "") -> StorageError:
     if lost and (not code or code.startswith(("08", "57P"))):
         hint = "memagent connects again by itself as soon as the server is there."
         return StorageError(f"The connection to {place} was lost{lost}.", hint=hint)
+    said = (error.diag.message_primary or str(error)).split("\n")[0].rstrip(".")
     for codes, message, hint in _MEANINGS:
         if code.startswith(codes):
-            return StorageError(message.format(place=place), hint=hint)
-    said = (error.diag.message_primary or str(error)).split("\n")[0].rstrip(".")
+            return StorageError(message.format(place=place, said=said), hint=hint)
     return StorageError(f"{place}: {said}.", hint="See what is wrong with: memagent doctor")
 
 
@@ -107,7 +107,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("57014",), "{place} stopped a query that took too long.", "See statement_timeout there."),
     (
         ("3F000", "42P01", "42703", "42883"),
-        "The tables of memagent at {place} are not as they should be.",
+        "The tables of memagent at {place} are not as they should be: {said}.",
         "Was the schema memagent changed by another program? Get a dump of it back.",
     ),
     (("XX", "58"), "{place} is damaged, or its disk fails.", "Look into the server's log."),

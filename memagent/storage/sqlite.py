@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
+from memagent.config import Settings
 from memagent.errors import StorageError
-from memagent.storage import Dialect, Row, Texts, VectorIndex, Watch
+from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite_words import SqliteWords
@@ -32,7 +33,7 @@ MOST_VALUES = 32_766
 RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
-def _unwatched(_: str) -> None:
+def unwatched(_: str) -> None:
     """Nobody watches."""
 
 
@@ -52,20 +53,29 @@ class SqliteTransaction:
         return self._connection.execute(sql, values).lastrowid or 0
 
     def add_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        if not rows:
+            return []
+        self.put_many(sql, rows)
+        # Nobody else writes now, so the numbers follow each other.
+        last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+        return list(range(last - len(rows) + 1, last + 1))
+
+    def put_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Many rows go into one statement: at each statement, FTS5 writes out what it has gathered, which costs more
         than to gather it.
         """
-        if not rows:
-            return []
         head, _, marks = sql.rpartition("VALUES")
-        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0]))
+        at_once = min(MOST_ROWS, MOST_VALUES // len(rows[0])) if rows else 1
         for start in range(0, len(rows), at_once):
             self._watch("statement")
             some = rows[start : start + at_once]
             self._connection.execute(f"{head}VALUES {', '.join([marks] * len(some))}", [*chain.from_iterable(some)])
-        # Nobody else writes now, so the numbers follow each other.
-        last: int = self._connection.execute("SELECT last_insert_rowid()").fetchone()[0]
-        return list(range(last - len(rows) + 1, last + 1))
+
+    def count_from(self, table: str, last: int) -> None:
+        if not self.rows("SELECT 1 FROM sqlite_master WHERE name = ? AND sql LIKE '% AUTOINCREMENT%'", table):
+            return  # the next number is one more than the largest that is there
+        if not self.run("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", last, table):
+            self.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, last)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         self._watch("statement")
@@ -90,7 +100,7 @@ class SqliteDatabase:
         "CAST(strftime('%s', substr({0}, 1, 19) || substr({0}, -6)) AS INTEGER)",
     )
 
-    def __init__(self, path: Path, *, watch: Watch = _unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, watch: Watch = unwatched, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
         self._watch = watch
         self._busy = busy_seconds
@@ -106,6 +116,11 @@ class SqliteDatabase:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, settings: Settings, watch: Watch = unwatched) -> Self:
+        """The database that the settings name."""
+        return cls(settings.database_path, watch=watch)
 
     @property
     def place(self) -> str:
@@ -145,6 +160,16 @@ class SqliteDatabase:
     def _writing(self) -> bool:
         """Whether this thread has a write transaction open."""
         return bool(getattr(self._local, "writing", False))
+
+    def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:
+        given = {name: seq for name, seq in self.rows("SELECT name, seq FROM sqlite_sequence")}
+        there = {table: self.rows(f"SELECT max(id) FROM {table}")[0][0] or 0 for table in tables}
+        return {table: max(given.get(table, 0), there[table]) for table in tables}
+
+    def parts(self) -> list[Part]:
+        files = [self.path, *(_companion(self.path, ending) for ending in ("-wal", "-shm"))]
+        files += _companion(self.path, ".vectors").glob("*")
+        return [Part("SQLite", self.place, sum(file.stat().st_size for file in files if file.exists()))]
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -768,6 +768,7 @@ print(len(found) >= 10)
 """
 
 
+@pytest.mark.slow
 def test_processes_write_and_search_at_once(place: Place, store: PassageStore) -> None:
     started = [place.start(WRITE, store.shelf, str(100 * n)) for n in range(1, 4)]
     assert [process.communicate()[0].strip() for process in started] == ["True"] * 3

@@ -217,6 +217,7 @@ def test_a_site_s_map_names_its_pages(web, reads):
         (b"<html></html>", "no map of a site"),
         (b"<urlset><url>", "broken XML"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_a_hostile_map_is_told_of(web, reads, data, why):
     web.pages["/map"] = (200, {"content-type": "application/octet-stream"}, data)

@@ -346,6 +346,36 @@ def test_other_tables_in_the_same_database_are_left_alone(fresh: str) -> None:
         assert connection.execute("SELECT * FROM public.agents").fetchall() == [("to act",)]
 
 
+def test_the_tables_are_those_of_sqlite(db: PostgresDatabase, tmp_path: Path) -> None:
+    """One text of SQL is for both."""
+    with closing(SqliteDatabase(tmp_path / "memagent.db")) as file:
+        theirs = {
+            (table, column)
+            for (table,) in file.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+            if "_words" not in table
+            for (column,) in file.rows("SELECT name FROM pragma_table_info(?)", table)
+        }
+        unique = {
+            (table, *columns)
+            for table in {table for table, _ in theirs}
+            for (index,) in file.rows('SELECT name FROM pragma_index_list(?) WHERE "unique"', table)
+            for columns in [[row[0] for row in file.rows("SELECT name FROM pragma_index_info(?)", index)]]
+        }
+    ours = db.rows(
+        "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = 'memagent'"
+    )
+    assert {row for row in ours if row[0] != "format" and row[1] != "words"} == theirs
+    kept = db.rows(
+        "SELECT i.indrelid::regclass::text, (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(i.indkey) "
+        "WITH ORDINALITY AS k (number, n) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number) "
+        "FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE i.indisunique "
+        "AND c.relnamespace = 'memagent'::regnamespace"
+    )
+    assert {(table, *columns) for table, columns in kept if table != "format" and columns != ["id"]} >= {
+        key for key in unique if key[1:] != ("id",)
+    }
+
+
 def test_an_agent_goes_to_postgres_and_back_equal_to_the_byte(db: PostgresDatabase, tmp_path: Path) -> None:
     with closing(SqliteDatabase(tmp_path / "memagent.db")) as file:
         agent = new_agent(file, "ada")

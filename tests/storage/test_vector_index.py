@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from memagent.errors import StorageError
 from memagent.storage import nearest, shelf, signs_file
-from memagent.storage.closeness import ExactVectors
+from memagent.storage.closeness import Vectors
 from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -82,9 +82,11 @@ class Store:
         self.run(f"DELETE FROM passages WHERE id IN ({', '.join(map(str, items))})")
 
     def exact(self, query: Any, count: int, shelves: list[str], among: list[int] | None = None) -> dict[int, float]:
-        return ExactVectors(self.database, "passages", MODEL, self.dimension).near(
-            query.tobytes(), count, shelves, among
-        )
+        rows = self.database.rows("SELECT item FROM passages_vectors WHERE model = ?", MODEL)
+        items = [row[0] for row in rows if among is None or row[0] in among]
+        vectors = Vectors(self.database, "passages", MODEL, self.dimension)
+        near = vectors.closeness(query.tobytes(), items, shelves)
+        return dict(sorted(near.items(), key=lambda each: (-each[1], -each[0]))[:count])
 
     def check(
         self, query: Any, count: int = 5, shelves: tuple[str, ...] = ("ada",), index: SqliteVectors | None = None,
@@ -132,7 +134,7 @@ def recall(store: Store, vectors: Any, items: list[int], queries: Any, among: li
     return float(np.mean(shares))
 
 
-# What is found ----------------------------------------------------------------------------------------------------------
+# What is found --------------------------------------------------------------------------------------------------------
 
 
 STEPS = st.lists(
@@ -239,11 +241,13 @@ def test_vectors_that_are_none_are_never_found(filed: Store) -> None:
         filed.check(some(1, seed=2)[0], 200, index=index)
 
 
-# What changes -----------------------------------------------------------------------------------------------------------
+# What changes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exact_most", [FEW, 1000])
-@pytest.mark.parametrize("change", ["DELETE FROM passages WHERE id = ?", "UPDATE passages SET undone = '' WHERE id = ?"])
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM passages WHERE id = ?", "UPDATE passages SET undone = '' WHERE id = ?"]
+)
 def test_what_is_gone_is_gone_at_once(store: Store, exact_most: int, change: str) -> None:
     store.add(some(100))
     index, query = store.opened(exact_most), some(1, seed=2)[0]
@@ -356,7 +360,7 @@ def test_messages_have_an_index_too(store: Store) -> None:
     assert index.near(some(60)[7].tobytes(), 1, ["ada"]) == {} and not index.any(["ada"])
 
 
-# The file ---------------------------------------------------------------------------------------------------------------
+# The file -------------------------------------------------------------------------------------------------------------
 
 
 def flip(path: Path, at: int) -> None:
@@ -490,7 +494,7 @@ def test_on_a_full_disk_it_works_in_memory(store: Store) -> None:
     assert list(store.folder.iterdir()) == []
 
 
-# More than one ----------------------------------------------------------------------------------------------------------
+# More than one --------------------------------------------------------------------------------------------------------
 
 
 def test_another_process_has_made_the_file(filed: Store) -> None:

@@ -1,0 +1,48 @@
+"""The tables as every engine has them: what is copied from one to another, in an order in which each row finds those
+that it refers to.
+
+What an engine keeps beside them for speed is not among them. Knows nothing of what the rows mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its columns, and the first of them by which each row is known. Those that have an `id` that counts
+    are `counted`.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    counted: bool = False
+
+
+def _table(name: str, columns: str, key: str = "id", *, counted: bool = False) -> Table:
+    return Table(name, tuple(columns.split()), tuple(key.split()), counted)
+
+
+TABLES = (
+    _table(
+        "agents", "id owner name created settings system last_login quiet_until fence holder lease_until"
+    ),
+    _table("turns", "agent turn state steps prompt_tokens completion_tokens started ended", "agent turn"),
+    _table(
+        "messages",
+        "id agent seq turn role kind content calls call_id name said created undone place",
+        counted=True,
+    ),
+    _table("calls", "agent call_id state idempotency_key digest created", "agent call_id"),
+    _table("blocks", "agent label position value size_limit description read_only version", "agent label"),
+    _table("block_edits", "id agent label version before after cause turn call_id created", counted=True),
+    _table("sources", "id owner name kind about created updated holder lease_until"),
+    _table("recipes", "id source kind about options tokens loaded", counted=True),
+    _table("documents", "id source place stamp digest title passages loaded recipe", counted=True),
+    _table("attachments", "agent source since", "agent source"),
+    _table("passages", "id shelf note part text tags place turn created undone", counted=True),
+    _table("passages_vectors", "id item shelf model vector", counted=True),
+    _table("messages_vectors", "id item shelf model vector", counted=True),
+)  # fmt: skip

@@ -191,7 +191,7 @@ class Signs:
         step = (high - low) / (2**levels - 1) or 1.0
         rounded = np.rint((query - low) / step).astype("u1")
         asked = self._words([(rounded >> level) & 1 for level in range(levels)])[:, :, None]
-        worth = 2.0 ** np.arange(bits)[::-1]
+        worth = (2.0 ** np.arange(bits)[::-1])[:, None]
         about = np.empty(len(places), "f4")
         for start in range(0, len(places), AT_ONCE):
             some = places[start : start + AT_ONCE]
@@ -202,7 +202,7 @@ class Signs:
             sums = low * _counted(kept)
             for level in range(levels):
                 sums += step * 2**level * _counted(kept & asked[level])
-            about[start : start + AT_ONCE] = worth @ sums
+            about[start : start + AT_ONCE] = (worth * sums).sum(axis=0)  # `@` would wait for the other cores
         least = (2**bits - 1) / 2 * float(query.sum())
         return weight * (about - least) + float(query @ self.mean)
 

@@ -108,7 +108,8 @@ def test_words_side_by_side_come_first(db, agent):
 
 
 def test_of_equals_the_newest_comes_first_on_stable_pages(db, agent):
-    say(db, agent, *["the same words"] * 7)
+    for day in range(1, 8):  # each by itself: what is said around a message counts too
+        say(db, agent, "the same words", created=f"2026-05-0{day}T10:00:00+00:00")
     recall = RecallMemory(db, agent)
     pages = [recall.search("same words", page, 3) for page in range(4)]
     assert [[found.id for found in page.results] for page in pages] == [[7, 6, 5], [4, 3, 2], [1], []]

@@ -14,7 +14,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from memagent.errors import MemagentError, NotFound, TakenOver
-from memagent.storage import Row, Transaction
+from memagent.storage import Database, Row, Transaction
 
 LEASE_SECONDS = 600
 """How long a lease holds, by the database's clock: it must not depend on the clocks of those who hold leases."""
@@ -78,6 +78,17 @@ def held_by_another(row: Row, ours: Holder) -> str:
     if not holder.alive():
         return ""
     return f"process {holder.process} on {holder.host}" if holder.host != _host() else f"process {holder.process}"
+
+
+def holders(database: Database) -> dict[str, str]:
+    """What somebody works on now, of all owners, such as "agent ada" or "source papers"; and who that is, in words."""
+    held: dict[str, str] = {}
+    for what in ("agent", "source"):
+        rows = database.rows(
+            f"SELECT holder, lease_until, {database.dialect.now}, name FROM {what}s WHERE holder IS NOT NULL"
+        )
+        held |= {f"{what} {row[3]}": held_by_another(row, Holder("", 0, "", 0)) for row in rows}
+    return {name: holder for name, holder in held.items() if holder}
 
 
 def lost(tx: Transaction, agent: str, name: str) -> MemagentError:

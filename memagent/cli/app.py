@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "run", "agents", "memory", "search", "load", "sources", "attaching", "reindex", "texts", "model", "configure",
-    "transfer", "backup", "doctor", "batch", "docs", "completion", "dev",
+    "transfer", "backup", "storage", "doctor", "batch", "docs", "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
     "run ask list show memory search load sources attach detach rename delete add model configure config export import "
-    "backup restore reindex batch docs doctor"
+    "backup restore storage reindex batch docs doctor"
 )
 
 

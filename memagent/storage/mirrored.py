@@ -7,6 +7,7 @@ alike. Knows nothing of what the engine is.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -56,6 +57,12 @@ class MirroredDatabase(SqliteDatabase):
         files = [file for file in self.mirror.folder.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
         return [*super().parts(), Part(self.kind.title, str(self.mirror.folder), size)]
+
+    def check(self) -> list[str]:
+        folder = self.mirror.folder
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        writable = os.access(there, os.W_OK)
+        return [*super().check(), *([] if writable else [f"{folder} can't be written to"])]
 
     def fill(self, told: Callable[[int, int], None]) -> int:
         """Bring the copy up to date for every model, and see that all is there; returns how many passages have a

@@ -236,7 +236,7 @@ class PassageStore:
 
 def _as_text(tags: Sequence[str]) -> str:
     """Tags as they are kept."""
-    return json.dumps([storable(tag) for tag in tags], ensure_ascii=False)
+    return json.dumps([storable(tag) for tag in tags], ensure_ascii=False) if tags else "[]"
 
 
 def conditions(

@@ -82,7 +82,7 @@ def held_by_another(row: Row, ours: Holder) -> str:
 
 def holders(database: Database) -> dict[str, str]:
     """What somebody works on now, of all owners, such as "agent ada" or "source papers"; and who that is, in words."""
-    held = {}
+    held: dict[str, str] = {}
     for what in ("agent", "source"):
         rows = database.rows(
             f"SELECT holder, lease_until, {database.dialect.now}, name FROM {what}s WHERE holder IS NOT NULL"

@@ -6,7 +6,7 @@ to date.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -75,7 +75,7 @@ class LanceTable:
         with self._in_few_pieces():
             self._table.add(pa.table(columns, schema=self._table.schema))
 
-    def drop(self, items: Sequence[int]) -> None:
+    def drop(self, items: Mapping[int, str]) -> None:
         with self._in_few_pieces():
             self._table.delete(f"item IN ({', '.join(str(int(item)) for item in items)})")
 

@@ -98,8 +98,10 @@ class LanceTable:
         return int(self._table.count_rows())
 
     def tidy(self) -> None:
+        from lancedb.index import IvfFlat
+
         if self.size() >= INDEXED and not list(self._table.list_indices()):
-            self._table.create_index(metric="dot", vector_column_name="vector", index_type="IVF_FLAT")
+            self._table.create_index("vector", config=IvfFlat(distance_type="dot"))
         self._table.optimize(cleanup_older_than=KEPT)
 
     @contextmanager

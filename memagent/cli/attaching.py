@@ -40,7 +40,10 @@ def _attach(agent: Agent, sources: Names) -> None:
 
 
 def _detach(agent: Agent, sources: Names) -> None:
-    """Take sources away from an agent; they stay, and others keep them."""
+    """Take sources away from an agent.
+
+    They stay, and agents that have them too keep them.
+    """
     from memagent.cli.opened import opened
 
     with opened() as home:

@@ -240,18 +240,31 @@ def _gone_through(events: Iterator[Event], bar: Progress, passages: str = "passa
     return ran
 
 
-def load_conversations(file: Path, agent: str, program: str, user: str, *, only_look: bool, json: bool) -> int:
+def load_conversations(
+    file: Path, agent: str, program: str, user: str, *, only_look: bool, yes: bool, json: bool
+) -> int:
     """Load what an export holds into an agent's recall memory; returns the exit code."""
-    from memagent import registry
+    from memagent import config, registry
+    from memagent.assemble import open_embedder
     from memagent.cli.memory import state_of
-    from memagent.cli.opened import as_json
+    from memagent.cli.opened import as_json, confirmed
     from memagent.cli.progress import progress
+    from memagent.embeddings.prices import price
     from memagent.loading.conversations import bring_in
 
     made: Any = registry.find("kind of source", registry.READERS, "conversation")
-    with state_of(agent) as state, closing(made(file, user=user)) as reader, progress() as bar:
+    settings = config.load({})
+    embedder = open_embedder(settings)
+    cost = price(settings, embedder) if embedder and not only_look else None
+    with state_of(agent) as state, closing(made(file, user=user)) as reader:
         name = state.entry.name
-        ran = _gone_through(bring_in(state, reader, program, only_look=only_look), bar, "messages")
+        for looking in (True, False) if cost else (only_look,):
+            with progress() as bar:
+                ran = _gone_through(bring_in(state, reader, program, only_look=looking), bar, "messages")
+            tokens = ran.tally.tokens if looking and cost else 0
+            if cost and tokens and not confirmed(f"Embedding takes {cost.of(tokens)}. Go ahead?", yes):
+                typer.echo("Nothing was loaded.")
+                return IN_VAIN
     if json:
         as_json({"agent": name, "kind": reader.kind, "about": reader.about} | ran.summary("messages"))
     else:

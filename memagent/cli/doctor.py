@@ -191,9 +191,12 @@ def _vectors(settings: Settings) -> str:
     if embedder is None:
         return "none"
     with opened() as home:
-        found = sum((part.coverage for part in all_parts(home, embedder)), Coverage())
-    if not found.waiting:
-        return f"all {found.texts:,} texts have theirs"
+        parts = list(all_parts(home, embedder))
+    found = sum((part.coverage for part in parts), Coverage())
+    new = sum(part.coverage.waiting for part in parts if part.said)
+    if found.waiting == new and not found.others:
+        but = f", but for {new:,} messages, which get theirs when they are searched" if new else ""
+        return f"all {found.texts:,} texts have theirs{but}"
     others = "; ".join(f"{count:,} have one of {model} ({size})" for (model, size), count in found.others.items())
     told = f"waiting: {found.waiting:,} of {found.texts:,} texts have none of {embedder.model} ({embedder.dimension})"
     return f"{told}{others and f'; {others}'}. Make them with: memagent reindex"

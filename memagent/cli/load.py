@@ -37,7 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, f
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     about = (
-        "Load data that agents can search. Give the same command again, and only what is new or changed is loaded; "
+        "Load data that agents can search.\n\nGive the same command again, and only what is new or changed is loaded; "
         "one that was stopped goes on."
     )
     group = Commands(help=about, no_args_is_help=True)
@@ -101,10 +101,10 @@ def webpage(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Load web pages: what can be read in them, without menus and adverts.
+    """Load web pages.
 
-    A page that has not changed since is not sent again. Hosts that are not on the public internet must be allowed:
-    memagent configure --set allowed_hosts=NAME
+    What can be read in them, that is, without menus and adverts. A page that has not changed since is not sent again.
+    Hosts that are not on the public internet must be allowed: memagent configure --set allowed_hosts=NAME
     """
     from urllib.parse import urlsplit
 
@@ -139,9 +139,10 @@ def database(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Load rows of a database, each as a document with the names of its columns.
+    """Load the rows of a database.
 
-    Nothing is written there. A password is kept nowhere: put it into the address, or let it be asked for.
+    Each is a document, with the names of its columns. Nothing is written there. A password is kept nowhere: put it into
+    the address, or let it be asked for.
     """
     from memagent.cli.connecting import database_options
 
@@ -171,9 +172,10 @@ def vector_database(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Load texts with embeddings that were made before: pgvector, LanceDB, Chroma, Parquet, NumPy.
+    """Load texts with their embeddings.
 
-    They must be by the embedding model that is set up here, or they could not be searched together with others.
+    From pgvector, LanceDB, Chroma, Parquet and NumPy. The embeddings must be by the embedding model that is set up
+    here, or they could not be searched together with others.
     """
     from memagent.cli.connecting import place_options
 
@@ -198,7 +200,7 @@ def index(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Load what another tool has indexed, with its embeddings: LlamaIndex, FAISS."""
+    """Load a saved index: of LlamaIndex, or FAISS."""
     whole = path.expanduser().absolute()
     options: dict[str, Any] = {
         "path": str(whole), "texts": _whole(texts), "text": text_column, "model": model, "texts_only": texts_only,
@@ -228,16 +230,17 @@ def conversation(
     program: Annotated[str, typer.Option("--from", help="What was talked to, where the export does not say so.")] = "",
     user: Annotated[str, typer.Option("--user", help="Your name in it, where names stand instead of roles.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: what would be loaded.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Load conversations with other programs into an agent's recall memory, as if it had been there.
+    """Load conversations with other programs.
 
-    ChatGPT's and Claude's exports, SillyTavern's chats, and JSON or JSONL with roles and texts. The same export again,
-    or a longer one, adds only what is new.
+    They go into an agent's recall memory, as if it had been there: ChatGPT's and Claude's exports, SillyTavern's chats,
+    and JSON or JSONL with roles and texts. The same export again, or a longer one, adds only what is new.
     """
     from memagent.cli.carrying import load_conversations
 
-    raise typer.Exit(load_conversations(file, agent, program, user, only_look=dry_run, json=json))
+    raise typer.Exit(load_conversations(file, agent, program, user, only_look=dry_run, yes=yes, json=json))
 
 
 def _whole(path: Path | None) -> str | None:

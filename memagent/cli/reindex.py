@@ -55,27 +55,28 @@ def reindex(
 
 @dataclass(frozen=True)
 class Part:
-    """What one agent remembers, or one source, and how far it is."""
+    """Texts that belong together, and how far they are: what was `said` to and by an agent, its notes, or a source."""
 
     waiting: Waiting
     coverage: Coverage
+    said: bool = False
 
 
 def all_parts(home: Opened, embedder: Embedder, agent: str = "", source: str = "") -> Iterator[Part]:
     """The agents and sources that are meant; all of them, where none is named."""
-    from memagent.memory.passages import TEXTS
+    from memagent.memory import passages, recall
     from memagent.memory.sources import Sources
     from memagent.memory.waiting import Waiting
 
     sources = Sources(home.database, home.settings.user)
-    shelves: list[str] = []
-    if not source:
-        shelves += [entry.id for entry in ([home.roster.find(agent)] if agent else home.roster.all())]
-    if not agent:
-        shelves += [entry.id for entry in ([sources.find(source)] if source else sources.all())]
-    for shelf in shelves:
-        waiting = Waiting(home.database, TEXTS, shelf, embedder)
+    chosen = [] if source else [home.roster.find(agent)] if agent else home.roster.all()
+    loaded = [] if agent else [sources.find(source)] if source else sources.all()
+    for shelf in [*(entry.id for entry in chosen), *(entry.id for entry in loaded)]:
+        waiting = Waiting(home.database, passages.TEXTS, shelf, embedder)
         yield Part(waiting, waiting.coverage())
+    for entry in chosen:
+        waiting = Waiting(home.database, recall.TEXTS, entry.id, embedder)
+        yield Part(waiting, waiting.coverage(), said=True)
 
 
 class _Work:

@@ -27,7 +27,7 @@ COUNTED = ("agents", "messages", "passages", "sources")
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = Commands(help="Show where everything is kept, or copy it to another kind of storage.")
+    group = Commands(help="Show where everything is kept, or copy it elsewhere.")
     group.callback(invoke_without_command=True)(show)
     group.command()(migrate)
     app.add_typer(group, name="storage")

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
+from itertools import count as counted
 
-from memagent.errors import MissingExtra
-from memagent.loading import Came, Event, Outcome
+from memagent.errors import EmbeddingError, MissingExtra
+from memagent.loading import Came, Embedded, Event, Outcome, Told
 from memagent.messages import Kind, Message, estimate, storable
 from memagent.persistence import PersistenceManager
 from memagent.sources import Conversation, ConversationReader, Said, Unreadable
@@ -22,6 +22,8 @@ from memagent.storage import Database, Transaction
 
 MOST = 1000
 """So many messages are stored together, or as many as one conversation has."""
+AT_ONCE = 512
+"""Messages that the embedder is given together."""
 LONGEST_TITLE = 120
 _BEGINNING = 3
 """So many messages at the beginning are looked at to know a conversation again."""
@@ -48,6 +50,17 @@ def bring_in(
             yield from _carried_out(state, pending, only_look)
             pending, size = [], 0
     yield from _carried_out(state, pending, only_look)
+    if not only_look:
+        yield from _embedded(state)
+
+
+def _embedded(state: PersistenceManager) -> Iterator[Event]:
+    """Give what was said its vectors."""
+    try:
+        while count := state.recall.catch_up(AT_ONCE):
+            yield Embedded(count)
+    except EmbeddingError as error:
+        yield Told(f"Messages are found by their words for now: {error} Later, give: memagent reindex")
 
 
 def _carried_out(
@@ -97,7 +110,7 @@ def _known(
     title = " ".join(storable(conversation.title).split())[:LONGEST_TITLE] or "without a title"
     begin = f"{storable(conversation.program)} › {title}" if conversation.program else title
     dated = {_key(m): said.when is not None for m, said in zip(messages, _spoken(conversation), strict=True)}
-    for number in count(1):
+    for number in counted(1):
         place = begin + (f" ({number})" if number > 1 else "")
         known = state.log.brought_in(reader, place)
         if not known or _same(known, messages, dated):

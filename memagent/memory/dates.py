@@ -50,11 +50,10 @@ class Span:
 
     def _lag(self, day: date, turn: int) -> int:
         """Days since the span; one day before it counts as three after."""
-        shift = 365 * (turn + day.year - self.first.year) if self.yearly else 0
-        after, before = (
-            day.toordinal() - self.last.toordinal() - shift,
-            self.first.toordinal() + shift - day.toordinal(),
-        )
+        first, last = self.first, self.last
+        if self.yearly:
+            first, last = (_in_year(end, min(max(day.year + turn, 1), 9999)) for end in (first, last))
+        after, before = day.toordinal() - last.toordinal(), first.toordinal() - day.toordinal()
         return max(after, 3 * before, 0)
 
 
@@ -137,6 +136,10 @@ def _recent(which: str, unit: str, now: date) -> Span:
     if which == "this":
         return Span(now - timedelta(days=length - 1), now)
     return Span(now - timedelta(days=2 * length), now - timedelta(days=1))
+
+
+def _in_year(day: date, year: int) -> date:
+    return day.replace(year=year, day=min(day.day, monthrange(year, day.month)[1]))
 
 
 def _around(day: date, slack: int = 0) -> Span:

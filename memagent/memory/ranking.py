@@ -26,6 +26,7 @@ _TIME = re.compile(
     r"november|december|\d{4}"
 )
 KNOWN_TEXTS = 4096
+_MARKS = ".,:;!?'\"’()"
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
@@ -115,11 +116,8 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
     whole, said, names = zip(*(known[words] for words in found.words), strict=True)
     rarest = 1 << telling.index(max(telling)) if telling else 0
     named = any(question.proper)
-    first = question.query.words.words[0].lower() if question.query.words.words else "\0"
-    begins = [
-        float(words & 1 and first in text[: len(first) + 24].lower().split()[:2])
-        for words, text in zip(found.words, found.texts, strict=True)
-    ]
+    asked = {word.lower() for word in question.query.words.words}
+    begins = [sum(word.strip(_MARKS) in asked for word in text[:60].lower().split()[:2]) / 2 for text in found.texts]
     columns = {
         "strength": [s / all_of / 2.2 for s in found.strength],
         "strength of best": [s / most for s in found.strength],

@@ -20,7 +20,7 @@ from memagent.storage.signs import Signs, largest
 
 EXACT_MOST = 16_384
 """So many vectors of a shelf are kept as they are, and each of them is looked at."""
-LIKELY = 64
+LIKELY = 100
 """So many of those that are likely nearest are looked up; two for each that is wanted, if that is more."""
 FEW = 1_000
 """Among so many, each is looked up."""

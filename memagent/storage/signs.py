@@ -1,12 +1,12 @@
 """Many vectors, kept small, so that a million are gone through in milliseconds.
 
-Each is kept twice: as the signs of its numbers, one bit for each, and with each number rounded to four bits. A search
-goes in three steps. All are compared by how many signs differ from the query's, a matter of counting bits: where two
-have the same signs, they point the same way. Of the best share, the query's own numbers are added up by the signs; and
-of the best of these, the rounded numbers tell how near they are, so well that whoever asks need look at a hundred to
-find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so that signs are as often
-plus as minus: it costs little to make, and vectors can come in any order, and queries can be of another kind than what
-they look for. Knows nothing of files, databases or texts.
+Each number is rounded to four bits. The first bit, the sign, of all of them is kept together, the other three with each
+vector. A search goes in three steps. All are compared by how many signs differ from the query's, a matter of counting
+bits: where two have the same signs, they point the same way. Of the best share, the query's own numbers are added up by
+the signs; and of the best of these, all four bits tell how near they are, so well that whoever asks need look at a
+hundred to find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so that signs are as
+often plus as minus: it costs little to make, and vectors can come in any order, and queries can be of another kind than
+what they look for. Knows nothing of files, databases or texts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ SHARE = 50  # one in so many is looked at in the second step …
 LEAST = 4_000  # … but not fewer than these, which is how many are looked at in the third
 GRAIN = 8  # every so many-th vector tells how near those must be
 SPARSE = 8  # when not even one in so many counts, only those are looked at
-LEVELS = 4  # bits of the query's numbers in the second step
-WIDE = 2.7 * 1.2533  # four bits hold numbers up to so many times the mean of all, which leaves out very few
-AT_ONCE = 256
+BITS = 4
+WIDE = 2.7 * 1.2533  # these hold numbers up to so many times the mean of all, which leaves out very few
+ROUGHLY, CLOSELY = 3, 6  # bits to which a query's numbers are rounded in the second and third step
+AT_ONCE = 1 << 12
 FAR = 0xFFFF
 
 
@@ -29,8 +30,8 @@ class Signs:
     """The vectors, in the order in which they came. `rows` are their numbers, and `items` what they belong to.
 
     `codes` are their signs: for each block, the first 64 signs of all its vectors, then the next 64, and so on; `scale`
-    makes of the signs' product with a query an estimate of the vector's. `fine` are the rounded numbers, two in a
-    byte, and `step` what one of them counts.
+    makes of the signs' product with a query an estimate of the vector's. `fine` are the other bits of the rounded
+    numbers, and `step` is what one of those counts.
     """
 
     def __init__(self, mean: Any, codes: Any, scale: Any, step: Any, rows: Any, items: Any, fine: Any) -> None:
@@ -54,7 +55,7 @@ class Signs:
             "step": ("<f4", (room,)),
             "rows": ("<i8", (room,)),
             "items": ("<i8", (room,)),
-            "fine": ("u1", (room, -(-dimension // 2))),
+            "fine": ("<u8", (room, BITS - 1, words)),
         }
 
     @classmethod
@@ -76,13 +77,14 @@ class Signs:
         end, places = start + len(rows), np.arange(start, start + len(rows))
         apart = vectors - self.mean
         total = np.maximum(np.abs(apart).sum(axis=1), 1e-9)
-        step = total * (WIDE / 7.5 / len(self.mean))
-        rounded = np.zeros((len(rows), 2 * self.fine.shape[1]), "u1")
-        rounded[:, : len(self.mean)] = np.clip(np.rint(apart / step[:, None] + 7.5), 0, 15)
-        self.codes[places // BLOCK, :, places % BLOCK] = self.signs_of(vectors)
+        half = 1 << (BITS - 1)
+        step = total * (WIDE / half / len(self.mean))
+        rounded = np.clip(np.floor(apart / step[:, None]) + half, 0, 2 * half - 1).astype("u1")
+        self.codes[places // BLOCK, :, places % BLOCK] = self._words(rounded >= half)
+        for bit in range(BITS - 1):
+            self.fine[start:end, bit] = self._words((rounded >> (BITS - 2 - bit)) & 1)
         self.scale[start:end] = np.einsum("ij,ij->i", apart, apart) / total
-        self.step[start:end], self.fine[start:end] = step, rounded[:, ::2] | (rounded[:, 1::2] << 4)
-        self.rows[start:end], self.items[start:end] = rows, items
+        self.step[start:end], self.rows[start:end], self.items[start:end] = step, rows, items
 
     def put_all(self, others: Signs) -> None:
         """Keep what others with the same mean have, from the first place on."""
@@ -98,22 +100,22 @@ class Signs:
     def same(self, places: Any, others: Signs, at: Any) -> bool:
         """Whether what stands at some places is what others have at theirs."""
         return bool(
-            (self.signs_at(places) == others.signs_at(at)).all()
+            (self._signs_at(places) == others._signs_at(at)).all()
             and (self.fine[places] == others.fine[at]).all()
             and (self.items[places] == others.items[at]).all()
         )
 
-    def signs_of(self, vectors: Any) -> Any:
-        """The signs of some vectors, as rows of whole words."""
+    def _words(self, bits: Any) -> Any:
+        """Rows of bits as whole words."""
         import numpy as np
 
-        packed = np.packbits(vectors > self.mean, axis=1, bitorder="little")
+        packed = np.packbits(bits, axis=1, bitorder="little")
         whole = np.zeros((len(packed), 8 * self.codes.shape[1]), "u1")
         whole[:, : packed.shape[1]] = packed
         return whole.view("<u8")
 
-    def signs_at(self, places: Any) -> Any:
-        """The signs that are kept at some places, as columns of whole words."""
+    def _signs_at(self, places: Any) -> Any:
+        """The signs of the vectors at some places, as columns of whole words."""
         import numpy as np
 
         words = self.codes.shape[1]
@@ -141,8 +143,8 @@ class Signs:
         if among is None or SPARSE * len(among) > len(self):
             places = self._first(self._differences(query), max(LEAST, len(self) // SHARE), among)
         if len(places) > (some := max(LEAST, 4 * count)):
-            places = places[largest(self._by_signs(query, places), some)]
-        about = self._by_numbers(query, places)
+            places = places[largest(self._about(query, places, 1, ROUGHLY, 2 * self.scale[places]), some)]
+        about = self._about(query, places, BITS, CLOSELY, self.step[places])
         best = largest(about, count)
         return self.rows[places[best]], about[best]
 
@@ -150,7 +152,7 @@ class Signs:
         """How many signs of each differ from the query's."""
         import numpy as np
 
-        wanted = self.signs_of(query[None])[0][:, None]
+        wanted = self._words((query >= self.mean)[None])[0][:, None]
         found = np.empty(len(self.codes) * BLOCK, "u2")
         step = min(3, len(wanted))  # 3 * 64 is still less than 256
         different, counts, part = np.empty((step, BLOCK), "u8"), np.empty((step, BLOCK), "u1"), np.empty(BLOCK, "u1")
@@ -177,39 +179,39 @@ class Signs:
         upto = np.cumsum(np.bincount(differences[::grain])) * grain
         return np.flatnonzero(differences <= min(int(np.searchsorted(upto, count)), FAR - 1))
 
-    def _by_signs(self, query: Any, places: Any) -> Any:
-        """About how near the vectors at some places are: the query's numbers are added up by the signs.
+    def _about(self, query: Any, places: Any, bits: int, levels: int, weight: Any) -> Any:
+        """About how near the vectors at some places are, by the first so many bits of their numbers.
 
-        The numbers are rounded to a few bits, so that bits can be counted again: all those of one power of two at once.
+        The query's numbers are rounded too, so that bits can be counted again: the product of two numbers is that of
+        each bit of one with each of the other, and all those of the same worth are counted at once.
         """
         import numpy as np
 
         low, high = float(query.min()), float(query.max())
-        step = (high - low) / (2**LEVELS - 1) or 1.0
+        step = (high - low) / (2**levels - 1) or 1.0
         rounded = np.rint((query - low) / step).astype("u1")
-        planes = np.zeros((LEVELS, 8 * self.codes.shape[1]), "u1")
-        packed = np.packbits([(rounded >> bit) & 1 for bit in range(LEVELS)], axis=1, bitorder="little")
-        planes[:, : packed.shape[1]] = packed
-        plus = np.zeros(len(places), "f4")
-        for start in range(0, len(places), BLOCK // 4):
-            part, codes = plus[start : start + BLOCK // 4], self.signs_at(places[start : start + BLOCK // 4])
-            part += low * np.add.reduce(np.bitwise_count(codes), axis=0, dtype="u2")
-            for bit, plane in enumerate(planes.view("<u8")):
-                counts = np.add.reduce(np.bitwise_count(codes & plane[:, None]), axis=0, dtype="u2")
-                part += np.float32(step * 2**bit) * counts
-        return self.scale[places] * (2 * plus - float(query.sum())) + float(query @ self.mean)
+        asked = self._words([(rounded >> level) & 1 for level in range(levels)])[:, :, None]
+        worth = 2.0 ** np.arange(bits)[::-1]
+        about = np.empty(len(places), "f4")
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            kept = np.empty((bits, self.codes.shape[1], len(some)), "u8")
+            kept[0] = self._signs_at(some)
+            if bits > 1:
+                kept[1:] = self.fine[some].transpose(1, 2, 0)
+            sums = low * _counted(kept)
+            for level in range(levels):
+                sums += step * 2**level * _counted(kept & asked[level])
+            about[start : start + AT_ONCE] = worth @ sums
+        least = (2**bits - 1) / 2 * float(query.sum())
+        return weight * (about - least) + float(query @ self.mean)
 
-    def _by_numbers(self, query: Any, places: Any) -> Any:
-        """How near the vectors at some places are, but for what was rounded off."""
-        import numpy as np
 
-        even, odd = np.zeros((2, self.fine.shape[1]), "f4")
-        even[:], odd[: len(query) // 2] = query[::2], query[1::2]
-        apart = np.empty(len(places), "f4")
-        for start in range(0, len(places), AT_ONCE):  # more at once, and the processors' cores wait for each other
-            pairs = self.fine[places[start : start + AT_ONCE]]
-            apart[start : start + AT_ONCE] = (pairs & 15).astype("f4") @ even + (pairs >> 4).astype("f4") @ odd
-        return self.step[places] * (apart - 7.5 * float(query.sum())) + float(query @ self.mean)
+def _counted(kept: Any) -> Any:
+    """How many bits are set in all the words of each."""
+    import numpy as np
+
+    return np.add.reduce(np.bitwise_count(kept), axis=1, dtype="u2")
 
 
 def largest(values: Any, count: int) -> Any:

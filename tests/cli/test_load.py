@@ -149,6 +149,17 @@ def test_what_costs_something_is_asked_before(memagent: Memagent, papers: Path, 
     assert memagent("load", "directory", "papers").code == 0, "nothing is left to be paid for"
 
 
+def test_so_it_is_with_conversations(memagent: Memagent, home: Path, paid: EmbeddingServer) -> None:
+    memagent("ask", "hello", "--agent", "ada")
+    chats(home / "conversations.json", Soup=["How many leeks?", "Three."])
+    done = memagent("load", "conversation", "conversations.json", "-a", "ada")
+    assert done.code == 2 and "Embedding takes about 6 tokens" in done.err
+    assert not [text for text in paid.texts if "leeks" in text]
+    assert memagent("load", "conversation", "conversations.json", "-a", "ada", "--yes").out.startswith("ada: 1 new")
+    assert [text for text in paid.texts if "leeks" in text]
+    assert memagent("load", "conversation", "conversations.json", "-a", "ada").out.startswith("ada: 1 unchanged")
+
+
 def test_an_embedder_that_is_away_stops_nothing(memagent: Memagent, papers: Path, server: EmbeddingServer) -> None:
     server.fail(500, "out of order", times=50)
     done = memagent("load", "directory", "papers")

@@ -30,6 +30,7 @@ def opened(*_: object) -> Letters:
 def shown(text: str) -> list[str]:
     """Without what is another each time."""
     text = re.sub(r"(?<=in )[\d.]+(?= s\.)", "N", text)
+    text = re.sub(r"(?m)\s+(words:|meaning ).*$", "", text)  # why it was found
     return [" ".join(line.split()) for line in re.sub(r"2026-\d\d-\d\d \d\d:\d\d", "NOW", text).splitlines()]
 
 

@@ -278,6 +278,14 @@ def test_what_stands_in_no_sentence_is_not_said_and_the_next_page_is_read(words:
     assert calls_of(found) == [("send_message", {"message": "The sources don't say."})] and not model.asked
 
 
+def test_where_the_model_finds_nothing_the_nearest_sentence_is_quoted_for_what_it_is() -> None:
+    question, found = said("Is it red, or warm and white?"), FOUND.replace("; more on page 1", "")
+    _, answered = heard(Model(say="It is 8."), request(question, *searched("red", found), tools=QUOTING))
+    ((name, given),) = calls_of(answered)
+    assert name == "answer_with_quotes" and given["message"].startswith("I am not sure.")
+    assert (given["quotes"], given["passages"]) == (['The lamp is red, "warm white" or blue.'], [31])
+
+
 def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
     call = ToolCall(
         "q", "answer_with_quotes", json.dumps({"message": "Three.", "quotes": ["It is red."], "passages": [3]})
@@ -290,6 +298,14 @@ def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
     ]
     prompt = Steps().prompt(request(*earlier, said("Thanks!"), tools=QUOTING))
     assert "warm white" not in prompt and "Three.\n> It is red.<|im_end|>" in prompt
+
+
+def test_what_was_cut_is_not_quoted_and_a_page_is_read_in_part() -> None:
+    long = "\n\n".join(f"[{n}] a.txt (s):\nSentence number {n} is here. {'More of it. ' * 130}" for n in range(1, 6))
+    passages = excerpts.read(f"Results 1-5 of 9 (page 0); more on page 1:\n\n{long}")
+    assert len(passages) <= excerpts.LONGEST_READ and set(excerpts.sentences(passages).values()) == {1, 2}
+    shown = "[1] a.txt (s):\nIt is whole. It breaks o… (36 more characters)"
+    assert list(excerpts.sentences(shown)) == ["It is whole."]
 
 
 @given(st.text(max_size=300), st.integers(1, 10**9))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from loads import NOW, OWNER
+from loads import NOW, OWNER, Letters
 
 from memagent import transfer
 from memagent.errors import AgentBusy
@@ -71,13 +71,15 @@ def state(database):
     return opened(database, "Ada")
 
 
-def opened(database, name):
+def opened(database, name, embedder=None):
     roster = Roster(database, OWNER)
     if not roster.exists(name):
         with database.write() as tx:
             agent = roster.make(tx, name, {}, "", NOW)
             CoreMemory(database, agent).create(tx, [Block("human", "x", 100)], "preset", NOW)
-    return PersistenceManager(database, roster.find(name), embedder=None, clock=lambda: NOW, files=database.path.parent)
+    return PersistenceManager(
+        database, roster.find(name), embedder=embedder, clock=lambda: NOW, files=database.path.parent
+    )
 
 
 def load(state, *conversations):
@@ -199,6 +201,19 @@ def test_it_goes_where_the_agent_goes_and_with_it(state, database, tmp_path):
     elsewhere.close()
     Roster(database, OWNER).delete("Ada")
     assert database.rows("SELECT count(*) FROM messages") == [(0,)]
+
+
+def test_what_was_said_is_embedded_at_once_or_later(database):
+    embedder = Letters(away_at="a")
+    state = opened(database, "Ada", embedder)
+    tally = Tally()
+    for event in bring_in(state, Export([talk("aaa", "eee")]), "ChatGPT"):
+        tally.take(event)
+    assert tally.outcomes["new"] == 1 and "memagent reindex" in tally.told[0]
+    embedder.away_at = ""
+    load(opened(database, "Ada", embedder), talk("aaa", "eee", "ooo"))
+    assert sorted(embedder.asked) == ["aaa", "eee", "ooo"]
+    assert database.rows("SELECT count(*) FROM messages_vectors") == [(3,)]
 
 
 def test_agents_do_not_see_each_others(state, database):

@@ -1,5 +1,6 @@
 """Each kind of file becomes a text with its structure: headings, pages, rows with their columns' names."""
 
+import json
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -175,6 +176,21 @@ def test_json_lines(read):
     document = read("a.jsonl", '{"a": 1}\n\nbroken {\n{"a": 2}\n')
     assert texts(document) == ["a: 1", "broken {", "a: 2"]
     assert headings(document) == [("line 1",), ("line 3",), ("line 4",)]
+
+
+def test_a_notebook_is_its_texts_and_its_code(read):
+    cells = [
+        {"cell_type": "markdown", "source": ["# Study\n", "We look."]},
+        {"cell_type": "code", "source": "# load\nx = 1", "outputs": [{"data": {"image/png": "iVBOR"}}]},
+        {"cell_type": "markdown", "source": "## End"},
+        {"cell_type": "code", "source": []},
+    ]
+    notebook = {"cells": cells, "metadata": {"kernelspec": {"language": "python"}}}
+    document = read("a.ipynb", json.dumps(notebook))
+    assert (document.title, headings(document)) == ("Study", [("Study",), ("Study", "End")])
+    assert "".join(texts(document)) == "# Study\nWe look.\n\n```python\n# load\nx = 1\n```\n\n## End"
+    with pytest.raises(Unreadable, match="no notebook"):
+        read("b.ipynb", '{"cells": [7]}')
 
 
 def mail(**headers):

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from loads import OWNER, Letters, all_embedded, load, stored, write
 
-from memagent.storage.sqlite import SqliteDatabase, crash_at
+from memagent.storage.opening import crash_at
+from memagent.storage.sqlite import SqliteDatabase
 
 posix = pytest.mark.skipif(os.name == "nt", reason="it forks, and kills by signal")
 COMMAND = (sys.executable, "-c", "from memagent.cli.app import program; program()")

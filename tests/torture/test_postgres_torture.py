@@ -13,9 +13,12 @@ from typing import Any
 
 import postgres_server
 import pytest
-from driver import NAME, SCENARIOS, _killed, consistent, database_of, environment, make_home, new_agent, replies
+from driver import NAME, SCENARIOS, _killed, consistent, database_of, environment, make_home, new_agent, replies, said
 
-pytest.importorskip("psycopg")
+from memagent.events import Failed
+from memagent.llm.scripted import ScriptedLLM
+
+psycopg = pytest.importorskip("psycopg")
 posix = pytest.mark.skipif(os.name == "nt", reason="it uses what only POSIX has")
 PASSWORD = "canary%20w0rd"
 
@@ -50,6 +53,15 @@ def test_a_turn_killed_at_any_commit_goes_on_and_does_everything_once(name: str,
     assert number > (16 if name == "memory" else 2)
 
 
+def cut(url: str) -> None:
+    """End all connections to a database, as a restart of the server does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 def happened_once(database: Any) -> None:
     assert replies(database).count("I will remember: tea.") == 1
     [(human,)] = database.rows("SELECT value FROM blocks WHERE label = 'human'")
@@ -63,6 +75,46 @@ def never_happened(database: Any) -> None:
     assert replies(database) == []
     assert "tea" not in database.rows("SELECT value FROM blocks WHERE label = 'human'")[0][0]
     assert database.rows("SELECT count(*) FROM passages WHERE undone IS NULL") == [(0,)]
+
+
+class Cutting:
+    """Cuts all connections before the n-th statement or commit."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.passed = self.at = 0
+
+    def __call__(self, moment: str) -> None:
+        if moment == "committed":
+            return
+        self.passed += 1
+        if self.passed == self.at:
+            cut(self.url)
+
+
+@pytest.mark.slow
+def test_a_connection_may_be_lost_at_any_statement(url: str, tmp_path: Path) -> None:
+    script = [{"when": "again", "say": "Here I am."}, *SCENARIOS["memory"].script]
+    home, watch = make_home(tmp_path / "home", script, settings={"database": url}), Cutting(url)
+    told = set()
+    with closing(database_of(home, watch)) as database:
+        for number in range(1, 300, 3):
+            agent = new_agent(home, database, f"ada{number}", llm=ScriptedLLM(script))
+            watch.passed, watch.at = 0, number
+            happened = list(agent.turn("Remember that I like tea."))
+            reached, watch.at = watch.passed >= number, 0
+            errors = [event.message for event in happened if isinstance(event, Failed)]
+            assert errors or said(happened) == ["I will remember: tea."]
+            assert all("was lost" in error for error in errors)
+            told |= {error.rpartition(" was lost")[2] for error in errors}
+            if not reached:
+                break
+            assert said(list(agent.turn("again"))) == ["Here I am."]
+            assert agent.state.window == agent.state.log.window()
+            with database.write() as tx:
+                tx.run("DELETE FROM agents WHERE id <> ?", agent.state.entry.id)
+            consistent(database)
+    assert number > 50 and len(told) == 2, "in the middle, and at the last moment"
 
 
 @posix
@@ -131,8 +183,8 @@ def test_every_command_works_there_and_none_tells_the_password(url: str, tmp_pat
         (away, ["list"], gone),
     ]
     told = memagent(home, *((database, words) for database, words, _ in expected))
-    for (_, words, part), said in zip(expected, told, strict=True):
-        assert part in said, (words, said)
+    for (_, words, part), printed in zip(expected, told, strict=True):
+        assert part in printed, (words, printed)
     kept = [path.read_text("latin-1") for path in home.rglob("*") if path.is_file()]
     for form in (PASSWORD, "canary", "w0rd"):
         assert not any(form in text for text in (*told, *kept)), form

@@ -24,6 +24,8 @@ _HEAD = re.compile(r"^\[(\d+)\] (.*):$", re.M)
 _MORE = re.compile(r"; more on page (\d+):")
 _END = re.compile(r"(?<=[.!?…。！？])[\"”’)\]]*\s+|\n\s*(?=\n|[-*+|#>]|\d+[.)]\s)")
 _LEAD = re.compile(r"^(?:[#>*+\-|]+|\d+[.)])\s+|\s*\|$")
+_CUT = re.compile(r"…$|^\(\d+ more characters\)$")
+"""What a passage that was too long to be shown ends with."""
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -50,6 +52,8 @@ def sentences(passages: str) -> Mapping[str, int]:
     for head, end in zip(heads, ends, strict=False):
         for sentence in _END.split(passages[head.end() : end]):
             plain = " ".join(_LEAD.sub("", sentence.strip()).split())
+            if _CUT.search(plain):
+                continue
             if SHORTEST <= len(plain) <= LONGEST and " " in plain:
                 found.setdefault(plain, int(head[1]))
     return found

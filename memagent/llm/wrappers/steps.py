@@ -203,8 +203,8 @@ class _Asking:
         return [told(message, None, terse=True) for message in results if message.name == SOURCES]
 
     def _from_passages(self, found: Sequence[str]) -> Generator[Piece, None, Answer]:
-        """An answer out of what was found last, with the sentence that it is from; else the next page, or that the
-        sources don't tell.
+        """An answer out of what was found last, with the sentence that it is from; else the next page. After those, the
+        sentence that is nearest to the question, or that the sources don't tell.
         """
         asked = next(m.said for m in reversed(self._messages) if m.kind == "user")
         passages = excerpts.read(found[-1])
@@ -219,7 +219,10 @@ class _Asking:
         elif (page := excerpts.next_page(found[-1])) is not None and len(found) < MOST_PAGES:
             call = _call(SOURCES, {"query": asked[:LONGEST_QUERY], "page": page})
         else:
-            call = _call(SPEAK, {"message": _asked()["quote"]["nothing"]})
+            choices = excerpts.sentences(excerpts.read(found[0]))
+            nearest = excerpts.source_of("", asked, choices)
+            given = {"message": _asked()["quote"]["nearest"], "quotes": [nearest], "passages": [choices.get(nearest)]}
+            call = _call(QUOTE, given) if nearest else _call(SPEAK, {"message": _asked()["quote"]["nothing"]})
         return Answer("", "", (call,), "stop", self._usage)
 
     # What to note, and what to look for ------------------------------------------------------------------------------

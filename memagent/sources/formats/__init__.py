@@ -26,6 +26,7 @@ FORMATS = {
     "csv": "memagent.sources.formats.table:document",
     "json": "memagent.sources.formats.json_text:document",
     "jsonl": "memagent.sources.formats.json_text:lines",
+    "notebook": "memagent.sources.formats.notebook:document",
     "mail": "memagent.sources.formats.mail:document",
     "mailbox": "memagent.sources.formats.mail:mailbox",
 }
@@ -44,6 +45,7 @@ _BY_NAME = {
     "csv": ".csv .tsv .tab",
     "json": ".json .geojson .jsonld .webmanifest",
     "jsonl": ".jsonl .ndjson .jsonlines",
+    "notebook": ".ipynb",
     "mail": ".eml",
     "mailbox": ".mbox .mbx",
     "code": ".py .pyi .pyx .js .mjs .cjs .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .hxx .cs .java .kt .kts .scala "

@@ -1,12 +1,12 @@
 """Many vectors, kept small, so that a million are gone through in milliseconds.
 
-Each number is rounded to four bits. The first bit, the sign, of all of them is kept together, the other three with each
-vector. A search goes in three steps. All are compared by how many signs differ from the query's, a matter of counting
-bits: where two have the same signs, they point the same way. Of the best share, the query's own numbers are added up by
-the signs; and of the best of these, all four bits tell how near they are, so well that whoever asks need look at a
-hundred to find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so that signs are as
-often plus as minus: it costs little to make, and vectors can come in any order, and queries can be of another kind than
-what they look for. Knows nothing of files, databases or texts.
+Each number is rounded to four bits. The first bit, the sign, of all of them is kept together, the other three with
+each vector. A search goes in three steps. All are compared by how many signs differ from the query's, a matter of
+counting bits: where two have the same signs, they point the same way. Of the best share, the query's own numbers are
+added up by the signs; and of the best of these, all four bits tell how near they are, so well that whoever asks need
+look at a hundred to find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so
+that signs are as often plus as minus: it costs little to make, and vectors can come in any order, and queries can be
+of another kind than what they look for. Knows nothing of files, databases or texts.
 """
 
 from __future__ import annotations

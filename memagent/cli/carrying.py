@@ -168,7 +168,7 @@ class _Work:
         from memagent.memory.sources import Sources
 
         name = self._wanted.order.name
-        if not self._embedder:
+        if not self._embedder and self._home.settings.embedder == "auto":
             typer.echo("They are found by words. By meaning too with: pip install 'memagent[embeddings]'")
         if not self._wanted.attach and not Sources(self._home.database, self._home.settings.user).find(name).agents:
             typer.echo(f"Let an agent search it with: memagent attach AGENT {quote(name)}")

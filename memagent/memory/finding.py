@@ -131,7 +131,7 @@ class Finder:
         near = self._near(gist, limits, allowed, below)
         rows = list(dict.fromkeys([*rows, *near]))
         beside = self._beside(tally, near, rows, allowed, below) if talk else []
-        return question, self._known(tally, [*rows, *beside], whole, gist, limits)
+        return question, self._known(tally, [*rows, *beside], whole, gist, near, limits)
 
     def _spreads(self, question: Question, limits: Limits) -> list[Spread]:
         """Where the words stand; parts of words, in scripts without spaces, count as one word together."""
@@ -222,8 +222,9 @@ class Finder:
         return [r for r in beside if r not in known and r < below and (allowed is None or r in allowed)]
 
     def _known(
-        self, tally: Tally, rows: Sequence[int], whole: bytes | None, gist: bytes | None, limits: Limits
-    ) -> Candidates:
+        self, tally: Tally, rows: Sequence[int], whole: bytes | None, gist: bytes | None, near: Mapping[int, float],
+        limits: Limits,
+    ) -> Candidates:  # fmt: skip
         """The candidates with their texts and how near they are, without those that are not worth it after all."""
         marks = ", ".join("?" for _ in rows)
         column = f"t.{self._texts.column}"
@@ -233,7 +234,7 @@ class Finder:
         if not whole or not gist or not self._vectors:
             kept = [(row, sums) for row, sums in zip(rows, tally.sums(rows), strict=True) if sums.words]
             return Candidates(tally, [row for row, _ in kept], [sums for _, sums in kept], texts)
-        near = self._vectors.closeness(gist, rows, limits.shelves)
+        near = {**near, **self._vectors.closeness(gist, [row for row in rows if row not in near], limits.shelves)}
         least = CLOSE_BESIDE * max(near.values(), default=0.0)
         sums = tally.sums(rows)
         kept = [(r, s) for r, s in zip(rows, sums, strict=True) if s.words or near.get(r, -1.0) >= least > 0]

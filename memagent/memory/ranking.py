@@ -117,7 +117,8 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
     rarest = 1 << telling.index(max(telling)) if telling else 0
     named = any(question.proper)
     asked = {word.lower() for word in question.query.words.words}
-    begins = [sum(word.strip(_MARKS) in asked for word in text[:60].lower().split()[:2]) / 2 for text in found.texts]
+    told = [_told(text)[3:] for text in found.texts]
+    begins = [len(asked & first) / 2 for first, _ in told]
     columns = {
         "strength": [s / all_of / 2.2 for s in found.strength],
         "strength of best": [s / most for s in found.strength],
@@ -132,7 +133,7 @@ def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
         "names missing": [1 - c / all_proper if named else 0.0 for c in names],
         "begins alike": begins,
         "begins with the name": [
-            b if named and c > 0.99 * all_proper else 0.0 for b, c in zip(begins, names, strict=True)
+            2 * b - 1 if named and is_name else 0.0 for b, (_, is_name) in zip(begins, told, strict=True)
         ],
     }  # fmt: skip
     return columns | _by_neighbours(found, sums, said, all_telling, most_telling)
@@ -171,7 +172,7 @@ def _by_neighbours(
 
 def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
     count = len(found.texts)
-    asks, times, numbers = zip(*map(_told, found.texts), strict=True)
+    asks, times, numbers, *_ = zip(*map(_told, found.texts), strict=True)
     lengths = [len(text) / _WORD for text in found.texts]
     logs = [log(max(1.0, length)) for length in lengths]
     usual = sum(logs) / max(1, count)
@@ -193,10 +194,15 @@ def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
 
 
 @lru_cache(KNOWN_TEXTS)
-def _told(text: str) -> tuple[float, float, float]:
-    """Whether a text asks something, how much it tells of times, and whether of numbers."""
+def _told(text: str) -> tuple[float, float, float, frozenset[str], bool]:
+    """Whether a text asks something, how much it tells of times, and whether of numbers; its first two words, and
+    whether they are a name.
+    """
+    words = [word.strip(_MARKS) for word in text[:60].split()[:2]]
+    named = len(words) == 2 and all(word[:1].isupper() for word in words)
     text = text[:_LOOKED_AT].lower()
-    return float("?" in text), float(min(2, len(_TIME.findall(text)))), float(bool(_DIGIT.search(text)))
+    times, first = _TIME.findall(text), frozenset(word.lower() for word in words)
+    return float("?" in text), float(min(2, len(times))), float(bool(_DIGIT.search(text))), first, named
 
 
 def _by_place(found: Evidence) -> dict[str, Column]:
@@ -216,10 +222,11 @@ def _closeness(name: str, near: Sequence[float]) -> dict[str, Column]:
     ordered = sorted(near, reverse=True)
     usual = ordered[min(len(ordered) - 1, 50)] if ordered else 0.0
     usual = max(usual, 0.0)
-    room = max(best - usual, 1e-6)
+    room, most = max(best - usual, 1e-6), max(best, 1e-6)
+    least = usual - 2 * room
     return {
-        name: [max(0.0, n) / max(best, 1e-6) for n in near],
-        f"{name} above the usual": [max(-2.0, (n - usual) / room) for n in near],
+        name: [n / most if n > 0 else 0.0 for n in near],
+        f"{name} above the usual": [(n - usual) / room if n > least else -2.0 for n in near],
     }
 
 

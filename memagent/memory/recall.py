@@ -74,7 +74,8 @@ class RecallMemory:
         if not self._waiting:
             return 0
         rows = self._database.rows(
-            f"SELECT count(*), max(t.id) FROM messages t WHERE t.agent = ? AND {_SAID} AND t.id > ?",
+            "SELECT count(*), max(t.seq) FROM messages t WHERE t.agent = ? AND t.seq > ? AND t.said || '' <> '' "
+            "AND t.undone IS NULL",  # || '' keeps the database from looking at all that was ever said
             self._agent, self._embedded,
         )  # fmt: skip
         if rows[0][0] < least:

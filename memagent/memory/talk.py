@@ -51,9 +51,9 @@ class Talk:
         with self._guard:
             while rows := self._database.rows(
                 "SELECT t.id, t.seq, t.role, t.name, t.created, t.place, t.said LIKE ?, substr(t.said, 1, 60) "
-                "FROM messages t WHERE t.agent = ? AND t.id > ? AND t.said <> '' AND t.undone IS NULL "
-                "ORDER BY t.id LIMIT ?",
-                "%?", self._agent, self.ids[-1] if self.ids else 0, BATCH,
+                "FROM messages t WHERE t.agent = ? AND t.seq > ? AND t.said || '' <> '' AND t.undone IS NULL "
+                "ORDER BY t.seq LIMIT ?",  # || '' keeps the database from sorting all that was said
+                "%?", self._agent, self.seqs[-1] if self.seqs else 0, BATCH,
             ):  # fmt: skip
                 for row in rows:
                     self._add(row)
@@ -97,13 +97,13 @@ class Talk:
         if speaker and speaker not in self._begin:
             self.known.append(speaker)
         self._begin[speaker] += 1
-        self.seqs.append(seq)
         self.sittings.append((self.sittings[-1] if self.sittings else -1) + new)
         self.roles.append(_ROLES.get(speaker, 0) if speaker else 1 if role == "user" else -1)
         self.asks.append(bool(asks))
         self.names.append(self.known.index(speaker) if speaker else 0)
         self.days.append(when.toordinal())
         self._last = (place, instant)
+        self.seqs.append(seq)
         self.ids.append(number)  # last: who reads meanwhile goes by these
 
 

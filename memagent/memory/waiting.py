@@ -90,10 +90,11 @@ class Waiting:
             embedded(self._embedder, [""])  # so it becomes known, or it is told why not
         of = self._texts
         newest = self._database.rows(f"SELECT max(id) FROM {of.table}")[0][0] or 0
+        shelf = f"t.{of.shelf} || ''" if self._seen else f"t.{of.shelf}"  # then only what is new is gone through
         rows = self._database.rows(
             f"SELECT t.id FROM {of.table} t LEFT JOIN {of.table}_vectors v "
             "ON v.item = t.id AND v.model = ? AND length(v.vector) = ? "
-            f"WHERE t.{of.shelf} = ? AND {of.where} AND t.id > ? AND v.id IS NULL ORDER BY t.id DESC",
+            f"WHERE {shelf} = ? AND {of.where} AND t.id > ? AND v.id IS NULL ORDER BY t.id DESC",
             self._embedder.model, 4 * self._embedder.dimension, self._shelf, self._seen,
         )  # fmt: skip
         self._numbers = array("q", [number for (number,) in rows] + self._numbers.tolist())

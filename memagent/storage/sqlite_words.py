@@ -14,6 +14,7 @@ from math import log
 from typing import Any
 
 from memagent.storage import Database, Hits, Spread, Texts, Words
+from memagent.storage.closeness import possible
 
 EXACT = 3000
 """So many rows are told how strongly words stand in them, the rarest words first; it costs more than to find them."""
@@ -54,7 +55,7 @@ class SqliteWords:
         for number in sorted(range(len(found)), key=lambda n: len(found[n].rows)):
             if (room := room - len(found[number].rows)) < 0:
                 break
-            if found[number].rows:
+            if len(found[number].rows):
                 found[number] = self._strong(phrases[number], shelves, alone, where, values, size)
         return found
 
@@ -63,7 +64,7 @@ class SqliteWords:
     ) -> Sequence[int]:
         source, parameters = self._source(phrase, shelves, alone, where, values)
         listed = self._database.rows(f"SELECT group_concat(id, ',') FROM (SELECT {source})", *parameters)[0][0]
-        return array("q", map(int, listed.split(",")) if listed else ())
+        return _numbers(listed or "")
 
     def _strong(
         self, phrase: str, shelves: Sequence[str], alone: bool, where: str, values: Sequence[Any], size: int
@@ -74,8 +75,10 @@ class SqliteWords:
         rows = self._database.rows(
             f"SELECT {source.replace(' AS id', f' AS id, -bm25({index}, 0, 1)', 1)}", *parameters
         )
-        match = f'{column} : ("{phrase}")'
-        count = self._database.rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0]
+        count = len(rows)
+        if not alone:  # how rare a word is goes by all texts in the index
+            match = f'{column} : ("{phrase}")'
+            count = self._database.rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0]
         rarity = max(log((max(size, count) - count + 0.5) / (count + 0.5)), 1e-6)  # as FTS5 has it
         return Spread(array("q", [row[0] for row in rows]), array("d", [row[1] / rarity for row in rows]))
 
@@ -134,3 +137,13 @@ class SqliteWords:
 
 def _escaped(piece: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", piece)
+
+
+def _numbers(listed: str) -> Sequence[int]:
+    """The numbers in a list that SQLite has made: a column of many rows comes so in a fraction of the time."""
+    if not possible():
+        return array("q", map(int, listed.split(",")) if listed else ())
+    import numpy as np
+
+    numbers: Sequence[int] = np.fromstring(listed, "i8", sep=",") if listed else np.zeros(0, "i8")
+    return numbers

@@ -409,3 +409,18 @@ def test_an_edit_tells_on_which_words_it_was_made(memagent: Memagent) -> None:
 
 def test_where_everything_is_kept_is_told_to_scripts(memagent: Memagent, home: Path) -> None:
     assert json.loads(memagent("config", "path", "--json").out)["home"] == str(home)
+
+
+def test_search_says_why_and_keeps_to_its_limits(memagent: Memagent) -> None:
+    memagent("ask", "note an owl lives here")
+    found = json.loads(memagent("search", "companion", "owl lives", "--json").out)
+    assert found["total"] >= 1 and found["results"][0]["why"].startswith("words: owl, lives")
+    assert "words: owl" in memagent("search", "companion", "owl").out
+    for limits in (["--role", "nobody"], ["--until", "2020-01-01"], ["--in", "sources"]):
+        assert json.loads(memagent("search", "companion", "owl", "--json", *limits).out)["total"] == 0
+    both = json.loads(memagent("search", "companion", "owl", "--in", "all", "--tag", "birds", "--json").out)
+    assert both["recall"]["total"] >= 1 and both["archival"]["total"] == 0
+    shown = memagent("search", "companion", "owl", "--in", "all").out
+    assert "Conversation\n" in shown and "Notes and sources\n" in shown
+    assert "no source 'papers'" in memagent("search", "companion", "x", "--in", "archival", "--source", "papers").err
+    assert "What to look for?" in memagent("search", "companion", "--in", "archival").err

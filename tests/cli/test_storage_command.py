@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import postgres_server
 import pytest
 from command_line import MEMAGENT, Memagent
 
@@ -87,6 +88,32 @@ def test_an_engine_gets_its_copy(memagent: Memagent, home: Path, talked: Path, k
     other = memagent("storage", "migrate", "--from", kind, "--to", "sqlite:plain.db", "--yes")
     assert other.code == 0 and "they are the same" in other.out
     assert "--unset storage" in other.out and "--unset storage_path" in other.out
+
+
+def test_everything_goes_to_postgresql_and_back(memagent: Memagent, home: Path, talked: Path) -> None:
+    address = postgres_server.new_database()
+    done = memagent("storage", "migrate", "--from", "sqlite", "--to", address, "--yes")
+    assert done.code == 0 and "they are the same" in done.out, done.err
+    assert f"--set storage=postgres --set 'database={address}'" in done.out
+    assert memagent("configure", "--set", f"database={address}").code == 0
+    told = json.loads(memagent("storage", "--json").out)
+    assert told["passages"] == 2 and told["parts"][0]["engine"] == "PostgreSQL" and told["parts"][0]["bytes"] > 1000
+    assert "likes jazz" in memagent("memory", "show", "ada").out
+    assert memagent("ask", "--agent", "ada", "note likes blues").code == 0
+    back = memagent("storage", "migrate", "--from", "postgres", "--to", "sqlite:back.db", "--yes")
+    assert back.code == 0 and "--set" in back.out and "likes blues" not in memagent("storage").out
+    assert memagent("configure", "--set", "database=back.db", "--unset", "storage").code == 0
+    assert "likes blues" in memagent("memory", "show", "ada").out
+
+
+def test_a_password_is_not_shown(memagent: Memagent, talked: Path) -> None:
+    address = postgres_server.new_database()
+    if "memagent@" not in address:
+        pytest.skip("this server asks for a password of its own")
+    address = address.replace("memagent@", "memagent:geheim99@")
+    done = memagent("storage", "migrate", "--from", "sqlite", "--to", address, "--yes")
+    assert done.code == 0 and "geheim99" not in done.out + done.err
+    assert ".env, as MEMAGENT_DATABASE=" in done.out and "--set storage=postgres" in done.out
 
 
 @pytest.mark.parametrize("place", ["mysql", "postgres", "http://x", "sqlite3:x", ""])

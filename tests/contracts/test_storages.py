@@ -35,7 +35,7 @@ from memagent.memory.recall import RecallMemory
 from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
-from memagent.storage import Database, Found, VectorIndex
+from memagent.storage import Database, Found, Texts, VectorIndex
 
 TEXTS = {
     "emoji": "👩‍👩‍👧‍👦 and 🇵🇹 and 👍🏽",
@@ -271,7 +271,29 @@ def test_a_wildcard_stands_for_itself(store: PassageStore, wild: str) -> None:
     assert f"this has {wild} in it" in texts(by_words(store, wild, count=1))
 
 
+def test_words_and_meaning_are_searched_as_one(store: PassageStore) -> None:
+    keep(store, "a walk in town", "a song of the sea", "nothing at all")
+    assert texts(store.query("town walk", count=1)) == ["a walk in town"]
+    meant = store.vectors_of(["a song of the sea"])[0]
+    assert set(texts(store.query("walk", meant, count=2))) == {"a walk in town", "a song of the sea"}
+    assert texts(store.query(vector=meant, count=1)) == ["a song of the sea"]
+    assert store.query() == [] and by_words(store, "elephants") == []
+
+
 # Finding by meaning ---------------------------------------------------------------------------------------------------
+
+
+def test_it_is_told_where_each_word_stands_and_how_strongly(db: Database, store: PassageStore) -> None:
+    often, once, none = keep(store, "owls, owls and an owl", "one owl and some mice that ran here", "nothing of it")
+    keep(PassageStore(db, new_agent(db), None), "an owl of somebody else")
+    index = db.words(Texts("passages", "text", "shelf", "t.undone IS NULL"))
+    owl, mice, side, gone = index.spread(["owl", "Mice", "some mice", "zebra"], [store.shelf])
+    assert [list(found.rows) for found in (owl, mice, side, gone)] == [[often, once], [once], [once], []]
+    strengths = list(owl.strengths)
+    assert strengths[0] > strengths[1] > 0 and 0.3 < strengths[1] < 2.2
+    [within] = index.spread(["owl"], [store.shelf], where="t.id > ?", values=[often])
+    assert list(within.rows) == [once]
+    assert none not in (*owl.rows, *mice.rows)
 
 
 def test_the_nearest_come_first_and_say_how_near(store: PassageStore) -> None:

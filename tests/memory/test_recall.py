@@ -62,7 +62,7 @@ def test_only_what_was_said_and_still_holds(db, agent, recall):
 
 def test_what_the_model_sees_anyway_can_be_left_out(db, agent, recall):
     say(db, agent, "first cat", "second cat", "third cat")
-    assert texts(recall.search("cat", before_seq=3)) == ["second cat", "first cat"]
+    assert set(texts(recall.search("cat", before_seq=3))) == {"second cat", "first cat"}
     assert recall.search("cat", before_seq=3).total == 2
     assert texts(recall.search_dates(None, None, before_seq=2)) == ["first cat"]
 

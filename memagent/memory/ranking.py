@@ -70,7 +70,7 @@ class Evidence:
     asks_next: Sequence[int] = ()
     """… and the one after."""
     near: Mapping[int, Near] = field(default_factory=dict)
-    """By distance: -2 to 2 without 0. Nothing for texts that stand alone."""
+    """By distance: -2 to 2 without 0; only the nearest of a document's parts."""
     session: Sequence[tuple[float, float, int]] = ()
     """Of the sitting that a message is from: the greatest and the mean telling strength, and the words in it."""
     most: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -208,7 +208,7 @@ def _told(text: str) -> tuple[float, float, float, frozenset[str], bool]:
 def _by_place(found: Evidence) -> dict[str, Column]:
     none = [0.0] * len(found.texts)
     return {
-        "talk": [float(bool(found.near))] * len(none),
+        "talk": [float(bool(found.role))] * len(none),
         "role": [float(role) for role in found.role] or none,
         "speaker": [float(speaker) for speaker in found.speaker] or none,
         "date": list(found.dates) or none,

@@ -30,6 +30,7 @@ _MARKS = ".,:;!?'\"’()"
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
+_ALL_WORDS = 0.4  # what it counts besides to have all telling words: where little else is known, more words come first
 _VERY_WORDS = 100.0  # what it counts that a text has the query as it stands, word for word; more than all else …
 _FROM_THE_START = 10.0  # … and that it begins with it
 Column = list[float]
@@ -92,9 +93,10 @@ def scores(question: Question, found: Evidence) -> Column:
     made = features(question, found)
     network = _networks()["words" if found.meaning is None else "both"]
     wanted, every = " ".join(question.query.text.lower().split()), (1 << len(found.rarity)) - 1
-    return [
-        score + (_verbatim(text, wanted) if words == every else 0.0)
-        for score, text, words in zip(network.run(made), found.texts, found.words, strict=True)
+    covered = made["telling covered"]
+    return [  # rounded, so that equals are equal however they were reckoned
+        round(score + _ALL_WORDS * share + (_verbatim(text, wanted) if words == every else 0.0), 9)
+        for score, share, text, words in zip(network.run(made), covered, found.texts, found.words, strict=True)
     ]
 
 

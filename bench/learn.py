@@ -27,12 +27,12 @@ from memagent.memory.finding import Limits
 from memagent.memory.ranking import features
 from memagent.memory.search import Query
 
-WEIGHTS = {"locomo": 1.5, "beam": 1.0, "scifact": 1.0, "nq": 0.7, "facts": 1.2}
+WEIGHTS = {"locomo": 1.8, "beam": 1.2, "scifact": 1.4, "nq": 0.7, "facts": 2.0}
 ADVERSARIAL = 0.5  # questions that are meant to mislead count half
-UNITS = {"both": 16, "words": 8}
+UNITS = {"both": 20, "words": 8}
 LIMIT = 4.0
 ROUNDS = 14
-NETWORKS = 2
+NETWORKS = 3
 """So many are learned from different beginnings, and joined into one of so many times the units."""
 NOW = date(2026, 1, 1)
 

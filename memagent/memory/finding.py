@@ -233,7 +233,8 @@ class Finder:
         rows = [row for row in rows if row in texts]
         if not whole or not gist or not self._vectors:
             kept = [(row, sums) for row, sums in zip(rows, tally.sums(rows), strict=True) if sums.words]
-            return Candidates(tally, [row for row, _ in kept], [sums for _, sums in kept], texts)
+            rows = [row for row, _ in kept]
+            return Candidates(tally, rows, [sums for _, sums in kept], texts, documents=self._documents(rows, limits))
         near = {**near, **self._vectors.closeness(gist, [row for row in rows if row not in near], limits.shelves)}
         least = CLOSE_BESIDE * max(near.values(), default=0.0)
         sums = tally.sums(rows)
@@ -242,7 +243,18 @@ class Finder:
         meaning = self._vectors.closeness(whole, rows, limits.shelves)
         if not meaning:
             near = {}
-        return Candidates(tally, rows, [s for _, s in kept], texts, meaning, near)
+        return Candidates(tally, rows, [s for _, s in kept], texts, meaning, near, self._documents(rows, limits))
+
+    def _documents(self, rows: Sequence[int], limits: Limits) -> dict[int, Any]:
+        """Which notes the candidates and the rows beside them are parts of, where there are notes."""
+        if self._talk or not rows:
+            return {}
+        some = list({row + distance for row in rows for distance in (-1, 0, 1)})
+        marks = ", ".join("?" for _ in some)
+        return {
+            row: (shelf, note)
+            for row, shelf, note in self._rows("t.id, t.shelf, t.note", limits, f"t.id IN ({marks})", some)
+        }
 
 
 @dataclass(frozen=True)
@@ -255,6 +267,8 @@ class Candidates:
     texts: Mapping[int, str]
     meaning: Mapping[int, float] = field(default_factory=dict)
     gist: Mapping[int, float] = field(default_factory=dict)
+    documents: Mapping[int, Any] = field(default_factory=dict)
+    """Which note or document a row is a part of; of the rows beside the candidates, too."""
 
     def evidence(self, question: Question, talk: Talk | None) -> Evidence:
         """All of it in columns."""
@@ -273,7 +287,14 @@ class Candidates:
             parts["gist"] = [self.gist.get(row, -1.0) for row in rows]
         if talk:
             parts |= self._in_talk(question, talk)
+        elif self.documents:
+            parts["near"] = {distance: self._in_document(distance) for distance in (-1, 1)}
         return Evidence(**parts)
+
+    def _in_document(self, distance: int) -> Near:
+        """The part before or after each, in the same note or document: parts are stored one after the other."""
+        of = self.documents
+        return Near(*self.tally.telling([r + distance if of.get(r + distance) == of.get(r) else -1 for r in self.rows]))
 
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
         places = [talk.position(row) for row in self.rows]

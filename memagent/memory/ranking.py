@@ -30,6 +30,7 @@ _MARKS = ".,:;!?'\"’()"
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
+_ALL_WORDS = 0.4  # what it counts besides to have all telling words: where little else is known, more words come first
 _VERY_WORDS = 100.0  # what it counts that a text has the query as it stands, word for word; more than all else …
 _FROM_THE_START = 10.0  # … and that it begins with it
 Column = list[float]
@@ -70,7 +71,7 @@ class Evidence:
     asks_next: Sequence[int] = ()
     """… and the one after."""
     near: Mapping[int, Near] = field(default_factory=dict)
-    """By distance: -2 to 2 without 0. Nothing for texts that stand alone."""
+    """By distance: -2 to 2 without 0; only the nearest of a document's parts."""
     session: Sequence[tuple[float, float, int]] = ()
     """Of the sitting that a message is from: the greatest and the mean telling strength, and the words in it."""
     most: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -92,9 +93,10 @@ def scores(question: Question, found: Evidence) -> Column:
     made = features(question, found)
     network = _networks()["words" if found.meaning is None else "both"]
     wanted, every = " ".join(question.query.text.lower().split()), (1 << len(found.rarity)) - 1
-    return [
-        score + (_verbatim(text, wanted) if words == every else 0.0)
-        for score, text, words in zip(network.run(made), found.texts, found.words, strict=True)
+    covered = made["telling covered"]
+    return [  # rounded, so that equals are equal however they were reckoned
+        round(score + _ALL_WORDS * share + (_verbatim(text, wanted) if words == every else 0.0), 9)
+        for score, share, text, words in zip(network.run(made), covered, found.texts, found.words, strict=True)
     ]
 
 
@@ -208,7 +210,7 @@ def _told(text: str) -> tuple[float, float, float, frozenset[str], bool]:
 def _by_place(found: Evidence) -> dict[str, Column]:
     none = [0.0] * len(found.texts)
     return {
-        "talk": [float(bool(found.near))] * len(none),
+        "talk": [float(bool(found.role))] * len(none),
         "role": [float(role) for role in found.role] or none,
         "speaker": [float(speaker) for speaker in found.speaker] or none,
         "date": list(found.dates) or none,

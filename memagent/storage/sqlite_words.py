@@ -145,5 +145,5 @@ def _numbers(listed: str) -> Sequence[int]:
         return array("q", map(int, listed.split(",")) if listed else ())
     import numpy as np
 
-    numbers: Sequence[int] = np.fromstring(listed, "i8", sep=",") if listed else np.zeros(0, "i8")
-    return numbers
+    numbers: Any = np.fromstring(listed, "i8", sep=",") if listed else np.zeros(0, "i8")
+    return numbers  # type: ignore[no-any-return]

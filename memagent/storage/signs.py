@@ -16,12 +16,13 @@ from typing import Any
 BLOCK = 1 << 14  # so many vectors are gone through at a time: what is made on the way stays in the processor's cache
 WORD = 64
 SHARE = 50  # one in so many is looked at in the second step …
-LEAST = 4_000  # … but not fewer than these, which is how many are looked at in the third
+LEAST = 8_000  # … but not fewer than these
+LAST = 3_000  # so many are looked at in the third
 GRAIN = 8  # every so many-th vector tells how near those must be
 SPARSE = 8  # when not even one in so many counts, only those are looked at
 BITS = 4
 WIDE = 2.7 * 1.2533  # these hold numbers up to so many times the mean of all, which leaves out very few
-ROUGHLY, CLOSELY = 3, 6  # bits to which a query's numbers are rounded in the second and third step
+ROUGHLY, CLOSELY = 3, 5  # bits to which a query's numbers are rounded in the second and third step
 AT_ONCE = 1 << 12
 FAR = 0xFFFF
 
@@ -142,7 +143,7 @@ class Signs:
         places = among
         if among is None or SPARSE * len(among) > len(self):
             places = self._first(self._differences(query), max(LEAST, len(self) // SHARE), among)
-        if len(places) > (some := max(LEAST, 4 * count)):
+        if len(places) > (some := max(LAST, 4 * count)):
             places = places[largest(self._about(query, places, 1, ROUGHLY, 2 * self.scale[places]), some)]
         about = self._about(query, places, BITS, CLOSELY, self.step[places])
         best = largest(about, count)

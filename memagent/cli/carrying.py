@@ -297,7 +297,8 @@ def tell_person(name: str, ran: Ran, *, would: bool = False, passages: str = "pa
     typer.echo(f"{what}: {', '.join(parts) or 'nothing yet'}{amount}, in {ran.seconds:.1f} s.")
     for reason, count in tally.reasons.most_common(MOST_REASONS):
         example = plain_to_see(tally.examples[reason])
-        typer.echo(f"  {count:,} × {plain_to_see(reason)}" + (f", such as: {example}" if count > 1 else f": {example}"))
+        why = plain_to_see(reason).removesuffix(".")
+        typer.echo(f"  {count:,} × {why}" + (f", such as: {example}" if count > 1 else f": {example}"))
     if (more := len(tally.reasons) - MOST_REASONS) > 0:
         typer.echo(f"  and {more:,} other reasons")
     for told in tally.told:

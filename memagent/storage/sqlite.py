@@ -214,7 +214,8 @@ class SqliteDatabase:
             part.replace(target)
         except (sqlite3.Error, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise StorageError(f"{self.path} could not be copied to {target}: {reason}.") from error
+            hint = "See that there is room for as much again, and that it can be written there."
+            raise StorageError(f"{self.path} could not be copied to {target}: {reason}.", hint=hint) from error
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -152,6 +152,11 @@ def test_ctrl_c_says_how_to_go_on(memagent: Memagent, talked: Path, monkeypatch:
         patch.setattr(migrate, "copy", stop)
         done = memagent("storage", "migrate", "--from", "sqlite", "--to", "sqlite:other.db", "--yes")
     assert done.code == 130 and "goes on from there" in done.err
+    with monkeypatch.context() as patch:
+        patch.setenv("MEMAGENT_DATABASE", str(talked.with_name("other.db")))
+        half = memagent("list")
+        assert half.code == 5 and f"has only a part of a copy of {talked}" in half.err and "storage migrate" in half.err
+        assert "has only a part of a copy" in memagent("doctor", "--offline").out
     done = memagent("storage", "migrate", "--from", "sqlite", "--to", "sqlite:other.db", "--yes")
     assert done.code == 0 and "they are the same" in done.out
 

@@ -57,7 +57,6 @@ class Memagent:
 
         database = SqliteDatabase(folder / "memagent.db")
         database.rows("PRAGMA synchronous = OFF")
-        notes = {AGENT: 0, OTHER: 0}
         for agent, start, chunk in chunks(matrix, others, 10_000):
             with database.write() as tx:
                 items = tx.add_many(
@@ -68,7 +67,8 @@ class Memagent:
                     "INSERT INTO passages_vectors (item, shelf, model, vector) VALUES (?, ?, ?, ?)",
                     [(item, agent, MODEL, vector.tobytes()) for item, vector in zip(items, chunk, strict=True)],
                 )
-            notes[agent] += len(chunk)
+            if (agent, start) == (AGENT, 0):
+                (folder / "first").write_text(str(items[0]))
         database.vectors("passages", MODEL, matrix.shape[1]).save()
         database.close()
 
@@ -77,7 +77,7 @@ class Memagent:
 
         database = SqliteDatabase(folder / "memagent.db")
         self._index = database.vectors("passages", MODEL, dimension)
-        self._first = database.rows("SELECT min(item) FROM passages_vectors WHERE shelf = ?", AGENT)[0][0]
+        self._first = int((folder / "first").read_text())
 
     def search(self, query: Any) -> list[int]:
         return [item - self._first for item in self._index.near(query.tobytes(), COUNT, [AGENT])]
@@ -172,7 +172,7 @@ class Lance:
 
     def search(self, query: Any) -> list[int]:
         asked = self._table.search(query).distance_type("cosine").where(f"agent = '{AGENT}'", prefilter=True)
-        asked = asked.nprobes(20).refine_factor(10).limit(COUNT).select(["number"])
+        asked = asked.nprobes(20).refine_factor(10).limit(COUNT).select(["number", "_distance"])
         found: list[int] = asked.to_arrow()["number"].to_pylist()
         return found
 

@@ -114,7 +114,7 @@ def _swap(settings: Settings, work: Path, kept: Path) -> None:
     import shutil
 
     places = {name: settings.home / name for name in (*FOLDERS, CONFIG)}
-    for ending in ("", "-wal", "-shm"):  # a database's companions belong to it alone
+    for ending in ("", "-wal", "-shm", ".vectors"):  # a database's companions belong to it alone
         places[DATABASE + ending] = settings.database_path.with_name(settings.database_path.name + ending)
     for name, here in places.items():
         if here.exists() or here.is_symlink():

@@ -168,7 +168,7 @@ class _Work:
         from memagent.memory.sources import Sources
 
         name = self._wanted.order.name
-        if not self._embedder:
+        if not self._embedder and self._home.settings.embedder == "auto":
             typer.echo("They are found by words. By meaning too with: pip install 'memagent[embeddings]'")
         if not self._wanted.attach and not Sources(self._home.database, self._home.settings.user).find(name).agents:
             typer.echo(f"Let an agent search it with: memagent attach AGENT {quote(name)}")
@@ -297,7 +297,8 @@ def tell_person(name: str, ran: Ran, *, would: bool = False, passages: str = "pa
     typer.echo(f"{what}: {', '.join(parts) or 'nothing yet'}{amount}, in {ran.seconds:.1f} s.")
     for reason, count in tally.reasons.most_common(MOST_REASONS):
         example = plain_to_see(tally.examples[reason])
-        typer.echo(f"  {count:,} × {plain_to_see(reason)}" + (f", such as: {example}" if count > 1 else f": {example}"))
+        why = plain_to_see(reason).removesuffix(".")
+        typer.echo(f"  {count:,} × {why}" + (f", such as: {example}" if count > 1 else f": {example}"))
     if (more := len(tally.reasons) - MOST_REASONS) > 0:
         typer.echo(f"  and {more:,} other reasons")
     for told in tally.told:

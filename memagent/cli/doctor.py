@@ -121,6 +121,7 @@ def _database(settings: Settings) -> str:
     from memagent import config
     from memagent.errors import StorageError
     from memagent.roster import Roster
+    from memagent.storage.migrate import refuse_part
     from memagent.storage.opening import opened
 
     if not settings.database_there:
@@ -131,6 +132,7 @@ def _database(settings: Settings) -> str:
         if problems := database.check():
             hint = "" if settings.database_url else "Get a copy back with: memagent restore BACKUP"
             raise StorageError(f"{problems[0]}.", hint=hint)
+        refuse_part(database)
         count = len(Roster(database, settings.user).all())
         beside = "".join(f"; {part.engine} in {part.place}" for part in database.parts()[1:])
     finally:

@@ -221,7 +221,8 @@ def passages(
     """Load passages from JSON Lines, as they were cut. Vectors that came along are not made again."""
     whole = path.expanduser().absolute()
     found = whole.name.removesuffix(".jsonl").removesuffix(".embedded").removesuffix(".passages")
-    _load("passages", {"path": str(whole)}, name or _fit(found), _given(locals()))
+    options: dict[str, Any] = {"path": str(whole), "texts_only": texts_only}
+    _load("passages", options, name or _fit(found), _given(locals()))
 
 
 def conversation(

@@ -54,12 +54,14 @@ class Opened:
 @contextmanager
 def opened(flags: Mapping[str, Any] | None = None, agent: Mapping[str, Any] | None = None) -> Iterator[Opened]:
     """Open the database that flags, environment and configuration name."""
+    from memagent.storage.migrate import refuse_part
     from memagent.storage.opening import opened as open_database
 
     settings = config.load(flags or {}, agent)
     config.ensure_home(settings)
     database = open_database(settings)
     try:
+        refuse_part(database)
         yield Opened(settings, database, Roster(database, settings.user))
     finally:
         database.close()

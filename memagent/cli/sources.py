@@ -123,7 +123,8 @@ def reload(
     code = 0
     for recipe in recipes:
         _check_whole(recipe)
-        order = Order(entry.name, recipe.options, recipe.tokens)
+        anew = bool(recipe.options.get("texts_only"))
+        order = Order(entry.name, recipe.options, recipe.tokens, anew=anew)
         code = max(code, load(recipe.kind, recipe.options, Wanted(order, (), dry_run, yes, json)))
     raise typer.Exit(code)
 

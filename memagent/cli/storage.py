@@ -160,15 +160,17 @@ def _what_to_set(now: Settings, then: Settings) -> str:
     """How the settings are changed to what was copied to."""
     from memagent import config
 
-    changes = []
-    for name in SETTINGS:
+    kept, changes = "What is there now stays as it is.", []
+    names = [name for name in SETTINGS if getattr(then, name) != getattr(now, name)]
+    if "database" in names and set(then.secrets) - set(now.secrets):
+        names.remove("database")
+        kept += f"\nThe address has a password: write it into {now.home / '.env'}, as MEMAGENT_DATABASE=…"
+    for name in names:
         value = getattr(then, name)
-        if value != getattr(now, name):
-            default = value == config.SETTINGS[name].default
-            changes.append(f"--unset {name}" if default else f"--set {quote(f'{name}={value}')}")
-    kept = "What is there now stays as it is."
+        default = value == config.SETTINGS[name].default
+        changes.append(f"--unset {name}" if default else f"--set {quote(f'{name}={value}')}")
     if not changes:
-        return f"The settings name it already. {kept}"
+        return kept
     return f"{kept} Use the copy from now on with:\n  memagent configure {' '.join(changes)}"
 
 

@@ -71,6 +71,7 @@ class AskedEmbedder:
         self._longest = longest
         self._parallel = parallel
         self._proven = False
+        self._said = ""
 
     @property
     def dimension(self) -> int:
@@ -79,7 +80,9 @@ class AskedEmbedder:
             try:
                 self.embed([PROBE])
             except EmbeddingError as error:
-                log.warning("It is not known yet how many dimensions %s has: %s", self.model, error)
+                if self._said != str(error):  # who needs it asks again and again
+                    self._said = str(error)
+                    log.warning("It is not known yet how many dimensions %s has: %s", self.model, error)
         return self._dimension
 
     def embed(self, texts: Sequence[str]) -> list[bytes]:

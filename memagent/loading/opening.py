@@ -18,6 +18,8 @@ _PATHS = ("path", "files")
 """Options that are paths; all others are as JSON has them."""
 _ON_THE_WEB = ("webpage",)
 """Kinds that ask hosts for what they read, and can be told that it has not changed."""
+_WITH_VECTORS = ("passages",)
+"""Kinds whose readers always give the vectors; it is the load that leaves them."""
 
 
 def reader_of(
@@ -26,6 +28,8 @@ def reader_of(
     """The reader of that kind. `known` are the stamps of what was loaded before, by place."""
     made: Any = registry.find("kind of source", registry.READERS, kind)
     given = {name: _path(value) if name in _PATHS else value for name, value in options.items()}
+    if kind in _WITH_VECTORS:
+        given.pop("texts_only", None)
     if kind in _ON_THE_WEB:
         given |= {"known": known, "allowed_hosts": allowed_hosts}
     reader: Reader = made(**given)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from memagent.embeddings import Embedder, embedded
 from memagent.errors import EmbeddingError
-from memagent.memory.search import Query, fused
+from memagent.memory.finding import Finder, Limits
+from memagent.memory.search import Query
 from memagent.memory.waiting import BATCH, Waiting
 from memagent.messages import storable
 from memagent.storage import Database, Row, Texts, Transaction, VectorIndex, reading
@@ -25,8 +26,6 @@ from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
-CANDIDATES = 100
-"""At least so many passages are weighed before the best of them are taken."""
 _LAST = "~"  # sorts after everything that can follow in a time
 TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL")
 _COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
@@ -166,19 +165,19 @@ class PassageStore:
         self, text: str = "", vector: bytes | None = None, *, count: int = 10, tags: Sequence[str] = (),
         since: date | None = None, until: date | None = None, places: Sequence[str] = (),
     ) -> list[Passage]:  # fmt: skip
-        """The best passages for some words and what they mean, or for a vector; the best first.
+        """The best passages for a text, by its words and what they mean, or for a vector; or for some words, and a
+        vector for what they mean. The best come first.
 
         Only those that have all of the `tags`, were written from `since` to `until`, both included, as the clock on
         the wall showed it, and were loaded from one of the `places`.
         """
         where, values = conditions(tags, since, until, places)
-        most = max(count, CANDIDATES)
-        words: Mapping[int, float] = {}
-        if text:
-            index = self.database.words(TEXTS)
-            words = index.hits(Query.of(text).words, [self.shelf], most, where=where, values=values).scores
-            vector = vector or next(iter(self.vectors_of([text])), None)
-        return self._of(fused(words, self._near(vector, most, where, values))[:count])
+        if not text:
+            return self._of(list(self._near(vector, count, where, values)))
+        embedder = _Meant(self.embedder, vector) if vector and self.embedder else self.embedder
+        limits = Limits([self.shelf], where, values)
+        found = Finder(self.database, TEXTS, embedder).find(Query.of(text), limits, date.today())
+        return self._of(found.page(0, count))
 
     def _near(self, vector: bytes | None, count: int, where: str, values: Sequence[Any]) -> dict[int, float]:
         index = self._index()
@@ -234,9 +233,21 @@ class PassageStore:
         return self.waiting.embed(limit) if self.waiting else 0
 
 
+class _Meant:
+    """Has one vector for whatever is asked."""
+
+    def __init__(self, embedder: Embedder, vector: bytes) -> None:
+        self.model = embedder.model
+        self.dimension = embedder.dimension
+        self._vector = vector
+
+    def embed(self, texts: Sequence[str]) -> list[bytes]:
+        return [self._vector for _ in texts]
+
+
 def _as_text(tags: Sequence[str]) -> str:
     """Tags as they are kept."""
-    return json.dumps([storable(tag) for tag in tags], ensure_ascii=False)
+    return json.dumps([storable(tag) for tag in tags], ensure_ascii=False) if tags else "[]"
 
 
 def conditions(

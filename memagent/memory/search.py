@@ -1,16 +1,15 @@
-"""Searching by words: what a person or a model typed, made safe; and what words and meaning find, made one.
+"""What is searched for: what a person or a model typed, made safe, as words.
 
 A query is only ever words: stop words are dropped, the others are stemmed, any of them may match, and what has more
 and rarer ones comes first; words that stand side by side in the query count again where they do so in the text. Scripts
-without spaces (Chinese, Japanese, Thai …) are found by pairs of characters. `fused` joins this with closeness in
-meaning. Knows nothing of what the rows are for, or of how the database finds words.
+without spaces (Chinese, Japanese, Thai …) are found by pairs of characters. Knows nothing of what is searched, or of
+how the database finds words.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,7 +20,6 @@ from memagent.storage import Words
 LONGEST = 1000  # characters of a query that are looked at
 MOST_WORDS = 24
 MOST_RESULTS = 500  # on one page
-MEANING = 0.75  # what closeness in meaning counts, when words count 1
 
 _SMALL = """
 a about all also am an and any are as at be been being but by can could d did do does doing don for from had has have
@@ -59,18 +57,6 @@ class Query:
         pairs = [(one, two) for one, two in pairwise(every) if one in words and two in words]
         phrases = tuple(f"{one} {two}" for one, two in dict.fromkeys(pairs))
         return cls(text, Words(tuple(words), phrases))
-
-
-def fused(words: Mapping[int, float], meaning: Mapping[int, float]) -> list[int]:
-    """The rows of both, best first. A score is measured against the best of its kind: no model's scale matters."""
-    most = max(words.values(), default=0.0) or 1.0
-    nearest = max(meaning.values(), default=0.0)
-    nearest = nearest if nearest > 0 else 1.0
-
-    def score(row: int) -> float:
-        return words.get(row, 0.0) / most + MEANING * max(0.0, meaning.get(row, 0.0)) / nearest
-
-    return sorted(words.keys() | meaning.keys(), key=lambda row: (-score(row), -row))
 
 
 def first_of(page: int, size: int) -> int:

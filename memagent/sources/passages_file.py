@@ -48,7 +48,7 @@ class PassagesFile:
                     fields = passage_fields(raw)
                     if fields is None:
                         place = f"{self._path.name}, line {number}"
-                        broken.append(PassagesItem(self._path, place, broken='is no passage: an object with a "text"'))
+                        broken.append(PassagesItem(self._path, place, broken='is no object with a "text"'))
                         continue
                     place = _place(fields, self._path.name)
                     spans.setdefault(place, []).append((start, len(raw)))

@@ -64,7 +64,7 @@ def _prepare_item(item: Item, tokens: int, file: BinaryIO, count: Count, seen: d
     try:
         document = item.read()
     except Unreadable as broken:
-        count.skipped.append((item.place, broken.message))
+        count.skipped.append((item.place, f"{broken.message} {broken.hint or ''}".rstrip()))
         return
     found = passages_of(document, item.place, tokens)
     for passage in found:

@@ -28,12 +28,12 @@ class ChangeLog:
         rows = self._database.rows("SELECT seq FROM sqlite_sequence WHERE name = ?", self._table)
         return int(rows[0][0]) if rows else 0
 
-    def since(self, number: int, most: int) -> Sequence[tuple[int, int]]:
-        """The changes after that number, at most so many: their numbers and passages."""
+    def since(self, number: int, most: int) -> Sequence[tuple[int, int, str]]:
+        """The changes after that number, at most so many: their numbers, the passages, and the shelves of those."""
         rows = self._database.rows(
-            f"SELECT id, item FROM {self._table} WHERE id > ? AND item > 0 ORDER BY id LIMIT ?", number, most
+            f"SELECT id, item, shelf FROM {self._table} WHERE id > ? AND item > 0 ORDER BY id LIMIT ?", number, most
         )
-        return [(row[0], row[1]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in rows]
 
     def forget(self, number: int) -> None:
         """Drop the changes up to that number."""
@@ -42,8 +42,8 @@ class ChangeLog:
 
     def _keep(self) -> None:
         triggers = {
-            f"{self._table}_of_passages": ("UPDATE ON passages", "new.id"),
-            f"{self._table}_of_vectors": ("DELETE ON passages_vectors", "old.item"),
+            f"{self._table}_of_passages": ("UPDATE ON passages", "new.id", "new.shelf"),
+            f"{self._table}_of_vectors": ("DELETE ON passages_vectors", "old.item", "old.shelf"),
         }
         names = (self._table, *triggers)
         rows = self._database.rows(
@@ -55,10 +55,13 @@ class ChangeLog:
             for name in triggers:
                 tx.run(f"DROP TRIGGER IF EXISTS {name}")
             tx.run(f"DROP TABLE IF EXISTS {self._table}")
-            tx.run(f"CREATE TABLE {self._table} (id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE)")
-            tx.run(f"INSERT INTO {self._table} (item) VALUES (?)", -1 - int.from_bytes(os.urandom(6)))
-            for name, (event, item) in triggers.items():
+            tx.run(
+                f"CREATE TABLE {self._table} (id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE, "
+                "shelf TEXT NOT NULL)"
+            )
+            tx.run(f"INSERT INTO {self._table} (item, shelf) VALUES (?, '')", -1 - int.from_bytes(os.urandom(6)))
+            for name, (event, item, shelf) in triggers.items():
                 tx.run(
                     f"CREATE TRIGGER {name} AFTER {event} BEGIN DELETE FROM {self._table} WHERE item = {item}; "
-                    f"INSERT INTO {self._table} (item) VALUES ({item}); END"
+                    f"INSERT INTO {self._table} (item, shelf) VALUES ({item}, {shelf}); END"
                 )

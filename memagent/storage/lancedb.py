@@ -6,7 +6,7 @@ to date.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -75,7 +75,7 @@ class LanceTable:
         with self._in_few_pieces():
             self._table.add(pa.table(columns, schema=self._table.schema))
 
-    def drop(self, items: Sequence[int]) -> None:
+    def drop(self, items: Mapping[int, str]) -> None:
         with self._in_few_pieces():
             self._table.delete(f"item IN ({', '.join(str(int(item)) for item in items)})")
 
@@ -98,8 +98,10 @@ class LanceTable:
         return int(self._table.count_rows())
 
     def tidy(self) -> None:
+        from lancedb.index import IvfFlat
+
         if self.size() >= INDEXED and not list(self._table.list_indices()):
-            self._table.create_index(metric="dot", vector_column_name="vector", index_type="IVF_FLAT")
+            self._table.create_index("vector", config=IvfFlat(distance_type="dot"))
         self._table.optimize(cleanup_older_than=KEPT)
 
     @contextmanager

@@ -52,6 +52,19 @@ def copy(source: Database, target: Database, told: Told) -> int:
     return copying.rows
 
 
+def refuse_part(database: Database) -> None:
+    """Raise if a copy into this database was stopped before its end: what is said to a part of one would be lost, since
+    the copy is made anew where it is not the same.
+    """
+    try:
+        found = database.rows(f"SELECT source FROM {_PROGRESS} LIMIT 1")
+    except StorageError:  # there is no such table: nothing is being copied to here
+        return
+    if found:
+        hint = "Finish it by the same command as before, memagent storage migrate, or set database back."
+        raise StorageError(f"{database.place} has only a part of a copy of {found[0][0]}.", hint=hint)
+
+
 def _state(source: Database) -> str:
     """Something that is another when something was written; a turn raises its agent's fence."""
     fences = source.rows("SELECT id, fence FROM agents ORDER BY id")

@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -69,8 +69,8 @@ class Table(Protocol):
         """Add rows, of which none is there."""
         ...
 
-    def drop(self, items: Sequence[int]) -> None:
-        """Take rows out, where they are there."""
+    def drop(self, items: Mapping[int, str]) -> None:
+        """Take passages out, where they are there; each is named with its shelf."""
         ...
 
     def cut(self, number: int) -> None:
@@ -268,7 +268,7 @@ class Mirror:
         engine = self._opened()
         while changed := self._changes.since(done["changes"], BATCH):
             for table in engine.tables():
-                self._carry_over(table, [item for _, item in changed], done)
+                self._carry_over(table, {item: shelf for _, item, shelf in changed}, done)
             done["changes"] = changed[-1][0]
             self._write_progress(done)
         table = engine.table(*key)
@@ -297,7 +297,7 @@ class Mirror:
         last = [_copied(row) for row in rows]
         return all(table.near(each.vector, 1, [each.shelf], [each.item]) == [each.item] for each in last)
 
-    def _carry_over(self, table: Table, items: Sequence[int], done: dict[str, Any]) -> None:
+    def _carry_over(self, table: Table, items: Mapping[int, str], done: dict[str, Any]) -> None:
         """Let the copy have these passages as they are now; those with a new vector come in with the new ones."""
         reached = self._reached(done, table)
         if reached["rows"]:

@@ -139,27 +139,28 @@ class Shelf:
         signs, head = found
         last = int(signs.rows[-1])
         newest = self._database.rows("SELECT seq FROM sqlite_sequence WHERE name = ?", f"{self._which.table}_vectors")
-        if newest and newest[0][0] >= last and self._vouched(signs) and self._alive(last) >= len(signs) / 2:
-            self._signs, self._mean_of = signs, int(head["mean_of"])
+        if newest and newest[0][0] >= last and self._vouched(signs):
+            self._signs, self._mean_of = signs, int(head.get("mean_of", len(signs)))
             self._tail = Tail(self._which.dimension, last)
 
     def _vouched(self, signs: Signs) -> bool:
-        """Whether some of the rows are what the database holds under their numbers; the newest are among them."""
+        """Whether some of the rows, the newest among them, are what the database holds under their numbers; and half of
+        those from all along are still there.
+        """
         import numpy as np
 
-        size = len(signs)
-        places = np.concatenate([np.linspace(0, size - 1, WITNESSES), np.arange(max(0, size - WITNESSES), size)])
-        places = np.unique(places.astype("i8"))
+        along = np.unique(np.linspace(0, len(signs) - 1, WITNESSES).astype("i8"))
+        places = np.union1d(along, np.arange(max(0, len(signs) - WITNESSES), len(signs)))
         rows = signs.rows[places].tolist()
         marks = ", ".join("?" for _ in rows)
         found = self._rows(f"shelf || '' = ? AND id IN ({marks})", self._which.shelf, *rows)
         if not found:
             return False
-        there = places[np.isin(signs.rows[places], [row[0] for row in found])]
         numbers, items, vectors = self._arrays(found)
         again = Signs.made(signs.mean, len(found))
         again.put(0, numbers, items, vectors)
-        return again.same(np.arange(len(found)), signs, there)
+        there = places[np.isin(signs.rows[places], numbers)]
+        return 2 * len(np.intersect1d(there, along)) >= len(along) and again.same(np.arange(len(there)), signs, there)
 
     def _alive(self, last: int) -> int:
         """How many rows there are up to one."""
@@ -193,6 +194,9 @@ class Shelf:
         if before is not None and len(before) + more > GROWN * self._mean_of:
             before, start = None, 0
             newest, more = self._newest_and_more(0)
+        if not more:  # all that was new is gone again
+            self._tail = Tail(self._which.dimension, self._tail.last)
+            return
         mean = self._mean(newest) if before is None else before.mean
         room = (len(before) if before is not None else 0) + more
         if before is None:
@@ -220,7 +224,7 @@ class Shelf:
         """Take over what another process has put into the file meanwhile, if it has."""
         size = len(self._signs) if self._signs is not None else 0
         head = signs_file.about(self._path) if self._path else None
-        if head and head["size"] > size:
+        if head and head.get("size", 0) > size:
             self._open()
         return self._signs is not None and len(self._signs) > size
 
@@ -229,8 +233,8 @@ class Shelf:
         which = self._which
         newest, more = self._database.rows(
             f"SELECT max(id), count(*) FROM {which.table}_vectors "
-            "WHERE shelf = ? AND model = ? AND id > ? AND length(vector) = ?",
-            which.shelf, which.model, after, 4 * which.dimension,
+            "WHERE shelf = ? AND model = ? AND id > ?",
+            which.shelf, which.model, after,
         )[0]  # fmt: skip
         return newest or 0, more
 
@@ -238,9 +242,11 @@ class Shelf:
         """The mean of vectors from all along the shelf."""
         import numpy as np
 
-        first = self._after(0, 1)[0][0]
-        chunks = [self._after(int(at), 256) for at in np.linspace(first - 1, newest, MEAN_OF // 256, endpoint=False)]
-        return np.concatenate([self._arrays(chunk)[2] for chunk in chunks if chunk]).mean(axis=0)
+        first = self._after(0, 1)
+        starts = np.linspace(first[0][0] - 1 if first else 0, newest, MEAN_OF // 256, endpoint=False)
+        chunks = [self._after(int(at), 256) for at in starts]
+        vectors = [self._arrays(chunk)[2] for chunk in chunks if chunk] or [np.zeros((1, self._which.dimension), "f4")]
+        return np.concatenate(vectors).mean(axis=0)
 
     def _after(self, row: int, count: int) -> list[Row]:
         return self._rows("shelf = ? AND id > ?", self._which.shelf, row, limit=count)

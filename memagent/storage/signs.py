@@ -1,12 +1,12 @@
 """Many vectors, kept small, so that a million are gone through in milliseconds.
 
-Each number is rounded to four bits. The first bit, the sign, of all of them is kept together, the other three with
-each vector. A search goes in three steps. All are compared by how many signs differ from the query's, a matter of
-counting bits: where two have the same signs, they point the same way. Of the best share, the query's own numbers are
-added up by the signs; and of the best of these, all four bits tell how near they are, so well that whoever asks need
-look at a hundred to find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so
-that signs are as often plus as minus: it costs little to make, and vectors can come in any order, and queries can be
-of another kind than what they look for. Knows nothing of files, databases or texts.
+Each number is rounded to four bits. The first bit, the sign, of all of them is kept together, the other three with each
+vector. A search goes in three steps. All are compared by how many signs differ from the query's, a matter of counting
+bits: where two have the same signs, they point the same way. Of the best share, the query's own numbers are added up by
+the signs; and of the best of these, all four bits tell how near they are, so well that whoever asks need look at a
+hundred to find the ten nearest. Nothing is learnt from the vectors but their mean, which is subtracted, so that signs
+are as often plus as minus: it costs little to make, and vectors can come in any order, and queries can be of another
+kind than what they look for. Knows nothing of files, databases or texts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 BLOCK = 1 << 14  # so many vectors are gone through at a time: what is made on the way stays in the processor's cache
 WORD = 64
 SHARE = 50  # one in so many is looked at in the second step …
-LEAST = 4_000  # … but not fewer than these, which is how many are looked at in the third
+LEAST = 8_000  # … but not fewer than these
+LAST = 3_000  # so many are looked at in the third
 GRAIN = 8  # every so many-th vector tells how near those must be
 SPARSE = 8  # when not even one in so many counts, only those are looked at
 BITS = 4
 WIDE = 2.7 * 1.2533  # these hold numbers up to so many times the mean of all, which leaves out very few
-ROUGHLY, CLOSELY = 3, 6  # bits to which a query's numbers are rounded in the second and third step
+ROUGHLY, CLOSELY = 3, 5  # bits to which a query's numbers are rounded in the second and third step
 AT_ONCE = 1 << 12
 FAR = 0xFFFF
 
@@ -142,7 +143,7 @@ class Signs:
         places = among
         if among is None or SPARSE * len(among) > len(self):
             places = self._first(self._differences(query), max(LEAST, len(self) // SHARE), among)
-        if len(places) > (some := max(LEAST, 4 * count)):
+        if len(places) > (some := max(LAST, 4 * count)):
             places = places[largest(self._about(query, places, 1, ROUGHLY, 2 * self.scale[places]), some)]
         about = self._about(query, places, BITS, CLOSELY, self.step[places])
         best = largest(about, count)
@@ -191,7 +192,7 @@ class Signs:
         step = (high - low) / (2**levels - 1) or 1.0
         rounded = np.rint((query - low) / step).astype("u1")
         asked = self._words([(rounded >> level) & 1 for level in range(levels)])[:, :, None]
-        worth = 2.0 ** np.arange(bits)[::-1]
+        worth = (2.0 ** np.arange(bits)[::-1])[:, None]
         about = np.empty(len(places), "f4")
         for start in range(0, len(places), AT_ONCE):
             some = places[start : start + AT_ONCE]
@@ -202,7 +203,7 @@ class Signs:
             sums = low * _counted(kept)
             for level in range(levels):
                 sums += step * 2**level * _counted(kept & asked[level])
-            about[start : start + AT_ONCE] = worth @ sums
+            about[start : start + AT_ONCE] = (worth * sums).sum(axis=0)  # `@` would wait for the other cores
         least = (2**bits - 1) / 2 * float(query.sum())
         return weight * (about - least) + float(query @ self.mean)
 

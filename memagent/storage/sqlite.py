@@ -22,7 +22,6 @@ from memagent.config import Settings
 from memagent.errors import StorageError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
-from memagent.storage.nearest import SqliteVectors
 from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
@@ -107,7 +106,7 @@ class SqliteDatabase:
         self._local = threading.local()
         self._open: WeakSet[_Own] = WeakSet()
         self._guard = threading.Lock()
-        self._vectors: dict[tuple[str, str, int], SqliteVectors] = {}
+        self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         self._read_only = _check_file(path)
         self._file = _file(path)
         try:
@@ -150,6 +149,8 @@ class SqliteDatabase:
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
         """One for all who ask: what it keeps in memory is shared."""
+        from memagent.storage.nearest import SqliteVectors
+
         with self._guard:
             which, folder = (table, model, dimension), _companion(self.path, ".vectors")
             if which not in self._vectors:
@@ -213,7 +214,8 @@ class SqliteDatabase:
             part.replace(target)
         except (sqlite3.Error, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise StorageError(f"{self.path} could not be copied to {target}: {reason}.") from error
+            hint = "See that there is room for as much again, and that it can be written there."
+            raise StorageError(f"{self.path} could not be copied to {target}: {reason}.", hint=hint) from error
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -46,6 +46,9 @@ def test_there_and_back(memagent: Memagent, home: Path) -> None:
         assert not any(b"canary" in archive.read(name) for name in archive.namelist())
     assert "b.zip is there already" in refused(memagent("backup", "b.zip"))
 
+    index = home / "memagent.db.vectors" / "passages-1.signs"
+    index.parent.mkdir()
+    index.write_bytes(b"of the vectors that are there now")
     memagent("ask", "and something else")
     memagent("configure", "--set", "location=Porto")
     memagent("add", "persona", "later", "--text", "I came later.")
@@ -61,6 +64,7 @@ def test_there_and_back(memagent: Memagent, home: Path) -> None:
     assert (home / ".env").exists()
 
     (kept,) = home.glob("before-restore-*")
+    assert not index.exists()
     assert (kept / "personas" / "later.txt").exists()
     assert "Porto" in (kept / "config.yaml").read_text()
     assert "something else" in memagent_of(kept, "export", "companion")

@@ -19,6 +19,8 @@ from command_line import MEMAGENT, Memagent
 from embedding_server import EmbeddingServer, embedding_server, vector_of
 
 from memagent.embeddings import packed, unpacked
+from memagent.errors import MissingExtra
+from memagent.sources.apart import Apart
 
 KEY = "sk-canary/0123456789abcdef"
 
@@ -74,6 +76,23 @@ def test_a_tree_becomes_passages_with_their_places(memagent: Memagent, tree: Pat
         "document": "sub/notes.txt", "title": "notes", "place": "sub/notes.txt", "heading": [], "page": None,
         "tokens": 4, "text": "The lamp is red.",
     }  # fmt: skip
+
+
+def test_what_can_not_be_written_is_told_and_leaves_nothing_behind(tree: Path, environment: dict[str, str]) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); {MEMAGENT[2]}"
+    words = [*MEMAGENT[:2], limited, "docs", "prepare", "tree", "--out", "full.jsonl"]
+    done = subprocess.run(words, cwd=tree.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 5 and "The disk is full: full.jsonl can't be written." in done.stderr
+    assert not list(tree.parent.glob("full.jsonl*"))
+
+
+def test_what_needs_an_extra_names_it(memagent: Memagent, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> None:
+        raise MissingExtra("What reads PDF", "documents")
+
+    monkeypatch.setattr(Apart, "read", missing)
+    (tree / "paper.pdf").write_bytes(b"%PDF-1.4\n")
+    assert "pip install 'memagent[documents]'" in memagent("docs", "prepare", "tree", "--out", "p.jsonl").out
 
 
 def test_patterns_and_length(memagent: Memagent, tree: Path) -> None:

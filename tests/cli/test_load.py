@@ -512,6 +512,7 @@ def test_passages_with_vectors_of_another_model_are_refused_or_embedded_anew(
     assert done.code == 2 and "'another'" in done.err and server.model in done.err and "--texts-only" in done.err
     done = memagent("load", "passages", "p.jsonl", "--texts-only")
     assert done.out.startswith("p: 1 new; 1 passages") and "Leek soup needs leeks." in server.texts
+    assert memagent("sources", "reload", "p").out.startswith("p: 1 unchanged")
     Path("p.jsonl").write_text(json.dumps({**line, "vector": [0.0] * 7 + [1.0], "model": server.model}) + "\n")
     server.asked.clear()
     assert memagent("load", "passages", "p.jsonl").out.startswith("p: 1 changed; 1 passages")

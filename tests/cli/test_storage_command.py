@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import postgres_server
 import pytest
 from command_line import MEMAGENT, Memagent
 
@@ -89,6 +90,32 @@ def test_an_engine_gets_its_copy(memagent: Memagent, home: Path, talked: Path, k
     assert "--unset storage" in other.out and "--unset storage_path" in other.out
 
 
+def test_everything_goes_to_postgresql_and_back(memagent: Memagent, home: Path, talked: Path) -> None:
+    address = postgres_server.new_database()
+    done = memagent("storage", "migrate", "--from", "sqlite", "--to", address, "--yes")
+    assert done.code == 0 and "they are the same" in done.out, done.err
+    assert f"--set storage=postgres --set 'database={address}'" in done.out
+    assert memagent("configure", "--set", f"database={address}").code == 0
+    told = json.loads(memagent("storage", "--json").out)
+    assert told["passages"] == 2 and told["parts"][0]["engine"] == "PostgreSQL" and told["parts"][0]["bytes"] > 1000
+    assert "likes jazz" in memagent("memory", "show", "ada").out
+    assert memagent("ask", "--agent", "ada", "note likes blues").code == 0
+    back = memagent("storage", "migrate", "--from", "postgres", "--to", "sqlite:back.db", "--yes")
+    assert back.code == 0 and "--set" in back.out and "likes blues" not in memagent("storage").out
+    assert memagent("configure", "--set", "database=back.db", "--unset", "storage").code == 0
+    assert "likes blues" in memagent("memory", "show", "ada").out
+
+
+def test_a_password_is_not_shown(memagent: Memagent, talked: Path) -> None:
+    address = postgres_server.new_database()
+    if "memagent@" not in address:
+        pytest.skip("this server asks for a password of its own")
+    address = address.replace("memagent@", "memagent:geheim99@")
+    done = memagent("storage", "migrate", "--from", "sqlite", "--to", address, "--yes")
+    assert done.code == 0 and "geheim99" not in done.out + done.err
+    assert ".env, as MEMAGENT_DATABASE=" in done.out and "--set storage=postgres" in done.out
+
+
 @pytest.mark.parametrize("place", ["mysql", "postgres", "http://x", "sqlite3:x", ""])
 def test_what_is_no_place_is_told(memagent: Memagent, talked: Path, place: str) -> None:
     done = memagent("storage", "migrate", "--from", "sqlite", "--to", place, "--yes")
@@ -125,6 +152,11 @@ def test_ctrl_c_says_how_to_go_on(memagent: Memagent, talked: Path, monkeypatch:
         patch.setattr(migrate, "copy", stop)
         done = memagent("storage", "migrate", "--from", "sqlite", "--to", "sqlite:other.db", "--yes")
     assert done.code == 130 and "goes on from there" in done.err
+    with monkeypatch.context() as patch:
+        patch.setenv("MEMAGENT_DATABASE", str(talked.with_name("other.db")))
+        half = memagent("list")
+        assert half.code == 5 and f"has only a part of a copy of {talked}" in half.err and "storage migrate" in half.err
+        assert "has only a part of a copy" in memagent("doctor", "--offline").out
     done = memagent("storage", "migrate", "--from", "sqlite", "--to", "sqlite:other.db", "--yes")
     assert done.code == 0 and "they are the same" in done.out
 

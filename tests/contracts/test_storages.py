@@ -271,6 +271,15 @@ def test_a_wildcard_stands_for_itself(store: PassageStore, wild: str) -> None:
     assert f"this has {wild} in it" in texts(by_words(store, wild, count=1))
 
 
+def test_words_and_meaning_are_searched_as_one(store: PassageStore) -> None:
+    keep(store, "a walk in town", "a song of the sea", "nothing at all")
+    assert texts(store.query("town walk", count=1)) == ["a walk in town"]
+    meant = store.vectors_of(["a song of the sea"])[0]
+    assert set(texts(store.query("walk", meant, count=2))) == {"a walk in town", "a song of the sea"}
+    assert texts(store.query(vector=meant, count=1)) == ["a song of the sea"]
+    assert store.query() == [] and by_words(store, "elephants") == []
+
+
 # Finding by meaning ---------------------------------------------------------------------------------------------------
 
 

@@ -278,9 +278,11 @@ def nobody() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
-def test_a_model_that_is_down_is_left_alone_for_a_while(tmp_path: Path) -> None:
+def test_a_model_that_is_down_is_left_alone_for_a_while(tmp_path: Path, caplog: Any) -> None:
     embedder = opened(settings_for(tmp_path, nobody()), replace(QUICK, retries=0))
-    assert embedder.dimension == 0
+    assert [embedder.dimension for _ in range(5)] == [0] * 5
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == len(set(told)), "the same is told once"
     with pytest.raises(EmbeddingError, match=r"Nothing answers.*asked again in"):
         embedder.embed(["one"])
 

@@ -11,7 +11,7 @@ from memory_rows import NOW, new_agent, new_database, say
 from memagent.errors import ToolError
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.recall import RecallMemory
-from memagent.memory.search import MOST_RESULTS, Query, fused
+from memagent.memory.search import MOST_RESULTS, Query
 
 
 @pytest.fixture
@@ -175,13 +175,6 @@ def test_an_identifier_is_found_among_its_likes(db, agent):
 def test_a_long_query_is_cut_to_what_counts():
     query = Query.of(" ".join(f"word{n}" for n in range(500)))
     assert len(query.words.words) + len(query.words.phrases) < 60
-
-
-def test_fusion_weighs_each_score_against_the_best_of_its_kind():
-    assert fused({1: 0.002, 2: 0.001}, {}) == [1, 2]
-    assert fused({1: 20.0, 2: 19.0}, {2: 0.9, 3: 0.8}) == [2, 1, 3]
-    assert fused({1: 0.0, 2: 0.0}, {3: -0.5}) == [3, 2, 1]
-    assert fused({}, {}) == []
 
 
 class ByLetters:

@@ -92,7 +92,7 @@ def test_documents_are_put_together_from_wherever_their_lines_stand(tmp_path: Pa
     assert [part.text for part in first.parts] == ["a1", "a2"] and first.title == "The A" and not first.vectors
     assert [passage.place for passage in passages_of(first, "a.md")] == ["a.md, p. 2 › A", "a.md"]
     for item in items[3:]:
-        with pytest.raises(Unreadable, match="is no passage"):
+        with pytest.raises(Unreadable, match='is no object with a "text"'):
             item.read()
     stamps = [item.stamp for item in items]
     file.write_text(file.read_text().replace("a2", "a3"))

@@ -457,6 +457,24 @@ def test_inside_a_transaction_and_a_snapshot_it_can_be_asked(opened: Callable[..
     assert set(near(database)) == {more[0], numbers[0], numbers[2]}
 
 
+def test_a_large_table_gets_an_index(tmp_path: Path) -> None:
+    pytest.importorskip("lancedb", reason="comes with: pip install -e '.[dev-storages]'")
+    from memagent.storage import lancedb
+
+    with closing(lancedb.LanceDatabase(tmp_path / "memagent.db")) as database:
+        numbers = keep(database, *spread(400))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lancedb, "INDEXED", 300)
+            PassageStore(database, SHELF, Fixed()).save()
+        more = keep(database, axis(1.0, 0.001), first=1000)
+        assert near(database) == [numbers[0], more[0], numbers[1]], "what came in since is found too"
+        table = database.mirror._tables[Fixed.model, Fixed.dimension]
+        assert isinstance(table, lancedb.LanceTable) and len(list(table._table.list_indices())) == 1
+        delete(database, 1)
+        PassageStore(database, SHELF, Fixed()).save()
+        assert near(database, 2) == [more[0], numbers[1]]
+
+
 @pytest.mark.slow
 def test_many_small_writes_do_not_pile_up(opened: Callable[..., MirroredDatabase], kind: str, path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:

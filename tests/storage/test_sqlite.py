@@ -646,7 +646,7 @@ def test_a_backup_that_can_not_be_written_names_its_place(kept: Path, tmp_path: 
     target = tmp_path / "not there" / "copy.db"
     with pytest.raises(StorageError, match="could not be copied") as caught:
         db.backup(target)
-    assert str(target) in caught.value.message
+    assert str(target) in caught.value.message and "room" in caught.value.hint
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError):
         db.backup(tmp_path / "folder")

@@ -36,8 +36,9 @@ class Lock:
             if self._still_there():
                 break
             os.close(self._file)  # its holder has just let go of it, and removed it
-        os.ftruncate(self._file, 0)
-        os.write(self._file, b"%d\n" % os.getpid())
+        with suppress(OSError):  # on a full disk it is locked all the same; only who has it can't be told
+            os.ftruncate(self._file, 0)
+            os.write(self._file, b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Let others have it."""

@@ -216,7 +216,7 @@ class Finder:
             for row, sums in zip(rows, tally.sums(rows), strict=True)
         ]
         best = [row for _, row in sorted(zip(worth, rows, strict=True), reverse=True)[:BESIDE]]
-        places = [talk.position(row) for row in best]
+        places = talk.positions(best)
         found = [*talk.beside(places, -1), *talk.beside(places, 1)]
         beside = dict.fromkeys(talk.ids[place] for place in found if place >= 0)
         return [r for r in beside if r not in known and r < below and (allowed is None or r in allowed)]
@@ -297,7 +297,7 @@ class Candidates:
         return Near(*self.tally.telling([r + distance if of.get(r + distance) == of.get(r) else -1 for r in self.rows]))
 
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
-        places = [talk.position(row) for row in self.rows]
+        places = talk.positions(self.rows)
         beside = {distance: talk.beside(places, distance) for distance in REACH}
         near = {}
         for distance, others in beside.items():

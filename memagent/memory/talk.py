@@ -67,6 +67,12 @@ class Talk:
         at = bisect_left(self.ids, message)
         return at if at < len(self.ids) and self.ids[at] == message else -1
 
+    def positions(self, messages: Sequence[int]) -> list[int]:
+        """Where messages stand; -1 for those that are not known."""
+        ids, end = self.ids, len(self.ids)
+        places = [bisect_left(ids, message) for message in messages]
+        return [at if at < end and ids[at] == one else -1 for at, one in zip(places, messages, strict=True)]
+
     def beside(self, positions: Sequence[int], distance: int) -> list[int]:
         """For each position the one so far from it, in the same sitting; -1 where there is none."""
         sittings, end = self.sittings, len(self.ids)

@@ -60,7 +60,8 @@ class Vectors:
             )  # fmt: skip
             matrix = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, self.dimension)
             with np.errstate(invalid="ignore", over="ignore"):
-                scores = (matrix @ np.frombuffer(query, "<f4")).tolist()
+                # Not `@`: for so few numbers it would wake a thread for each core, and wait for all of them.
+                scores = np.einsum("ij,j->i", matrix, np.frombuffer(query, "<f4")).tolist()
             found += [(row[0], row[1], near) for row, near in zip(rows, scores, strict=True) if math.isfinite(near)]
         return found
 

@@ -186,10 +186,13 @@ def _programs() -> Path:
     newest = sorted(Path(spec.origin).parent.glob("pginstall*"))[-1]
     if os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in newest.parents):
         return newest / "bin"
-    copy = FOLDER / "programs"
+    package = newest.parent
+    copy = FOLDER / "programs" / package.name  # laid out as it was: programs look for libraries beside their package
     if not copy.exists():
-        shutil.copytree(newest, copy, symlinks=True)
-    return copy / "bin"
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, copy.with_name(libraries.name), symlinks=True)
+        shutil.copytree(newest, copy / newest.name, symlinks=True)
+    return copy / newest.name / "bin"
 
 
 @contextmanager

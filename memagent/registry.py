@@ -53,7 +53,7 @@ WRAPPERS = {
 EMBEDDERS = {
     "local": "memagent.embeddings.local:opened",
     "minilm": "memagent.embeddings.minilm:opened",
-    "embedded": "memagent.embeddings.embedded:opened",
+    "embedded": "memagent.embeddings.inside:opened",
     "openai": "memagent.embeddings.openai:opened",
     "azure": "memagent.embeddings.azure:opened",
     "ollama": "memagent.embeddings.ollama:opened",

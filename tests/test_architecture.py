@@ -75,6 +75,14 @@ def test_imports_go_one_way(path: Path) -> None:
             assert floor(own) in NEIGHBOURS, f"{module(path)} imports {name}: strangers on one floor"
 
 
+def test_no_file_has_the_name_of_something_in_its_room() -> None:
+    """Once it is imported, the file would stand in the place of the function or class."""
+    for face in PACKAGE.rglob("__init__.py"):
+        named = [node for node in ast.parse(face.read_text()).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        names = {node.name for node in named}
+        assert not names & {path.stem for path in face.parent.glob("*.py")}, face.parent
+
+
 def test_no_import_cycles() -> None:
     graph = {module(path): {n for n in imported(path) if n != module(path)} for path in FILES}
     # A package's face may be used by its own files: only what the face itself imports can close a circle.

@@ -96,7 +96,8 @@ class Store:
         found = (index or self.index).near(query.tobytes(), count, list(shelves), among)
         wanted = self.exact(query, count, list(shelves), among)
         assert list(found.values()) == pytest.approx(list(wanted.values()), abs=1e-5)
-        assert found.keys() == wanted.keys() or len(set(wanted.values())) < len(wanted)
+        least = min(wanted.values(), default=0.0)  # of those that are as near as the last, any may be there
+        assert {i for i in wanted if wanted[i] > least + 1e-5} <= found.keys()
 
     @property
     def file(self) -> Path:

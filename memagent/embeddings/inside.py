@@ -24,6 +24,8 @@ from memagent.errors import ConfigError, EmbeddingError, MissingExtra, NotFound
 WINDOW = 512
 """Tokens that it looks at together: what all models of this kind can, and many can no more."""
 SUFFIX = ".gguf"
+HEAD = 64_000_000
+"""Bytes in which all that a file says of its model stands, with its list of tokens."""
 
 
 class EmbeddedEmbedder(AskedEmbedder):
@@ -36,7 +38,6 @@ class EmbeddedEmbedder(AskedEmbedder):
         self._threads = threads or max(1, (os.cpu_count() or 1) - 1)
         self._loading = threading.Lock()
         self._server: Any = None
-        self._mean = False
 
     def _vectors(self, texts: Sequence[str], /) -> list[bytes]:
         answer = self._loaded().handle_embeddings({"input": list(texts)})
@@ -55,15 +56,6 @@ class EmbeddedEmbedder(AskedEmbedder):
     def _refused(self, said: refusals.Refusal) -> Setback:
         message = f"The embedding model {self.model!r} failed: {said.words.rstrip('.')}."
         return Setback(EmbeddingError(message, hint="Is it a model for embeddings?"), refusal=said)
-
-    def _concedes(self, setback: Setback, /) -> bool:
-        """A model for chats does not say how its vectors are made into one: they are averaged."""
-        if self._mean or setback.refusal is None or not setback.refusal.names("Pooling type"):
-            return False
-        self._mean = True
-        with self._loading:
-            self._server = None
-        return True
 
     def _loaded(self) -> Any:
         """The engine. It is started apart, for one that is let go before it runs never ends: no Ctrl-C may do that."""
@@ -84,7 +76,7 @@ class EmbeddedEmbedder(AskedEmbedder):
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path)
         params.embedding = True
-        if self._mean:
+        if not _says_how_to_pool(self._path):
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         params.n_ctx = params.n_batch = params.n_ubatch = WINDOW
         params.n_parallel = 1
@@ -99,6 +91,14 @@ class EmbeddedEmbedder(AskedEmbedder):
             return
         server.handle_embeddings({"input": ["?"]})  # it runs from here on
         self._server = server
+
+
+def _says_how_to_pool(path: Path) -> bool:
+    """Whether the file tells how the vectors of a text's tokens are made into one. A model for chats does not: they are
+    averaged. It is looked up here since the engine tells only when it is asked, and may never end when it is dropped.
+    """
+    with path.open("rb") as file:
+        return b".pooling_type" in file.read(HEAD)
 
 
 def opened(settings: Settings, manner: Manner) -> Embedder:

@@ -195,7 +195,10 @@ def _costs(data: Path, what: str, count: int, bar: float, quick: bool) -> list[R
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     cost = json.loads(done.stdout)
-    first = f"CPU {cost['cpu']:.2f} ms; first {cost['first']:.0f} ms, slowest twentieth {cost['slow']:.1f} ms"
+    first = (
+        f"CPU {cost['cpu']:.1f} ms; FTS5 alone {cost['alone']:.1f} ms; the first {cost['first']:.0f} ms, "
+        f"slowest twentieth {cost['slow']:.1f} ms"
+    )
     rows = [Row(f"a search in {what}, p50", f"{cost['p50']:.2f} ms", first, cost["p50"], bar, unit="ms")]
     if count <= 6000:
         rows += [
@@ -208,7 +211,8 @@ def _costs(data: Path, what: str, count: int, bar: float, quick: bool) -> list[R
 def _cost(data: Path, count: int, questions: int) -> dict[str, float]:
     """Store messages, then search them from a memory that was just opened."""
     from memagent.embeddings.local import LocalEmbedder
-    from memagent.memory.recall import RecallMemory
+    from memagent.memory.recall import TEXTS, RecallMemory
+    from memagent.memory.search import Query
 
     before = _memory()
     talks = [corpus for name in ("locomo", "beam") for corpus in SETS[name](data)]
@@ -220,18 +224,22 @@ def _cost(data: Path, count: int, questions: int) -> dict[str, float]:
         stored = store(corpus, Path(home), LocalEmbedder())
         took = time.perf_counter() - begun
         memory = RecallMemory(stored.database, stored.agent, LocalEmbedder())
-        times, cpu = list[float](), list[float]()
+        times, cpu, alone = list[float](), list[float](), list[float]()
+        index = stored.database.words(TEXTS)
         for query in [asked[0], *chance.sample(asked, questions)]:
             begun, spent = time.perf_counter(), time.process_time()
             memory.search(query)
             times.append(1e3 * (time.perf_counter() - begun))
             cpu.append(1e3 * (time.process_time() - spent))
+            begun = time.perf_counter()
+            index.hits(Query.of(query).words, [stored.agent], 5)
+            alone.append(1e3 * (time.perf_counter() - begun))
         stored.database.close()
     used = _memory() - before
     slow = sorted(times[1:])[int(0.95 * questions)]
     return {
         "p50": statistics.median(times[1:]), "slow": slow, "first": times[0], "memory": used,
-        "cpu": statistics.median(cpu[1:]), "store": 1e3 * took / count,
+        "cpu": statistics.median(cpu[1:]), "alone": statistics.median(alone[1:]), "store": 1e3 * took / count,
     }  # fmt: skip
 
 

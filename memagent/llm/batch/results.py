@@ -1,31 +1,23 @@
 """The results of a batch in a file of JSON Lines: each is there as soon as it is known, and what is there is not asked
 again.
 
-A kill at any instant costs at most a torn last line, which is dropped; a power cut at most the last second. Two
-processes never write to one file. For each line of the requests, 16 bytes are kept in memory. Knows nothing of how
-results come about.
+For each line of the requests, 16 bytes are kept in memory. Knows nothing of how results come about.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from memagent.errors import StorageError, UserError
+from memagent.errors import UserError
+from memagent.llm.batch.appended import Appended
 from memagent.llm.batch.call import Failure, Outcome
 from memagent.llm.batch.lines import Line
-from memagent.llm.batch.lock import Lock
 
-FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
-SYNC_EVERY = 1.0
 MOST_LINES = 1 << 32
 _BEGIN = b'{"line":'
 _RECORD = re.compile(rb'\{"line":(\d{1,10}),"key":"([0-9a-f]{16})","error":(null|\{)')
@@ -37,14 +29,15 @@ class _Record(NamedTuple):
     ok: bool
 
 
-class Results:
+class Results(Appended):
     """A file of results that is open for writing; `with` closes it.
 
     `retry_failed`: what has failed before is not done. `requests`: each result holds its request, too.
     """
 
+    holds = "results"
+
     def __init__(self, path: Path, *, retry_failed: bool = False, requests: bool = False) -> None:
-        self.path = path
         self.before = self.failed_before = 0
         """How many of the lines that were asked about were done before, well or not."""
         self._retry_failed = retry_failed
@@ -52,27 +45,7 @@ class Results:
         self._keys = array("Q")  # by line; the last bit tells a failure
         self._places = array("Q")  # where in the file, from 1
         self._untidy = False
-        self._synced = time.monotonic()
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path} is not a file that results could be kept in.", hint="Give another --output.")
-        self._lock = Lock(path)
-        try:
-            with self._writing():
-                self._file = self._opened()
-            try:
-                self._end = self._read()
-            except BaseException:
-                os.close(self._file)
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(path)
 
     def done(self, line: int, key: int) -> bool:
         """Whether there is a result for this line, made of the same content."""
@@ -89,20 +62,9 @@ class Results:
         """Write down what came of a line."""
         tag: Line = outcome.call.tag
         record = self._written(tag, outcome)
-        with self._writing():
-            try:
-                left = memoryview(record)
-                while left:
-                    left = left[os.write(self._file, left) :]
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(self._file, self._end)
-                raise
-            if time.monotonic() - self._synced > SYNC_EVERY:
-                os.fsync(self._file)
-                self._synced = time.monotonic()
-        self._note(_Record(tag.number, tag.key, outcome.failure is None), self._end)
-        self._end += len(record)
+        place = self._end
+        self._append(record)
+        self._note(_Record(tag.number, tag.key, outcome.failure is None), place)
 
     def tidy(self, lines: int | None = None) -> None:
         """Leave one result for each line. `lines` is how many there are, if that is known.
@@ -112,9 +74,7 @@ class Results:
         beyond = lines is not None and any(self._places[lines:])
         if not self._untidy and not beyond:
             return
-        with self._writing():
-            os.fsync(self._file)
-            new = self.path.with_name(f"{self.path.name}.new")
+        with self._replaced_by() as new:
             try:
                 with (
                     self.path.open("rb") as old,
@@ -134,13 +94,7 @@ class Results:
                     for file in (replaced, kept):
                         file.flush()
                         os.fsync(file.fileno())
-                os.close(self._file)  # on Windows, an open file is not replaced
-                try:
-                    new.replace(self.path)
-                finally:
-                    self._file = self._opened()
             finally:
-                new.unlink(missing_ok=True)
                 if self.replaced.stat().st_size == 0:
                     self.replaced.unlink()
         self._untidy = False
@@ -149,18 +103,6 @@ class Results:
     def replaced(self) -> Path:
         """Where answers go whose line has changed since."""
         return self.path.with_name(f"{self.path.stem}.replaced{self.path.suffix}")
-
-    def close(self) -> None:
-        """Make sure that all of it is on the disk, and let others have the file."""
-        try:
-            with self._writing():
-                os.fsync(self._file)
-        finally:
-            os.close(self._file)
-            self._lock.release()
-
-    def _opened(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
 
     def _written(self, tag: Line, outcome: Outcome) -> bytes:
         record = {
@@ -186,7 +128,6 @@ class Results:
         self._places[index] = place + 1
 
     def _read(self) -> int:
-        """Take in what is there; returns where it ends."""
         end = number = 0
         with open(os.dup(self._file), "rb") as file:  # noqa: PTH123
             file.seek(0)
@@ -207,19 +148,7 @@ class Results:
                     break
                 self._note(record, end)
                 end += len(raw)
-        with self._writing():
-            os.ftruncate(self._file, end)
         return end
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in FULL:
-                hint = "Free some space, then give the same command again: it goes on from here."
-                raise StorageError(f"The disk is full: {self.path} can't be written.", hint=hint) from error
-            raise UserError(f"{self.path} can't be written: {error.strerror or error}.") from error
 
 
 def _told(failure: Failure | None) -> dict[str, Any] | None:

@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO
 
 HUNGRY = 3
@@ -23,7 +21,9 @@ def main() -> None:
     files, answers = _channels()
     start = json.loads(files.readline())
     sys.path[:] = start["path"]
-    _limit(start["memory"])
+    from memagent.confine import limit_memory
+
+    limit_memory(start["memory"])
     answers.write(b"{}\n")
     answers.flush()
     while line := files.readline():
@@ -74,20 +74,6 @@ def _channels() -> tuple[BinaryIO, BinaryIO]:
         os.dup2(nowhere, stream)
     os.close(nowhere)
     return os.fdopen(files, "rb"), os.fdopen(answers, "wb")
-
-
-def _limit(memory: int) -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    for limit, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
-        with suppress(ValueError, OSError):  # macOS knows no limit of memory
-            hard = resource.getrlimit(limit)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(limit, (most, most))
-    with suppress(OSError):  # Linux: when memory runs out, it's this process that is ended
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":

@@ -75,16 +75,10 @@ def _limit(memory: int, seconds: int, answers: BinaryIO) -> None:
     faulthandler.enable(answers, all_threads=False)
     if sys.platform == "win32":
         return
-    import resource
+    from memagent.confine import limit_memory
 
-    for limit, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
-        with suppress(ValueError, OSError):  # macOS knows no limit of memory
-            hard = resource.getrlimit(limit)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(limit, (most, most))
+    limit_memory(memory)
     signal.alarm(seconds)  # if the one who asked is gone and the function holds up even `_end_with`
-    with suppress(OSError):  # Linux: when memory runs out, it's this process that is ended
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
     def forked() -> None:
         faulthandler.disable()

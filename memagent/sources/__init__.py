@@ -69,8 +69,8 @@ class Passage:
     page: int | None = None
 
 
-class Item(Protocol):
-    """One thing of a source that can be read by itself."""
+class Listed(Protocol):
+    """One thing of a source, which can be read by itself."""
 
     @property
     def place(self) -> str:
@@ -87,13 +87,17 @@ class Item(Protocol):
         """How many bytes it has, 0 when that is not known."""
         ...
 
+
+class Item(Listed, Protocol):
+    """One thing that can be read as a document."""
+
     def read(self) -> Document:
         """The document; raises `Unreadable` if it is broken, too large, or no text. May be called from any thread."""
         ...
 
 
-class Reader(Protocol):
-    """Gives the documents of a source."""
+class Opened(Protocol):
+    """What is read from."""
 
     @property
     def kind(self) -> str:
@@ -105,12 +109,16 @@ class Reader(Protocol):
         """What is read, for people: a folder, an address. Holds no secrets."""
         ...
 
-    def items(self) -> Iterator[Item]:
-        """All there is, in the same order each time. What could not even be listed is an item that is `Unreadable`."""
-        ...
-
     def close(self) -> None:
         """Let go of what is open: connections, files, processes."""
+        ...
+
+
+class Reader(Opened, Protocol):
+    """Gives the documents of a source."""
+
+    def items(self) -> Iterator[Item]:
+        """All there is, in the same order each time. What could not even be listed is an item that is `Unreadable`."""
         ...
 
 
@@ -137,46 +145,17 @@ class Conversation:
     program: str = ""
 
 
-class ConversationItem(Protocol):
-    """One conversation of an export; like an `Item`, but for what it gives."""
-
-    @property
-    def place(self) -> str:
-        """What names it within the export, the same in every run."""
-        ...
-
-    @property
-    def stamp(self) -> str:
-        """What changes when it changes; "" when there is no such thing."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many bytes it has, 0 when that is not known."""
-        ...
+class ConversationItem(Listed, Protocol):
+    """One conversation of an export."""
 
     def read(self) -> Conversation:
         """The conversation; raises `Unreadable` if it is broken."""
         ...
 
 
-class ConversationReader(Protocol):
+class ConversationReader(Opened, Protocol):
     """Gives the conversations of another program's export."""
-
-    @property
-    def kind(self) -> str:
-        """The name of this kind of source, as in `registry.py`."""
-        ...
-
-    @property
-    def about(self) -> str:
-        """What is read, for people."""
-        ...
 
     def conversations(self) -> Iterator[ConversationItem]:
         """All there are, in the same order each time."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is open."""
         ...

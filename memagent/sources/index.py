@@ -18,7 +18,7 @@ from memagent.errors import NotFound, UserError
 from memagent.sources.arrays import stamp_of, texts_in
 from memagent.sources.directory import shown
 from memagent.sources.entries import BATCH, Columns, Entry, Store, numbers
-from memagent.sources.vectors import Block, blocks, model_of
+from memagent.sources.vectors import EntriesReader
 
 LARGEST_JSON = 4_000_000_000
 _AGAIN = "Load its texts with --texts-only, which embeds them again."
@@ -26,7 +26,7 @@ _SOURCE = "1"
 """The relation of a LlamaIndex node to the document that it was cut from."""
 
 
-class SavedIndex:
+class SavedIndex(EntriesReader):
     """Reads a folder of LlamaIndex (docstore.json and its vectors), or a FAISS index with its texts in JSON. `model` is
     what made the vectors; with `texts_only` the texts alone are read, to be embedded again.
     """
@@ -40,18 +40,7 @@ class SavedIndex:
         if not path.exists():
             raise NotFound(f"There is no file or folder {str(path)!r}.")
         beside = Path(texts).expanduser().absolute() if texts else None
-        self._store = _opened(path, beside, Columns(text), texts_only)
-        self._model = "" if texts_only else model_of(self._store, model)
-        self._texts_only = texts_only
-        self.about = self._store.about
-
-    def items(self) -> Iterator[Block]:
-        """The entries in blocks; each one that is broken by itself, so that it is told of."""
-        yield from blocks(self._store, self._model, self._texts_only)
-
-    def close(self) -> None:
-        """Let go of what was read."""
-        self._store.close()
+        super().__init__(_opened(path, beside, Columns(text), texts_only), model, texts_only)
 
 
 def _opened(path: Path, texts: Path | None, columns: Columns, texts_only: bool) -> Store:

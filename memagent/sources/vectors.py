@@ -22,7 +22,25 @@ _PLACES = ("file_name", "filename", "source", "file_path", "file", "path", "url"
 _PAGES = ("page_label", "page_number", "page")
 
 
-class VectorDatabase:
+class EntriesReader:
+    """Gives what a store holds. `model` is what made the vectors, as it was given; `texts_only` leaves them there."""
+
+    def __init__(self, store: Store, model: str, texts_only: bool) -> None:
+        self._store = store
+        self._model = "" if texts_only else model_of(store, model)
+        self._texts_only = texts_only
+        self.about = store.about
+
+    def items(self) -> Iterator[Block]:
+        """The entries in blocks; each one that is broken by itself, so that it is told of."""
+        yield from blocks(self._store, self._model, self._texts_only)
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._store.close()
+
+
+class VectorDatabase(EntriesReader):
     """Reads pre-computed embeddings: PostgreSQL with pgvector by its `url`; LanceDB, Chroma, Parquet and NumPy by their
     `path`. `text`, `vector` and `key` name columns, `texts` the file with the texts of a NumPy array. `model` is what
     made the vectors; with `texts_only` the texts alone are read, to be embedded again.
@@ -45,7 +63,7 @@ class VectorDatabase:
     ) -> None:
         columns = Columns(text, vector, key)
         if url:
-            self._store: Store = stores.PgVector(url, table, columns)
+            store: Store = stores.PgVector(url, table, columns)
         elif path is None:
             raise UserError("No store of vectors is named.", hint="Give the path of one, or the address of a database.")
         else:
@@ -56,18 +74,8 @@ class VectorDatabase:
                     f"{path.name} is no store of vectors that is known.",
                     hint="Known: LanceDB and Chroma folders, .parquet, .npy and .npz files, postgresql:// addresses.",
                 )
-            self._store = found
-        self._model = "" if texts_only else model_of(self._store, model)
-        self._texts_only = texts_only
-        self.about = self._store.about
-
-    def items(self) -> Iterator[Block]:
-        """The entries in blocks; each one that is broken by itself, so that it is told of."""
-        yield from blocks(self._store, self._model, self._texts_only)
-
-    def close(self) -> None:
-        """Close the store."""
-        self._store.close()
+            store = found
+        super().__init__(store, model, texts_only)
 
 
 def model_of(store: Store, given: str) -> str:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 IN_VAIN = 1
-LONGEST_WAIT = 900.0
-"""Seconds that an embedder that is full is waited for, in all, before the same texts."""
 AGAIN_BEGINS = "Give the same command again"
 AGAIN = "What was stored is kept. Give the same command again: it goes on from there."
 MOST_REASONS = 5
@@ -82,17 +80,14 @@ class _Work:
 
     def __init__(self, home: Opened, reader: Reader, wanted: Wanted) -> None:
         from memagent.assemble import open_embedder
-        from memagent.cli.progress import Progress
-        from memagent.embeddings.asked import Manner
+        from memagent.cli.progress import Progress, patient
 
         self._home = home
         self._reader = reader
         self._wanted = wanted
         self._bar = Progress()
         settings = home.settings
-        manner = Manner(
-            settings.retries, LONGEST_WAIT, settings.timeout, patient=True, told=lambda *why: self._bar.hold(*why)
-        )
+        manner = patient(settings, lambda *why: self._bar.hold(*why))
         self._embedder: Embedder | None = open_embedder(settings, manner)
 
     def carry_out(self) -> int:

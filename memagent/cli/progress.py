@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from memagent.embeddings.asked import Manner
+    from memagent.settings import Settings
+
+LONGEST_WAIT = 900.0
+"""Seconds that an embedder that is full is waited for, in all, before the same texts."""
+
+
+def patient(settings: Settings, held: Callable[[float, str], None]) -> Manner:
+    """How an embedder is asked for much, by a command that tells what it waits for."""
+    from memagent.embeddings.asked import Manner
+
+    return Manner(settings.retries, LONGEST_WAIT, settings.timeout, patient=True, told=held)
+
 
 class Progress:
     """Where nobody looks."""

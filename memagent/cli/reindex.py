@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from memagent.memory.waiting import Coverage, Waiting
 
 AT_ONCE = 512
-LONGEST_WAIT = 900.0
-"""Seconds that an endpoint that is full is waited for, in all, before the same texts."""
 AGAIN = "What is done is kept; the same command goes on with what is left."
 
 
@@ -83,17 +81,14 @@ class _Work:
     """All that is to be done."""
 
     def __init__(self, home: Opened, agent: str, source: str) -> None:
-        from memagent.cli.progress import Progress
-        from memagent.embeddings.asked import Manner
+        from memagent.cli.progress import Progress, patient
 
         self._home = home
         self._agent = agent
         self._source = source
         self._bar = Progress()
         settings = home.settings
-        manner = Manner(
-            settings.retries, LONGEST_WAIT, settings.timeout, patient=True, told=lambda *why: self._bar.hold(*why)
-        )
+        manner = patient(settings, lambda *why: self._bar.hold(*why))
         self._embedder = _embedder(settings, manner)
 
     def carry_out(self, yes: bool) -> None:

@@ -40,7 +40,6 @@ CLOSE_BESIDE = 0.15
 """… if they are at least so near, or have a word."""
 LEAVE_OUT = 300
 """If no more than so many messages are to be left out, so many more are asked for; else the others are listed."""
-DATED_AMONG = 3000
 EVERYTHING = 2**40
 REACH = (-2, -1, 1, 2)
 

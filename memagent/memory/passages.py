@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 _LAST = "~"  # sorts after everything that can follow in a time
 TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL")
-_COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
+COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
+"""What `passage_of` reads."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,14 @@ class PassageStore:
     def get(self, number: int) -> Passage | None:
         """The passage of that number, if it is on this shelf."""
         rows = self.database.rows(
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.id = ? AND t.shelf = ? AND t.undone IS NULL", number, self.shelf
+            f"SELECT {COLUMNS} FROM passages t WHERE t.id = ? AND t.shelf = ? AND t.undone IS NULL", number, self.shelf
         )
         return passage_of(rows[0]) if rows else None
 
     def get_all(self, start: int = 0, limit: int = 50) -> list[Passage]:
         """Passages from the `start`-th on: the newest note or document first, its parts in their order."""
         rows = self.database.rows(
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.shelf = ? AND t.undone IS NULL "
+            f"SELECT {COLUMNS} FROM passages t WHERE t.shelf = ? AND t.undone IS NULL "
             "ORDER BY t.note DESC, t.part LIMIT ? OFFSET ?",
             self.shelf, limit, start,
         )  # fmt: skip
@@ -140,7 +141,7 @@ class PassageStore:
         """Every passage in the order of its number, page by page; what comes in meanwhile is on the last pages."""
         last = 0
         while rows := self.database.rows(
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.shelf = ? AND t.id > ? AND t.undone IS NULL "
+            f"SELECT {COLUMNS} FROM passages t WHERE t.shelf = ? AND t.id > ? AND t.undone IS NULL "
             "ORDER BY t.id LIMIT ?",
             self.shelf, last, size,
         ):  # fmt: skip
@@ -196,7 +197,7 @@ class PassageStore:
         if not numbers:
             return []
         rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
-            f"SELECT {_COLUMNS} FROM passages t WHERE t.id IN ({', '.join('?' for _ in numbers)}) "
+            f"SELECT {COLUMNS} FROM passages t WHERE t.id IN ({', '.join('?' for _ in numbers)}) "
             "AND t.shelf || '' = ? AND t.undone IS NULL",
             *numbers, self.shelf,
         )  # fmt: skip

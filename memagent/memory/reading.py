@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from memagent.errors import ToolError
-from memagent.memory.passages import Passage, passage_of
+from memagent.memory.passages import COLUMNS, Passage, passage_of
 from memagent.storage import Database, Readable
 
 MOST = 2
 """Passages that can be read before and after one, each."""
 EXAMPLES = 3
-_COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
 
 
 def around(
@@ -36,7 +35,7 @@ def around(
         raise ToolError(f"There is no passage {str(number)[:20]}. Its number is what a result begins with.")
     shelf, note, part = rows[0]
     found = database.rows(
-        f"SELECT {_COLUMNS} FROM passages t WHERE t.shelf = ? AND t.note = ? AND t.part BETWEEN ? AND ? "
+        f"SELECT {COLUMNS} FROM passages t WHERE t.shelf = ? AND t.note = ? AND t.part BETWEEN ? AND ? "
         "AND t.undone IS NULL ORDER BY t.part",
         shelf, note, part - before, part + after,
     )  # fmt: skip

@@ -94,9 +94,9 @@ class RecallMemory:
         time with a zone is that instant, whatever zone a message was written in.
         """
         _check_order(start, end)
-        where, values = _before(before_seq)
-        for condition, bounds in (self._since(start), self._until(end)):
-            where, values = f"{where} AND {condition}", [*values, *bounds]
+        where, values = self._conditions(start, end)
+        if before_seq is not None:
+            where, values = f"{where} AND t.seq < ?", [*values, before_seq]
         ours = f"messages t WHERE t.agent = ? AND {_SAID} AND {where}"
         first = first_of(page, size)
         total = self._database.rows(f"SELECT count(*) FROM {ours}", self._agent, *values)[0][0]
@@ -141,7 +141,7 @@ class RecallMemory:
         except StorageError as error:  # a file that can only be read, or that others use for long
             log.warning("What was said last could not be embedded: %s", error)
 
-    def _conditions(self, since: date | None, until: date | None, role: str) -> tuple[str, list[Any]]:
+    def _conditions(self, since: date | None, until: date | None, role: str = "") -> tuple[str, list[Any]]:
         where, values = "TRUE", list[Any]()
         for condition, bounds in (self._since(since), self._until(until), _by(role)):
             if condition != "TRUE":
@@ -173,10 +173,6 @@ def _said(row: Row) -> Found:
     with reading(f"Message {seq} of the log"):
         who = "user" if role == "user" else "you"
         return Found(text(said), datetime.fromisoformat(created), who, seq, place=text(place))
-
-
-def _before(seq: int | None) -> tuple[str, list[Any]]:
-    return ("TRUE", []) if seq is None else ("t.seq < ?", [seq])
 
 
 def _day(moment: datetime, days: int) -> str:

@@ -19,19 +19,8 @@ LONGEST_LOOP = 300
 # Each floor may use the floors above it in this list; rooms on one floor are strangers to each other.
 FLOORS = [
     {"errors"},
-    {
-        "events",
-        "messages",
-        "registry",
-        "confine",
-        "settings",
-        "config_file",
-        "config",
-        "log",
-        "preset",
-        "library",
-        "guard",
-    },
+    {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library"}
+    | {"guard", "confine"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "tools"},

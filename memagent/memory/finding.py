@@ -20,21 +20,21 @@ from memagent.memory.question import Question
 from memagent.memory.ranking import Evidence, Near, scores
 from memagent.memory.search import Query
 from memagent.memory.talk import Talk
-from memagent.memory.tally import Tally
+from memagent.memory.tally import Sums, Tally
 from memagent.storage import Database, Spread, Texts, VectorIndex, Words
 from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
 
-BY_WORDS = 90
+BY_WORDS = 70
 """So many candidates are named by all words …"""
-BY_TELLING = 60
+BY_TELLING = 50
 """… by the telling ones, and by those on the days that are asked for …"""
-BY_MEANING = 80
+BY_MEANING = 60
 """… and by meaning alone, of which each must be …"""
 CLOSE_ENOUGH = 0.4
 """… at least so near, when the nearest counts 1."""
-BESIDE = 80
+BESIDE = 60
 """Beside so many of the best candidates, the messages before and after are candidates too …"""
 CLOSE_BESIDE = 0.15
 """… if they are at least so near, or have a word."""
@@ -75,7 +75,7 @@ class Findings:
 
     def why(self, row: int) -> str:
         """Why a row was found, in a few words."""
-        words = self.tally.sums([row])[0].words
+        words = self.tally.sums([row]).words[0]
         named = [word for n, word in enumerate(self.question.query.words.words) if words >> n & 1]
         parts = [f"words: {', '.join(named)}"] if named else []
         if self.meaning.get(row, 0.0) > 0:
@@ -106,7 +106,7 @@ class Finder:
             row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))
         ]
         tally = candidates.tally
-        total = tally.total + sum(not sums.words for sums in candidates.sums)
+        total = tally.total + sum(not words for words in candidates.sums.words)
         dated = {row for row, fit in zip(candidates.rows, found.dates, strict=False) if fit > 0.5}
         return Findings(question, tally, ranked, candidates.meaning, dated, total)
 
@@ -211,8 +211,8 @@ class Finder:
         assert talk
         strongest = tally.most[1] or 1.0
         worth = [
-            sums.telling / strongest + max(0.0, near.get(row, 0.0)) / nearest
-            for row, sums in zip(rows, tally.sums(rows), strict=True)
+            telling / strongest + max(0.0, near.get(row, 0.0)) / nearest
+            for row, telling in zip(rows, tally.telling(rows)[0], strict=True)
         ]
         best = [row for _, row in sorted(zip(worth, rows, strict=True), reverse=True)[:BESIDE]]
         places = talk.positions(best)
@@ -231,18 +231,16 @@ class Finder:
         texts: dict[int, str] = {row[0]: str(row[1]) for row in found}
         rows = [row for row in rows if row in texts]
         if not whole or not gist or not self._vectors:
-            kept = [(row, sums) for row, sums in zip(rows, tally.sums(rows), strict=True) if sums.words]
-            rows = [row for row, _ in kept]
-            return Candidates(tally, rows, [sums for _, sums in kept], texts, documents=self._documents(rows, limits))
-        near = {**near, **self._vectors.closeness(gist, [row for row in rows if row not in near], limits.shelves)}
+            rows = [row for row, words in zip(rows, tally.telling(rows)[1], strict=True) if words]
+            return Candidates(tally, rows, tally.sums(rows), texts, documents=self._documents(rows, limits))
+        meaning, close = self._vectors.closeness([whole, gist], rows, limits.shelves)
+        near = {**near, **close}
         least = CLOSE_BESIDE * max(near.values(), default=0.0)
-        sums = tally.sums(rows)
-        kept = [(r, s) for r, s in zip(rows, sums, strict=True) if s.words or near.get(r, -1.0) >= least > 0]
-        rows = [row for row, _ in kept]
-        meaning = self._vectors.closeness(whole, rows, limits.shelves)
-        if not meaning:
-            near = {}
-        return Candidates(tally, rows, [s for _, s in kept], texts, meaning, near, self._documents(rows, limits))
+        said = zip(rows, tally.telling(rows)[1], strict=True)
+        rows = [row for row, words in said if words or near.get(row, -1.0) >= least > 0]
+        if not any(row in meaning for row in rows):
+            meaning = near = {}
+        return Candidates(tally, rows, tally.sums(rows), texts, meaning, near, self._documents(rows, limits))
 
     def _documents(self, rows: Sequence[int], limits: Limits) -> dict[int, Any]:
         """Which notes the candidates and the rows beside them are parts of, where there are notes."""
@@ -262,7 +260,7 @@ class Candidates:
 
     tally: Tally
     rows: Sequence[int]
-    sums: Sequence[Any]
+    sums: Sums
     texts: Mapping[int, str]
     meaning: Mapping[int, float] = field(default_factory=dict)
     gist: Mapping[int, float] = field(default_factory=dict)
@@ -274,10 +272,10 @@ class Candidates:
         rows, sums = self.rows, self.sums
         parts: dict[str, Any] = {
             "texts": [self.texts[row] for row in rows],
-            "strength": [own.strength for own in sums],
-            "telling": [own.telling for own in sums],
-            "words": [own.words for own in sums],
-            "phrases": [own.phrases for own in sums],
+            "strength": sums.strength,
+            "telling": sums.telling,
+            "words": sums.words,
+            "phrases": sums.phrases,
             "rarity": self.tally.rarity,
             "most": self.tally.most,
         }

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from memagent.storage import Database, Row, reading
+from memagent.storage.closeness import possible
 
 SITTING = 3 * 3600
 """Seconds of silence after which a new sitting begins."""
@@ -69,12 +70,28 @@ class Talk:
 
     def positions(self, messages: Sequence[int]) -> list[int]:
         """Where messages stand; -1 for those that are not known."""
+        if possible() and self.ids:
+            import numpy as np
+
+            known, wanted = self.arrays()["ids"], np.asarray(messages, "i8")
+            at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+            found: list[int] = np.where(known[at] == wanted, at, -1).tolist()
+            return found
         ids, end = self.ids, len(self.ids)
         places = [bisect_left(ids, message) for message in messages]
         return [at if at < end and ids[at] == one else -1 for at, one in zip(places, messages, strict=True)]
 
     def beside(self, positions: Sequence[int], distance: int) -> list[int]:
         """For each position the one so far from it, in the same sitting; -1 where there is none."""
+        if possible() and self.ids:
+            import numpy as np
+
+            numbers, at = self.arrays()["sittings"], np.asarray(positions, "i8")
+            other = at + distance
+            there = (at >= 0) & (other >= 0) & (other < len(numbers))
+            there &= numbers[np.where(there, other, 0)] == numbers[at]
+            found: list[int] = np.where(there, other, -1).tolist()
+            return found
         sittings, end = self.sittings, len(self.ids)
         return [
             at + distance if at >= 0 and 0 <= at + distance < end and sittings[at + distance] == sittings[at] else -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 from memagent.memory.question import Question
 from memagent.memory.talk import Talk
@@ -22,12 +22,14 @@ BY_NAME = 1.3
 
 @dataclass(frozen=True)
 class Sums:
-    """Of one row: how strongly all words stand there, the telling ones, and the phrases; and which words they are."""
+    """Of some rows, each in a list: how strongly all words stand there, the telling ones, and the phrases; and which
+    words they are.
+    """
 
-    strength: float = 0.0
-    telling: float = 0.0
-    phrases: float = 0.0
-    words: int = 0
+    strength: Sequence[float]
+    telling: Sequence[float]
+    phrases: Sequence[float]
+    words: Sequence[int]
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Tally:
     total: int = 0
     most: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """The greatest strength, telling strength, and mean of a sitting."""
-    _rows: dict[int, Sums] = field(default_factory=dict)
+    _rows: dict[int, _Row] = field(default_factory=dict)
     _sittings: dict[int, tuple[float, float, int]] = field(default_factory=dict)
     _ordered: list[int] = field(default_factory=list)
 
@@ -82,14 +84,15 @@ class Tally:
         """Rows from the `start`-th on, in the order of their strength, without some."""
         return [row for row in self._ordered if row not in but][start : start + count]
 
-    def sums(self, rows: Sequence[int]) -> list[Sums]:
+    def sums(self, rows: Sequence[int]) -> Sums:
         """The sums of some rows, nothing for those that have none of the words."""
-        return [self._rows.get(row, _NOTHING) for row in rows]
+        found = [self._rows.get(row, _NOTHING) for row in rows]
+        return Sums(*(list(column) for column in zip(*found, strict=True))) if found else Sums((), (), (), ())
 
     def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
         """Of some rows only the telling strength, and the words."""
         found = self.sums(rows)
-        return [own.telling for own in found], [own.words for own in found]
+        return list(found.telling), list(found.words)
 
     def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
@@ -107,7 +110,7 @@ class Tally:
                     own[1] += part.telling * strength
                     own[2] += part.phrase
                     masks[row] = masks.get(row, 0) | part.bit
-        self._rows = {row: Sums(own[0], own[1], own[2], masks[row]) for row, own in sums.items()}
+        self._rows = {row: _Row(own[0], own[1], own[2], masks[row]) for row, own in sums.items()}
         if talk:
             self._rows = {row: own for row, own in self._rows.items() if talk.position(row) >= 0}
             self._add_sittings(talk)
@@ -200,15 +203,12 @@ class QuickTally(Tally):
         found: list[int] = ids[np.lexsort((-ids, -strengths))][start : start + count].tolist()
         return found
 
-    def sums(self, rows: Sequence[int]) -> list[Sums]:
-        at, known = self._places(rows)
+    def sums(self, rows: Sequence[int]) -> Sums:
         if not len(self._ids):
-            return [_NOTHING] * len(rows)
-        parts, words = self._sum[:, at].T.tolist(), self._words[at].tolist()
-        return [
-            Sums(part[0], part[1], part[2], own) if there else _NOTHING
-            for part, own, there in zip(parts, words, known, strict=True)
-        ]
+            return super().sums(rows)
+        at, known = self._places(rows)
+        strength, telling, phrases = (self._sum[:, at] * known).tolist()
+        return Sums(strength, telling, phrases, (self._words[at] * known).tolist())
 
     def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
         if not len(self._ids):
@@ -259,7 +259,16 @@ class _Part:
     bit: int
 
 
-_NOTHING = Sums()
+class _Row(NamedTuple):
+    """The sums of one row."""
+
+    strength: float = 0.0
+    telling: float = 0.0
+    phrases: float = 0.0
+    words: int = 0
+
+
+_NOTHING = _Row()
 
 
 def _parts(

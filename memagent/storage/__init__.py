@@ -218,8 +218,10 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
-        """How near these items are, but for those without a vector."""
+    def closeness(
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
+    ) -> list[dict[int, float]]:
+        """For each query how near these items are, but for those without a vector."""
         ...
 
     def save(self) -> None:

@@ -37,18 +37,23 @@ class Vectors:
             for shelf in shelves
         )  # fmt: skip
 
-    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
-        """How near these items are, but for those without a vector."""
-        return {item: score for _, item, score in self.looked_up(query, "item", items, shelves)}
+    def closeness(
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
+    ) -> list[dict[int, float]]:
+        """For each query how near these items are, but for those without a vector."""
+        rows = self.looked_up(queries, "item", items, shelves)
+        return [{item: scores[n] for _, item, scores in rows} for n in range(len(queries))]
 
     def looked_up(
-        self, query: bytes, by: str, numbers: Iterable[int], shelves: Sequence[str]
-    ) -> list[tuple[int, int, float]]:
-        """The rows with these numbers, by their "id" or by their "item": both, and how near they are."""
+        self, queries: Sequence[bytes], by: str, numbers: Iterable[int], shelves: Sequence[str]
+    ) -> list[tuple[int, int, Sequence[float]]]:
+        """The rows with these numbers, by their "id" or by their "item": both, and how near they are to each query."""
         import numpy as np
 
-        self.check(query)
-        wanted, found = list(numbers), list[tuple[int, int, float]]()
+        for query in queries:
+            self.check(query)
+        asked = np.frombuffer(b"".join(queries), "<f4").reshape(-1, self.dimension)
+        wanted, found = list(numbers), list[tuple[int, int, Sequence[float]]]()
         for start in range(0, len(wanted) if shelves else 0, BATCH):
             some = wanted[start : start + BATCH]
             marks, ours = ", ".join("?" for _ in some), ", ".join("?" for _ in shelves)
@@ -61,8 +66,10 @@ class Vectors:
             matrix = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, self.dimension)
             with np.errstate(invalid="ignore", over="ignore"):
                 # Not `@`: for so few numbers it would wake a thread for each core, and wait for all of them.
-                scores = np.einsum("ij,j->i", matrix, np.frombuffer(query, "<f4")).tolist()
-            found += [(row[0], row[1], near) for row, near in zip(rows, scores, strict=True) if math.isfinite(near)]
+                scores = np.stack([np.einsum("ij,j->i", matrix, one) for one in asked], axis=1).tolist()
+            found += [
+                (row[0], row[1], near) for row, near in zip(rows, scores, strict=True) if all(map(math.isfinite, near))
+            ]
         return found
 
     def check(self, query: bytes) -> None:

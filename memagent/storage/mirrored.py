@@ -106,7 +106,7 @@ class MirroredVectors(Vectors):
         """The nearest items, the nearest first, and how near each is."""
         self.check(query)
         if among is not None and len(among) <= FEW:
-            return nearest(self.closeness(query, among, shelves), count)
+            return nearest(self.closeness([query], among, shelves)[0], count)
         try:
             return self._near(query, count, shelves, among)
         except StorageError as error:
@@ -119,7 +119,7 @@ class MirroredVectors(Vectors):
         some, wanted = None if among is None else list(among), MORE * count
         while True:
             candidates = self._mirror.near(self.model, self.dimension, query, wanted, shelves, some)
-            found = self.closeness(query, candidates, shelves)
+            found = self.closeness([query], candidates, shelves)[0]
             if len(found) >= count:
                 return nearest(found, count)
             if len(candidates) < wanted:  # there are no more, or the engine has missed some

@@ -58,14 +58,14 @@ class SqliteVectors(Vectors):
         if count < 1 or not shelves or (only is not None and not len(only)):
             return {}
         if only is not None and len(only) <= FEW:
-            return nearest(self.closeness(query, only.tolist(), shelves), count)
+            return nearest(self.closeness([query], only.tolist(), shelves)[0], count)
         wanted, likely, times = np.frombuffer(query, "<f4"), max(LIKELY, 2 * count), 1
         opened = [self._shelf(shelf) for shelf in dict.fromkeys(shelves)]
         parts = [shelf.parts() for shelf in opened]
         while True:  # until so many are still there, or there are no more
             exact = _first((_exact(tail, wanted, times * count, only) for _, tail in parts), times * count)
             about = _first((_likely(signs, wanted, times * likely, only) for signs, _ in parts), times * likely)
-            found = self.looked_up(query, "id", [*exact, *about], shelves)
+            found = self.looked_up([query], "id", [*exact, *about], shelves)
             there = {row for row, _, _ in found}
             if (len(exact) < times * count or len(there.intersection(exact)) >= count) and (
                 len(about) < times * likely or len(there.intersection(about)) >= likely * 3 // 4
@@ -73,7 +73,7 @@ class SqliteVectors(Vectors):
                 break
             times *= 4
         self._tidy(opened if times >= MANY_GONE else ())
-        return nearest({item: score for _, item, score in found}, count)
+        return nearest({item: scores[0] for _, item, scores in found}, count)
 
     def save(self) -> None:
         """Bring the files up to date; shelves that need none are read when they are asked for."""

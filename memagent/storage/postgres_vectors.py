@@ -83,14 +83,18 @@ class PostgresVectors(Vectors):
             )
         )  # fmt: skip
 
-    def closeness(self, query: bytes, items: Iterable[int], shelves: Sequence[str]) -> dict[int, float]:
-        """How near these items are, but for those without a vector."""
-        self.check(query)
+    def closeness(
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
+    ) -> list[dict[int, float]]:
+        """For each query how near these items are, but for those without a vector."""
+        for query in queries:
+            self.check(query)
+        near = "".join(", -(v.vector <#> ?)" for _ in queries)
         rows = self.database.rows(
-            f"SELECT v.item, -(v.vector <#> ?) FROM {self._rows} AND v.item = ANY(CAST(? AS bigint[]))",
-            query, list(shelves), list(items),
+            f"SELECT v.item{near} FROM {self._rows} AND v.item = ANY(CAST(? AS bigint[]))",
+            *queries, list(shelves), list(items),
         )  # fmt: skip
-        return _pairs(rows)
+        return [{row[0]: row[n] for row in rows} for n in range(1, len(queries) + 1)]
 
     def save(self) -> None:
         """Make the index, where it is worth it."""

@@ -16,7 +16,7 @@ from typing import Any
 from memagent.storage import Database, Hits, Spread, Texts, Words
 from memagent.storage.closeness import possible
 
-EXACT = 1000
+EXACT = 500
 """So many rows are told how strongly words stand in them, the rarest words first; it costs more than to find them."""
 
 

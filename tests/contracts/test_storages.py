@@ -317,7 +317,7 @@ def test_what_points_away_is_further_than_what_has_nothing_in_common(store: Pass
 def test_nothing_is_near_where_nothing_is(db: Database, store: PassageStore) -> None:
     index = index_of(store)
     assert not index.any([store.shelf]) and index.near(axis(1.0), 5, [store.shelf]) == {}
-    assert index.closeness(axis(1.0), [1, 2], [store.shelf]) == {}
+    assert index.closeness([axis(1.0)], [1, 2], [store.shelf]) == [{}]
     assert not index.any([]) and index.near(axis(1.0), 5, []) == {}
     numbers_with(store, axis(1.0))
     assert index.any([store.shelf]) and not index.any([new_agent(db)])
@@ -337,9 +337,11 @@ def test_closeness_of_some(db: Database, store: PassageStore) -> None:
     first, second = numbers_with(store, axis(1.0), axis(0.0, 1.0))
     with db.write() as tx:
         bare = store.insert(tx, passage("without a vector", 9))
-    found = index_of(store).closeness(axis(1.0), [bare, second, first, 10**15], [store.shelf])
-    assert found == {first: pytest.approx(1.0, abs=1e-5), second: pytest.approx(0.0, abs=1e-5)}
-    assert index_of(store).closeness(axis(1.0), [first], [new_agent(db)]) == {}
+    both = [axis(1.0), axis(0.0, 1.0)]
+    one, other = index_of(store).closeness(both, [bare, second, first, 10**15], [store.shelf])
+    assert one == {first: pytest.approx(1.0, abs=1e-5), second: pytest.approx(0.0, abs=1e-5)}
+    assert other == {first: pytest.approx(0.0, abs=1e-5), second: pytest.approx(1.0, abs=1e-5)}
+    assert index_of(store).closeness(both, [first], [new_agent(db)]) == [{}, {}]
 
 
 def test_several_shelves_are_searched_as_one(db: Database) -> None:
@@ -376,7 +378,7 @@ def test_what_is_deleted_is_gone_at_once(place: Place, db: Database, store: Pass
     with place.opened() as other, other.write() as tx:
         PassageStore(other, store.shelf, None).delete(tx, 2)
     assert list(index.near(axis(1.0), 2, [store.shelf])) == numbers[2:4], "whoever deleted it"
-    assert index.closeness(axis(1.0), numbers, [store.shelf]).keys() == set(numbers[2:])
+    assert index.closeness([axis(1.0)], numbers, [store.shelf])[0].keys() == set(numbers[2:])
 
 
 def test_what_is_taken_back_is_gone_at_once(db: Database, store: PassageStore) -> None:
@@ -458,7 +460,7 @@ def test_a_vector_of_another_dimension_is_refused_with_both_named(
     assert {str(DIMENSION), str(wrong)} <= set(refused.value.message.replace(",", " ").replace(".", " ").split())
     for ask in (
         lambda: index_of(store).near(odd, 3, [store.shelf]),
-        lambda: index_of(store).closeness(odd, [1], [store.shelf]),
+        lambda: index_of(store).closeness([odd], [1], [store.shelf]),
     ):
         with pytest.raises(StorageError) as refused:
             ask()

@@ -85,7 +85,7 @@ class Store:
         rows = self.database.rows("SELECT item FROM passages_vectors WHERE model = ?", MODEL)
         items = [row[0] for row in rows if among is None or row[0] in among]
         vectors = Vectors(self.database, "passages", MODEL, self.dimension)
-        near = vectors.closeness(query.tobytes(), items, shelves)
+        near = vectors.closeness([query.tobytes()], items, shelves)[0]
         return dict(sorted(near.items(), key=lambda each: (-each[1], -each[0]))[:count])
 
     def check(

@@ -30,7 +30,7 @@ from memagent.memory.search import Query
 WEIGHTS = {"locomo": 1.8, "beam": 1.2, "scifact": 1.4, "nq": 0.7, "facts": 2.0}
 ADVERSARIAL = 0.5  # questions that are meant to mislead count half
 UNITS = {"both": 20, "words": 8}
-LIMIT = 4.0
+LIMIT = 8.0
 ROUNDS = 14
 NETWORKS = 3
 """So many are learned from different beginnings, and joined into one of so many times the units."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from itertools import pairwise, takewhile
 from math import log, tanh
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ _MARKS = ".,:;!?'\"’()"
 _DIGIT = re.compile(r"\d")
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
+_SHORT = 300  # characters of a text that may be a statement like another
 _ALL_WORDS = 0.4  # what it counts besides to have all telling words: where little else is known, more words come first
 _VERY_WORDS = 100.0  # what it counts that a text has the query as it stands, word for word; more than all else …
 _FROM_THE_START = 10.0  # … and that it begins with it
@@ -90,6 +92,7 @@ class Evidence:
 def features(question: Question, found: Evidence) -> dict[str, Column]:
     """What is known of each candidate, as numbers."""
     made = {**_by_words(question, found), **_by_text(question, found), **_by_place(found)}
+    made |= _by_form(question, found.texts)
     if found.meaning is not None and found.gist is not None:
         made |= {**_closeness("meaning", found.meaning), **_closeness("gist", found.gist)}
     return made
@@ -202,6 +205,26 @@ def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
         "query's length": [min(len(found.rarity), 12) / 12] * count,
         "query asks": [float(question.asks)] * count,
     }
+
+
+def _by_form(question: Question, texts: Sequence[str]) -> dict[str, Column]:
+    """How alike a short text is to what is stated, small words and all: what is put in the same words about the same
+    thing is what a new statement replaces. Questions are not put like their answers.
+    """
+    names = ("begins the same", "put the same", "of it put the same")
+    if question.asks:
+        return {name: [0.0] * len(texts) for name in names}
+    wanted = question.query.text.lower().split()
+    pairs = set(pairwise(wanted))
+    rows = [_form(wanted, pairs, text.lower().split()) if len(text) < _SHORT else (0.0, 0.0, 0.0) for text in texts]
+    return dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
+
+
+def _form(wanted: Sequence[str], pairs: Collection[tuple[str, str]], words: Sequence[str]) -> tuple[float, ...]:
+    """How many words are the same at the beginning, and how many pairs of words of each are in the other."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, words, strict=False)))
+    both = len(set(pairwise(words)).intersection(pairs))
+    return min(8, same) / 8, both / max(1, len(pairs)), both / max(1, len(words) - 1)
 
 
 @lru_cache(KNOWN_TEXTS)

@@ -21,7 +21,7 @@ from memagent.memory.ranking import Evidence, Near, scores
 from memagent.memory.search import Query
 from memagent.memory.talk import Talk
 from memagent.memory.tally import Sums, Tally
-from memagent.storage import Database, Spread, Texts, VectorIndex, Words
+from memagent.storage import Database, Spread, Texts, VectorIndex, Words, marked
 from memagent.storage.closeness import possible
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Finder:
         words = question.query.words
         where, values = ("TRUE", ()) if self._talk else (limits.where, limits.values)
         if not words.pieces:
-            return self._words.spread(question.terms, limits.shelves, where=where, values=values)
+            return self._words.spread(words, limits.shelves, where=where, values=values)
         hits = self._words.hits(Words(pieces=words.pieces), limits.shelves, EVERYTHING, where=where, values=values)
         found = sorted(hits.scores.items())
         return [Spread([row for row, _ in found], [score / len(words.pieces) for _, score in found])]
@@ -225,9 +225,9 @@ class Finder:
         limits: Limits,
     ) -> Candidates:  # fmt: skip
         """The candidates with their texts and how near they are, without those that are not worth it after all."""
-        marks = ", ".join("?" for _ in rows)
+        marks, numbers = marked(rows)
         column = f"t.{self._texts.column}"
-        found = self._rows(f"t.id, {column}", limits, f"t.id IN ({marks})", rows) if rows else []
+        found = self._rows(f"t.id, {column}", limits, f"t.id IN ({marks})", numbers) if rows else []
         texts: dict[int, str] = {row[0]: str(row[1]) for row in found}
         rows = [row for row in rows if row in texts]
         if not whole or not gist or not self._vectors:
@@ -246,8 +246,7 @@ class Finder:
         """Which notes the candidates and the rows beside them are parts of, where there are notes."""
         if self._talk or not rows:
             return {}
-        some = list({row + distance for row in rows for distance in (-1, 0, 1)})
-        marks = ", ".join("?" for _ in some)
+        marks, some = marked(list({row + distance for row in rows for distance in (-1, 0, 1)}))
         return {
             row: (shelf, note)
             for row, shelf, note in self._rows("t.id, t.shelf, t.note", limits, f"t.id IN ({marks})", some)

@@ -45,11 +45,6 @@ class Question:
         return cls(query, frozenset() if everybody else frozenset(named), dated(query.text, now))
 
     @cached_property
-    def terms(self) -> tuple[str, ...]:
-        """The words to look for, and then the phrases."""
-        return (*self.query.words.words, *self.query.words.phrases)
-
-    @cached_property
     def telling(self) -> tuple[bool, ...]:
         """For each word, whether it says what is asked for, not who is meant or when it was."""
         flags = tuple(not self._is_name(word) and word.lower() not in self.dates.words for word in self._words)

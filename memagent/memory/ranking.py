@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from itertools import pairwise, takewhile
+from itertools import chain, pairwise, takewhile
 from math import log, tanh
 from pathlib import Path
 from typing import Any
@@ -302,7 +302,8 @@ class Network:
         import numpy as np
 
         mean, scale, units, straight = self._arrays
-        inputs = np.clip((np.array(columns, "f8").T - mean) / scale, -self.limit, self.limit)
+        numbers = np.fromiter(chain.from_iterable(columns), "f8", len(columns) * len(columns[0]))
+        inputs = np.clip((numbers.reshape(len(columns), -1).T - mean) / scale, -self.limit, self.limit)
         out: Column = []
         for start in range(0, len(inputs), ROWS_AT_ONCE):
             some = inputs[start : start + ROWS_AT_ONCE]

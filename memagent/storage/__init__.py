@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from memagent.errors import StorageError
 
+FEW = 8
 Row = Sequence[Any]
 Watch = Callable[[str], None]
 """Told of every "statement", "commit" and "committed" just before or after it; may raise, to test what then happens."""
@@ -35,6 +36,14 @@ def text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def marked(values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Marks for some values, as they stand in `IN (…)`, and the values to hand in: the last one is repeated, so that a
+    few statements, which the engine then knows already, do for any number of them.
+    """
+    room = -(-len(values) // 64) * 64 if len(values) > FEW else len(values)
+    return ", ".join("?" * room), [*values, *values[-1:] * (room - len(values))]
 
 
 class Transaction(Protocol):
@@ -133,9 +142,11 @@ class WordIndex(Protocol):
         ...
 
     def spread(
-        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+        self, words: Words, shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
     ) -> list[Spread]:
-        """For each of these words or phrases, all rows of some shelves that have it."""
+        """For each of these words, and then for each of the phrases, all rows of some shelves that have it. How
+        strongly is only told of words.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from memagent.errors import StorageError
-from memagent.storage import Database
+from memagent.storage import Database, marked
 
 BATCH = 500
 _OWNERS = {"passages": "shelf", "messages": "agent"}
@@ -55,8 +55,8 @@ class Vectors:
         asked = np.frombuffer(b"".join(queries), "<f4").reshape(-1, self.dimension)
         wanted, found = list(numbers), list[tuple[int, int, Sequence[float]]]()
         for start in range(0, len(wanted) if shelves else 0, BATCH):
-            some = wanted[start : start + BATCH]
-            marks, ours = ", ".join("?" for _ in some), ", ".join("?" for _ in shelves)
+            marks, some = marked(wanted[start : start + BATCH])
+            ours = ", ".join("?" for _ in shelves)
             rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
                 f"SELECT v.id, v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
                 f"WHERE v.{by} IN ({marks}) AND t.{_OWNERS[self.table]} = v.shelf AND t.undone IS NULL "

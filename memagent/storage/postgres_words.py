@@ -51,9 +51,10 @@ class PostgresWords:
         return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
 
     def spread(
-        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+        self, words: Words, shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
     ) -> list[Spread]:
-        """All rows that have each phrase, and how strongly it stands there."""
+        """All rows that have each of them, and how strongly it stands there."""
+        phrases = (*words.words, *words.phrases)
         if not phrases:
             return []
         names, found, parameters = self._matching(phrases, phrases, shelves, where, values)

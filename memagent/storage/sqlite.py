@@ -259,8 +259,8 @@ class SqliteDatabase:
             check_same_thread=False, cached_statements=256,
         )  # fmt: skip
         try:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")  # the first to read the file
+            for setting in ("foreign_keys = ON", "cache_size = -8192", "synchronous = FULL"):  # KiB; the last reads
+                connection.execute(f"PRAGMA {setting}")
         except sqlite3.Error:
             connection.close()
             raise

@@ -16,7 +16,7 @@ from typing import Any
 from memagent.storage import Database, Hits, Spread, Texts, Words
 from memagent.storage.closeness import possible
 
-EXACT = 500
+EXACT = 200
 """So many rows are told how strongly words stand in them, the rarest words first; it costs more than to find them."""
 
 
@@ -46,17 +46,17 @@ class SqliteWords:
         return Hits({row[1]: row[2] for row in rows if row[1] is not None}, rows[0][0])
 
     def spread(
-        self, phrases: Sequence[str], shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
+        self, words: Words, shelves: Sequence[str], *, where: str = "TRUE", values: Sequence[Any] = ()
     ) -> list[Spread]:
-        """All rows that have each phrase. One shelf that is alone in the table is not looked for again and again."""
+        """All rows that have each of them. One shelf that is alone in the table is not looked for again and again."""
         alone = where == "TRUE" and self._alone(shelves)
-        found = [Spread(self._rows(phrase, shelves, alone, where, values)) for phrase in phrases]
+        found = [Spread(self._rows(each, shelves, alone, where, values)) for each in (*words.words, *words.phrases)]
         room, size = EXACT, self._count()
-        for number in sorted(range(len(found)), key=lambda n: len(found[n].rows)):
+        for number in sorted(range(len(words.words)), key=lambda n: len(found[n].rows)):
             if (room := room - len(found[number].rows)) < 0:
                 break
             if len(found[number].rows):
-                found[number] = self._strong(phrases[number], shelves, alone, where, values, size)
+                found[number] = self._strong(words.words[number], shelves, alone, where, values, size)
         return found
 
     def _rows(

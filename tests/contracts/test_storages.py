@@ -35,7 +35,7 @@ from memagent.memory.recall import RecallMemory
 from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
-from memagent.storage import Database, Found, Texts, VectorIndex
+from memagent.storage import Database, Found, Texts, VectorIndex, Words
 
 TEXTS = {
     "emoji": "👩‍👩‍👧‍👦 and 🇵🇹 and 👍🏽",
@@ -287,11 +287,11 @@ def test_it_is_told_where_each_word_stands_and_how_strongly(db: Database, store:
     often, once, none = keep(store, "owls, owls and an owl", "one owl and some mice that ran here", "nothing of it")
     keep(PassageStore(db, new_agent(db), None), "an owl of somebody else")
     index = db.words(Texts("passages", "text", "shelf", "t.undone IS NULL"))
-    owl, mice, side, gone = index.spread(["owl", "Mice", "some mice", "zebra"], [store.shelf])
+    owl, mice, side, gone = index.spread(Words(("owl", "Mice"), ("some mice", "zebra")), [store.shelf])
     assert [list(found.rows) for found in (owl, mice, side, gone)] == [[often, once], [once], [once], []]
     strengths = list(owl.strengths)
     assert strengths[0] > strengths[1] > 0 and 0.3 < strengths[1] < 2.2
-    [within] = index.spread(["owl"], [store.shelf], where="t.id > ?", values=[often])
+    [within] = index.spread(Words(("owl",)), [store.shelf], where="t.id > ?", values=[often])
     assert list(within.rows) == [once]
     assert none not in (*owl.rows, *mice.rows)
 

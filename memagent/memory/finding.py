@@ -295,9 +295,10 @@ class Candidates:
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
         places = talk.positions(self.rows)
         beside = {distance: talk.beside(places, distance) for distance in REACH}
-        near = {}
-        for distance, others in beside.items():
-            near[distance] = Near(*self.tally.telling([talk.ids[place] if place >= 0 else -1 for place in others]))
+        others = [talk.ids[place] if place >= 0 else -1 for each in beside.values() for place in each]
+        strengths, words = self.tally.telling(others)
+        parts = zip(REACH, range(0, len(others) + 1, len(places) or 1), strict=False)
+        near = {d: Near(strengths[at : at + len(places)], words[at : at + len(places)]) for d, at in parts}
         people, dates = question.people, question.dates
         names = [talk.known[talk.names[place]] for place in places]
         fits = {day: dates.fit_day(day) for day in {talk.days[place] for place in places}} if dates.spans else {}

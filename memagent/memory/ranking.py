@@ -32,12 +32,12 @@ _TIMES = {  # by what they have in common: where that is not in a text, they nee
     "uary": ("january", "february"),
     "ber": ("september", "october", "november", "december"),
 }  # fmt: skip
-_YEAR = re.compile(r"\d{4}")
 KNOWN_TEXTS = 16_384
 ROWS_AT_ONCE = 64
 """Of more, numpy makes work for a thread on each core, and waits for all of them: that takes longer."""
 _MARKS = ".,:;!?'\"’()"
-_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"\d+")
+_YEAR = 4  # digits
 _LOOKED_AT = 600  # characters of a text, for what its features say
 _WORD = 5.5  # characters
 _SHORT = 300  # characters of a text that may be a statement like another
@@ -235,10 +235,12 @@ def _told(text: str) -> tuple[float, float, float, frozenset[str], bool]:
     first = [word.strip(_MARKS) for word in text[:60].split()[:2]]
     named = len(first) == 2 and all(word[:1].isupper() for word in first)
     text = text.lower()
-    numbers = bool(_DIGIT.search(text))
-    times = sum(sum(map(text.count, words)) for part, words in _TIMES.items() if part in text)
-    times += len(_YEAR.findall(text)) if numbers else 0
-    return float("?" in text), float(min(2, times)), float(numbers), frozenset(map(str.lower, first)), named
+    numbers = _NUMBER.findall(text)
+    times = sum([len(number) // _YEAR for number in numbers])
+    for part, words in _TIMES.items():
+        if part in text:
+            times += sum(map(text.count, words))
+    return float("?" in text), float(min(2, times)), float(bool(numbers)), frozenset(map(str.lower, first)), named
 
 
 def _by_place(found: Evidence) -> dict[str, Column]:

@@ -43,7 +43,7 @@ def marked(values: Sequence[Any]) -> tuple[str, list[Any]]:
     few statements, which the engine then knows already, do for any number of them.
     """
     room = -(-len(values) // 64) * 64 if len(values) > FEW else len(values)
-    return ", ".join("?" * room), [*values, *values[-1:] * (room - len(values))]
+    return ", ".join("?" * room), [*values, *([values[-1]] * (room - len(values)) if values else ())]
 
 
 class Transaction(Protocol):

@@ -6,7 +6,6 @@ it. Knows nothing of texts or of how vectors are made. Needs numpy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -41,19 +40,20 @@ class Vectors:
         self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
     ) -> list[dict[int, float]]:
         """For each query how near these items are, but for those without a vector."""
-        rows = self.looked_up(queries, "item", items, shelves)
-        return [{item: scores[n] for _, item, scores in rows} for n in range(len(queries))]
+        _, found, scores = self.looked_up(queries, "item", items, shelves)
+        return [dict(zip(found, each, strict=True)) for each in scores]
 
     def looked_up(
         self, queries: Sequence[bytes], by: str, numbers: Iterable[int], shelves: Sequence[str]
-    ) -> list[tuple[int, int, Sequence[float]]]:
-        """The rows with these numbers, by their "id" or by their "item": both, and how near they are to each query."""
+    ) -> tuple[list[int], list[int], list[list[float]]]:
+        """The rows with these numbers, by their "id" or by their "item": both, and for each query how near they are."""
         import numpy as np
 
         for query in queries:
             self.check(query)
         asked = np.frombuffer(b"".join(queries), "<f4").reshape(-1, self.dimension)
-        wanted, found = list(numbers), list[tuple[int, int, Sequence[float]]]()
+        wanted, near = list(numbers), [list[float]() for _ in queries]
+        ids, items = list[int](), list[int]()
         for start in range(0, len(wanted) if shelves else 0, BATCH):
             marks, some = marked(wanted[start : start + BATCH])
             ours = ", ".join("?" for _ in shelves)
@@ -66,11 +66,14 @@ class Vectors:
             matrix = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, self.dimension)
             with np.errstate(invalid="ignore", over="ignore"):
                 # Not `@`: for so few numbers it would wake a thread for each core, and wait for all of them.
-                scores = np.stack([np.einsum("ij,j->i", matrix, one) for one in asked], axis=1).tolist()
-            found += [
-                (row[0], row[1], near) for row, near in zip(rows, scores, strict=True) if all(map(math.isfinite, near))
-            ]
-        return found
+                scores = np.stack([np.einsum("ij,j->i", matrix, one) for one in asked])
+            if not (sound := np.isfinite(scores).all(axis=0)).all():
+                rows, scores = [row for row, is_sound in zip(rows, sound, strict=True) if is_sound], scores[:, sound]
+            ids += [row[0] for row in rows]
+            items += [row[1] for row in rows]
+            for each, more in zip(near, scores.tolist(), strict=True):
+                each += more
+        return ids, items, near
 
     def check(self, query: bytes) -> None:
         """Refuse a query that can't be compared with these vectors."""

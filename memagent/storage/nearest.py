@@ -65,15 +65,15 @@ class SqliteVectors(Vectors):
         while True:  # until so many are still there, or there are no more
             exact = _first((_exact(tail, wanted, times * count, only) for _, tail in parts), times * count)
             about = _first((_likely(signs, wanted, times * likely, only) for signs, _ in parts), times * likely)
-            found = self.looked_up([query], "id", [*exact, *about], shelves)
-            there = {row for row, _, _ in found}
+            ids, items, (scores,) = self.looked_up([query], "id", [*exact, *about], shelves)
+            there = set(ids)
             if (len(exact) < times * count or len(there.intersection(exact)) >= count) and (
                 len(about) < times * likely or len(there.intersection(about)) >= likely * 3 // 4
             ):
                 break
             times *= 4
         self._tidy(opened if times >= MANY_GONE else ())
-        return nearest({item: scores[0] for _, item, scores in found}, count)
+        return nearest(dict(zip(items, scores, strict=True)), count)
 
     def save(self) -> None:
         """Bring the files up to date; shelves that need none are read when they are asked for."""

@@ -169,7 +169,8 @@ def _embedder(settings: Settings) -> Embedder | None:
     from memagent.assemble import open_embedder
     from memagent.embeddings.asked import Manner
 
-    return open_embedder(settings, Manner(retries=0, timeout=min(settings.timeout, 20.0), patient=True))
+    manner = Manner(retries=0, timeout=min(settings.timeout, 20.0), patient=True, anew=True)
+    return open_embedder(settings, manner)
 
 
 def _embeddings(settings: Settings) -> str:

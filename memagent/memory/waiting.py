@@ -86,9 +86,13 @@ class Waiting:
 
     def _look(self) -> None:
         """Find out which ones wait: once for all of them, for in a large shelf that takes a while."""
+        of = self._texts
+        if not self._seen and not self._database.rows(
+            f"SELECT 1 FROM {of.table} WHERE {of.shelf} = ? LIMIT 1", self._shelf
+        ):
+            return  # and nobody need be asked
         if not self._embedder.dimension:
             embedded(self._embedder, [""])  # so it becomes known, or it is told why not
-        of = self._texts
         newest = self._database.rows(f"SELECT max(id) FROM {of.table}")[0][0] or 0
         shelf = f"t.{of.shelf} || ''" if self._seen else f"t.{of.shelf}"  # then only what is new is gone through
         rows = self._database.rows(

@@ -171,6 +171,26 @@ def test_an_embedder_that_is_away_stops_nothing(memagent: Memagent, papers: Path
     assert "wait for vectors" not in memagent("sources", "show", "papers").out
 
 
+def test_where_nothing_is_to_be_embedded_nobody_is_asked(
+    memagent: Memagent, home: Path, papers: Path, server: EmbeddingServer
+) -> None:
+    server.fail(500, "out of order", times=50)
+    assert memagent("load", "directory", "papers", "-i", "*.png").code == 1
+    assert not server.seen, "of an empty source there is nothing to find out either"
+    server.failures.clear()
+    memagent("ask", "hello", "--agent", "ada")
+    chats(home / "conversations.json", Soup=["How many leeks?", "Three."])
+    commands = (("directory", "papers"), ("conversation", "conversations.json", "--agent", "ada"))
+    for command in commands:
+        assert memagent("load", *command).code == 0
+    server.fail(500, "out of order", times=50)
+    before = len(server.seen)
+    for command in commands:
+        done = memagent("load", *command)
+        assert done.code == 0 and " unchanged" in done.out and "out of order" not in done.out + done.err
+    assert len(server.seen) == before
+
+
 # Sources --------------------------------------------------------------------------------------------------------------
 
 

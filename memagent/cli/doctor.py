@@ -196,6 +196,9 @@ def _vectors(settings: Settings) -> str:
     with opened() as home:
         parts = list(all_parts(home, embedder))
     found = sum((part.coverage for part in parts), Coverage())
+    if not embedder.dimension:
+        made = sum(count for (model, _), count in found.others.items() if model == embedder.model)
+        return f"waiting for {embedder.model} to answer; {made:,} of {found.texts:,} texts have a vector of it"
     new = sum(part.coverage.waiting for part in parts if part.said)
     if found.waiting == new and not found.others:
         but = f", but for {new:,} messages, which get theirs when they are searched" if new else ""

@@ -41,6 +41,7 @@ class Waiting:
     """The texts of one shelf that wait for the vectors of one embedder."""
 
     def __init__(self, database: Database, texts: Texts, shelf: str, embedder: Embedder) -> None:
+        self.model = embedder.model
         self._database = database
         self._texts = texts
         self._shelf = shelf
@@ -66,6 +67,11 @@ class Waiting:
         self._look()
         for start in range(0, len(self._numbers), BATCH):
             yield from (text for _, text in self._read(self._numbers[start : start + BATCH].tolist()))
+
+    def count(self) -> int:
+        """How many wait now. Where that can't be known without the embedder, it is asked."""
+        self._look()
+        return len(self._numbers)
 
     def embed(self, limit: int = BATCH) -> int:
         """Embed some of them; returns how many, 0 when there are no more."""

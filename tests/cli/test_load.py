@@ -168,6 +168,8 @@ def test_an_embedder_that_is_away_stops_nothing(memagent: Memagent, papers: Path
     server.failures.clear()
     done = memagent("load", "directory", "papers")
     assert "2 unchanged" in done.out and "no vectors" not in done.out
+    assert "2 passages that were stored earlier have their vectors now." in done.out
+    assert "earlier" not in memagent("load", "directory", "papers").out
     assert "wait for vectors" not in memagent("sources", "show", "papers").out
 
 
@@ -362,6 +364,29 @@ def test_in_a_terminal_it_shows_how_far_it_is(
         terminal.expect("passages")
         terminal.expect("papers: 42 new, 1 not readable")
         assert terminal.ended() == 0
+
+
+@posix
+@pytest.mark.slow
+def test_what_a_killed_load_has_not_embedded_is_made_good_and_told(
+    memagent: Memagent, environment: dict[str, str], home: Path, server: EmbeddingServer
+) -> None:
+    from terminal import Terminal
+
+    memagent("ask", "hello", "--agent", "ada")
+    chats(home / "conversations.json", Soup=[f"{n} leeks" for n in range(40)])
+    words = ["load", "conversation", "conversations.json", "--agent", "ada"]
+    server.delay, before = 30.0, len(server.seen)
+    with subprocess.Popen([*MEMAGENT, *words], env=environment, cwd=home, stdout=subprocess.DEVNULL) as process:
+        _wait(lambda: len(server.seen) > before)
+        process.kill()
+    server.delay = 1.0
+    with Terminal(words, environment) as terminal:
+        terminal.expect("0 of 42 messages embedded")
+        terminal.expect("ada: 1 unchanged, in ")
+        terminal.expect("40 messages that were stored earlier have their vectors now.")
+        assert terminal.ended() == 0
+    assert "earlier" not in memagent(*words).out
 
 
 # Other kinds ----------------------------------------------------------------------------------------------------------

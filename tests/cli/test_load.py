@@ -289,6 +289,7 @@ def test_a_deleted_agent_leaves_sources_and_an_exported_one_names_them(memagent:
     done = memagent("import", "ada.json", "--as", "bob")
     assert done.code == 0 and "the source 'papers', which is not here" in done.err
     assert "memagent attach bob papers" in done.err
+    assert memagent("import", "ada.json", "--name", "carl").out == "Imported carl\n", "as what is loaded is named"
 
 
 def test_names_are_completed(memagent: Memagent, papers: Path) -> None:

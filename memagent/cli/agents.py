@@ -38,10 +38,18 @@ def register(app: typer.Typer) -> None:
     app.command()(rename)
 
 
-def _nothing_named(context: typer.Context) -> None:
+def _nothing_named(context: typer.Context, json: Json = False) -> None:
     """List agents, and what they are made from."""
-    if context.invoked_subcommand is None:
-        _list_agents()
+    if nothing_named(context, json):
+        _list_agents(json)
+
+
+def nothing_named(context: typer.Context, json: bool) -> bool:
+    """Whether a group of commands was given without one of them; `--json` is the group's own only then."""
+    if json and context.invoked_subcommand:
+        hint = f"Write: memagent {context.info_name} {context.invoked_subcommand} --json"
+        raise UserError(f"--json stands after {context.invoked_subcommand}.", hint=hint)
+    return context.invoked_subcommand is None
 
 
 def _list_agents(json: Json = False) -> None:

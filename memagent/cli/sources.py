@@ -44,8 +44,8 @@ def _nothing_named(context: typer.Context, json: Json = False) -> None:
 
 def _list(json: Json = False) -> None:
     """List the sources there are."""
-    from memagent.cli.agents import print_rows
     from memagent.cli.opened import as_json, opened
+    from memagent.cli.rows import print_rows
 
     with opened() as home:
         entries = _of(home).all()

@@ -492,6 +492,45 @@ def test_conversations_elsewhere_become_recall_memory(memagent: Memagent, home: 
     assert json.loads(memagent("search", "ada", "Thanks", "--json").out)["total"] == 1, "taking back leaves it alone"
 
 
+def test_a_conversation_is_deleted_after_a_yes_and_can_be_loaded_again(
+    memagent: Memagent, home: Path, server: EmbeddingServer
+) -> None:
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill."], Soup=["How many leeks?", "Three."])
+    load = ("load", "conversation", "conversations.json", "--agent", "ada")
+    memagent("ask", "hello", "--agent", "ada")
+    assert memagent("list", "conversations", "ada").out.startswith("ada has none. Load some with: memagent load conv")
+    memagent(*load)
+    there = json.loads(memagent("list", "conversations", "ada", "--json").out)
+    assert [(each["place"], each["messages"]) for each in there] == [("Claude › Lisbon", 2), ("Claude › Soup", 2)]
+    assert "Claude › Soup    2         2025-03-01 10:00" in memagent("list", "conversations").out
+    delete = ("delete", "conversation", "Claude › Soup", "--agent", "ada")
+    done = memagent(*delete)
+    assert done.code == 2 and "Delete 'Claude › Soup' (2 messages) from what ada remembers?" in done.err
+    assert json.loads(memagent("search", "ada", "leeks", "--json").out)["results"][0]["place"] == "Claude › Soup"
+    assert memagent(*delete, "--yes").out == "Deleted 'Claude › Soup'. ada does not find that any more.\n"
+    found = json.loads(memagent("search", "ada", "How many leeks?", "--json").out)["results"]
+    assert not [each for each in found if "leeks" in each["text"] or "Soup" in each["place"]]
+    assert (
+        b"leeks" not in memagent("export", "ada").out.encode()
+        and "4 messages, 2 of them" in memagent("show", "ada").out
+    )
+    assert memagent("doctor", "--offline").code == 0, "and the index of words is sound"
+    assert memagent(*load).out.startswith("ada: 1 new, 1 unchanged; 2 messages")
+    assert json.loads(memagent("search", "ada", "leeks", "--json").out)["results"][0]["place"] == "Claude › Soup"
+    assert memagent("delete", "conversation", "Claude › *", "-a", "ada", "-y").out.startswith(
+        "Deleted 2 conversations."
+    )
+    assert "hello" in memagent("run", "--agent", "ada", "--first", stdin=b"/dump\n").out, "what was said here stays"
+
+
+def test_a_conversation_that_is_not_there_is_not_deleted(memagent: Memagent, home: Path) -> None:
+    memagent("ask", "hello", "--agent", "ada")
+    done = memagent("delete", "conversation", "Claude › *", "--agent", "ada", "--yes")
+    assert done.code == 2 and "memagent list conversations ada" in done.err
+    done = memagent("delete", "agent", "ada", "--agent", "ada", "--yes")
+    assert done.code == 2 and memagent("show", "ada").code == 0
+
+
 def test_what_is_no_conversation_is_told(memagent: Memagent, home: Path) -> None:
     memagent("ask", "hello", "--agent", "ada")
     Path("x.json").write_text('{"a": 1}')

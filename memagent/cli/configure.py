@@ -11,7 +11,7 @@ import typer
 
 from memagent import registry
 from memagent.cli.light import Commands
-from memagent.errors import UserError
+from memagent.errors import MissingExtra, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +55,29 @@ def configure(
                 raise UserError(f"{item!r} does not set anything.", hint="Write it like --set model=gpt-4.1-mini")
             changes[name.strip()] = value.strip()
         settings = config.Settings(home=config.home())  # not loaded: a wrong value may be what is to be mended
-        typer.echo(f"Saved to {config.save(settings, changes)}")
+        _save(settings, changes)
         return
     settings = config.load({})
     if not attended():
         raise UserError("Nobody is there to answer questions.", hint="Give --set NAME=VALUE instead.")
     ask_all(settings)
+
+
+def _save(settings: Settings, changes: dict[str, Any]) -> None:
+    """Keep the changes, and say what is to be installed before they are of use."""
+    from dataclasses import replace
+
+    from memagent import config
+
+    typer.echo(f"Saved to {config.save(settings, changes)}")
+    named = [changes.get(name) or "" for name in ("provider", "embedder", "storage")]
+    if replace(settings, database=changes.get("database") or "").database_url:
+        named.append("postgres")
+    for name in dict.fromkeys(named):
+        try:
+            registry.check_installed(name)
+        except MissingExtra as error:
+            typer.secho(str(error), fg="yellow", err=True)
 
 
 def models_at(settings: Settings) -> list[str]:
@@ -120,7 +137,7 @@ def ask_all(settings: Settings) -> None:
         chosen = answer(questionary.select(f"Which {kind} for new agents?", choices, default=current))
         changes[kind] = "" if chosen.startswith("(") else chosen
     changes = {name: value or None for name, value in changes.items()}
-    typer.echo(f"Saved to {config.save(settings, changes)}")
+    _save(settings, changes)
     if key:
         typer.echo(f"The key is in {_save_key(settings, key)}")
 

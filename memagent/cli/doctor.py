@@ -16,10 +16,14 @@ from memagent import __version__
 from memagent.errors import LLMError, MemagentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memagent.config import Settings
     from memagent.embeddings import Embedder
 
 State = Literal["ok", "note", "wrong"]
+LITTLE, TOO_LITTLE = 500_000_000, 20_000_000
+"""Bytes that are free on a disk: so few are told of, and with so few a conversation may end any time."""
 MARKS = {"ok": ("✓", "green"), "note": ("–", "yellow"), "wrong": ("✗", "red")}
 
 
@@ -88,6 +92,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
         return
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("home", _home),
+        ("disk", _disk),
         ("database", _database),
         ("presets", _presets),
         ("functions", _functions),
@@ -100,7 +105,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
     for what, check in checks:
         try:
             text = check(settings)
-            yield Finding(what, "note" if text.startswith(("none", "waiting")) else "ok", text)
+            yield Finding(what, "note" if text.startswith(("none", "waiting", "only")) else "ok", text)
         except MemagentError as error:
             yield Finding(what, "wrong", str(error))
 
@@ -110,11 +115,29 @@ def _home(settings: Settings) -> str:
 
     from memagent.errors import ConfigError
 
-    there = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    there = _there(settings.home)
     if not os.access(there, os.W_OK):
         hint = "Make it writable, or set MEMAGENT_HOME elsewhere."
         raise ConfigError(f"{settings.home} can't be written to.", hint=hint)
     return str(settings.home)
+
+
+def _there(path: Path) -> Path:
+    """The path, or what of it there is."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _disk(settings: Settings) -> str:
+    from shutil import disk_usage
+
+    from memagent.errors import StorageError
+
+    places = [settings.home] if settings.database_url else [settings.home, settings.database_path.parent]
+    free, place = min((disk_usage(_there(each)).free, each) for each in places)
+    if free < TOO_LITTLE:
+        hint = "Free some space; nothing stored is lost."
+        raise StorageError(f"Only {free / 1e6:,.1f} MB are free for {place}.", hint=hint)
+    return f"{'only ' if free < LITTLE else ''}{free / 1e6:,.0f} MB are free for {place}"
 
 
 def _database(settings: Settings) -> str:
@@ -169,7 +192,8 @@ def _embedder(settings: Settings) -> Embedder | None:
     from memagent.assemble import open_embedder
     from memagent.embeddings.asked import Manner
 
-    return open_embedder(settings, Manner(retries=0, timeout=min(settings.timeout, 20.0), patient=True))
+    manner = Manner(retries=0, timeout=min(settings.timeout, 20.0), patient=True, anew=True)
+    return open_embedder(settings, manner)
 
 
 def _embeddings(settings: Settings) -> str:
@@ -195,6 +219,9 @@ def _vectors(settings: Settings) -> str:
     with opened() as home:
         parts = list(all_parts(home, embedder))
     found = sum((part.coverage for part in parts), Coverage())
+    if not embedder.dimension:
+        made = sum(count for (model, _), count in found.others.items() if model == embedder.model)
+        return f"waiting for {embedder.model} to answer; {made:,} of {found.texts:,} texts have a vector of it"
     new = sum(part.coverage.waiting for part in parts if part.said)
     if found.waiting == new and not found.others:
         but = f", but for {new:,} messages, which get theirs when they are searched" if new else ""

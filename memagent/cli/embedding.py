@@ -85,7 +85,7 @@ def embed(file: Path, target: Path, settings: Settings, limits: Limits, retries:
 
     if settings.embedder == "off":
         raise UserError("The embedder is off.", hint="Name one with --embedder: local, openai, azure or ollama.")
-    embedder = open_embedder(settings, Manner(retries, LONGEST_WAIT, settings.timeout, patient=True))
+    embedder = open_embedder(settings, Manner(retries, LONGEST_WAIT, settings.timeout, patient=True, anew=True))
     if embedder is None:
         raise MissingExtra("The local embedding model", "embeddings")
     if next(read_lines(file), None) is None:

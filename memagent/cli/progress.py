@@ -25,11 +25,13 @@ LONGEST_WAIT = 900.0
 """Seconds that an embedder that is full is waited for, in all, before the same texts."""
 
 
-def patient(settings: Settings, held: Callable[[float, str], None]) -> Manner:
-    """How an embedder is asked for much, by a command that tells what it waits for."""
+def patient(settings: Settings, held: Callable[[float, str], None], *, anew: bool = False) -> Manner:
+    """How an embedder is asked for much, by a command that tells what it waits for; `anew` if it is to find out whether
+    the model has changed.
+    """
     from memagent.embeddings.asked import Manner
 
-    return Manner(settings.retries, LONGEST_WAIT, settings.timeout, patient=True, told=held)
+    return Manner(settings.retries, LONGEST_WAIT, settings.timeout, patient=True, anew=anew, told=held)
 
 
 class Progress:

@@ -88,7 +88,7 @@ class _Work:
         self._source = source
         self._bar = Progress()
         settings = home.settings
-        manner = patient(settings, lambda *why: self._bar.hold(*why))
+        manner = patient(settings, lambda *why: self._bar.hold(*why), anew=True)
         self._embedder = _embedder(settings, manner)
 
     def carry_out(self, yes: bool) -> None:

@@ -34,16 +34,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="sources")
 
 
-def _nothing_named(context: typer.Context) -> None:
+def _nothing_named(context: typer.Context, json: Json = False) -> None:
     """What was loaded, and who can search it."""
-    if context.invoked_subcommand is None:
-        _list()
+    from memagent.cli.agents import nothing_named
+
+    if nothing_named(context, json):
+        _list(json)
 
 
 def _list(json: Json = False) -> None:
     """List the sources there are."""
-    from memagent.cli.agents import print_rows
     from memagent.cli.opened import as_json, opened
+    from memagent.cli.rows import print_rows
 
     with opened() as home:
         entries = _of(home).all()

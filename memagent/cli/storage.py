@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.cli.light import Commands
-from memagent.errors import AgentBusy, NotFound, UserError
+from memagent.errors import AgentBusy, NotFound, StorageError, UserError
 
 if TYPE_CHECKING:
     from memagent.config import Settings
@@ -75,13 +75,26 @@ def migrate(
     begin, end = _named(from_, now), _named(to, now)
     if not begin.database_there:
         raise NotFound(f"There is nothing at {begin.database_path}.", hint="Name where it is with --from.")
-    with closing(opened(begin)) as source, closing(opened(end)) as target:
+    with closing(opened(begin)) as source, closing(_target(end)) as target:
         _check(source, target)
         if not confirmed(f"Copy everything from {_shown(source)} to {_shown(target)}?", yes):
             return
         told = _carry_out(source, target)
     typer.echo(told)
     typer.echo(_what_to_set(now, end))
+
+
+def _target(end: Settings) -> Database:
+    """What is copied to. A file there that can't be read as a database is not to be mended, but left alone."""
+    from memagent.storage.opening import opened
+    from memagent.storage.sqlite import RESTORE
+
+    try:
+        return opened(end)
+    except StorageError as error:
+        if RESTORE not in error.hint:
+            raise
+        raise StorageError(error.message, hint="Name another file with --to, where nothing is yet.") from error
 
 
 def _named(where: str, now: Settings) -> Settings:

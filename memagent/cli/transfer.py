@@ -48,7 +48,7 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(help="A file made by `memagent export`; - for standard input.")],
-    name: Annotated[str, typer.Option("--as", help="Another name for the agent.")] = "",
+    name: Annotated[str, typer.Option("--as", "--name", help="Another name for the agent.")] = "",
 ) -> None:
     """Take in an agent from a file."""
     from memagent.cli.opened import opened, working

@@ -38,13 +38,15 @@ def _untold(_seconds: float, _why: str) -> None:
 class Manner:
     """How patiently a model is asked: how often again after a failure, waiting how many seconds in all, and how long it
     may be silent. This is for somebody who waits; `patient` is for a whole library, and also asks a model that has just
-    failed. `told` hears of every wait.
+    failed. `anew` does not go by what is known of it from earlier, for another model may be behind its name now.
+    `told` hears of every wait.
     """
 
     retries: int = 1
     longest_wait: float = 2.0
     timeout: float = 30.0
     patient: bool = False
+    anew: bool = False
     told: Callable[[float, str], None] = _untold
     sleep: Callable[[float], None] = time.sleep
     backoff: Backoff = field(default_factory=Backoff)

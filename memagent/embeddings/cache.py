@@ -172,8 +172,8 @@ def kept(
     settings: Settings, endpoint: Endpoint, manner: Manner, make: Callable[[int], AskedEmbedder], usual: int = 0
 ) -> Embedder:
     """An embedder whose vectors are kept in home. `make` is told what is known of its dimension from earlier; `usual`
-    is what such a model has, if it was never asked. Who is patient asks anew, since it may have changed.
+    is what such a model has, if it was never asked.
     """
     cache = VectorCache(settings.home / FILE)
     place = f"{endpoint.url} {endpoint.model} {settings.embedding_dimension}"
-    return CachedEmbedder(make(usual or (0 if manner.patient else cache.dimension(place))), cache, place)
+    return CachedEmbedder(make(usual or (0 if manner.anew else cache.dimension(place))), cache, place)

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Came", "Embedded", "Event", "Outcome", "Tally", "Told"]
+__all__ = ["Came", "CatchingUp", "Embedded", "Event", "Outcome", "Tally", "Told"]
 
 Outcome = Literal["new", "changed", "unchanged", "copy", "unreadable", "gone"]
 """A `copy` has the same content as another document of the source, which alone has the passages."""
@@ -36,13 +36,21 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class CatchingUp:
+    """So many stored passages get their vectors from now on; `earlier` of them were there before this load."""
+
+    passages: int
+    earlier: int
+
+
+@dataclass(frozen=True)
 class Told:
     """Something that a person should know, told once."""
 
     text: str
 
 
-Event = Came | Embedded | Told
+Event = Came | CatchingUp | Embedded | Told
 
 
 @dataclass
@@ -53,6 +61,9 @@ class Tally:
     passages: int = 0
     tokens: int = 0
     embedded: int = 0
+    left: CatchingUp = CatchingUp(0, 0)
+    caught_up: int = 0
+    """How many of those that were left are embedded: the earliest come first."""
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     """For each reason for which something could not be read, the first place."""
@@ -62,6 +73,9 @@ class Tally:
         """Take an event in."""
         if isinstance(event, Embedded):
             self.embedded += event.passages
+            self.caught_up += event.passages if self.left.passages else 0
+        elif isinstance(event, CatchingUp):
+            self.left = event
         elif isinstance(event, Told):
             self.told.append(event.text)
         else:

@@ -8,13 +8,13 @@ where the agent goes, and with it. Knows nothing of how exports are read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import count as counted
 
 from memagent.errors import EmbeddingError, MissingExtra
-from memagent.loading import Came, Embedded, Event, Outcome, Told
+from memagent.loading import Came, CatchingUp, Embedded, Event, Outcome, Told
 from memagent.messages import Kind, Message, estimate, storable
 from memagent.persistence import PersistenceManager
 from memagent.sources import Conversation, ConversationReader, Said, Unreadable
@@ -36,7 +36,7 @@ def bring_in(
     the export does not say so. With `only_look`, nothing is stored.
     """
     pending: list[tuple[str, Conversation]] = []
-    size = 0
+    size = new = 0
     for item in reader.conversations():
         place = storable(item.place)
         try:
@@ -47,16 +47,19 @@ def bring_in(
         pending.append((place, replace(conversation, program=conversation.program or program)))
         size += len(conversation.said)
         if size >= MOST or only_look:
-            yield from _carried_out(state, pending, only_look)
+            new += yield from _carried_out(state, pending, only_look)
             pending, size = [], 0
-    yield from _carried_out(state, pending, only_look)
+    new += yield from _carried_out(state, pending, only_look)
     if not only_look:
-        yield from _embedded(state)
+        yield from _embedded(state, new)
 
 
-def _embedded(state: PersistenceManager) -> Iterator[Event]:
-    """Give what was said its vectors."""
+def _embedded(state: PersistenceManager, new: int) -> Iterator[Event]:
+    """Give what was said its vectors: what is new, and what an earlier load did not come to."""
     try:
+        left, brought_in = state.recall.waiting()
+        if left:
+            yield CatchingUp(left, max(0, brought_in - new))
         while count := state.recall.catch_up(AT_ONCE):
             yield Embedded(count)
     except EmbeddingError as error:
@@ -65,14 +68,17 @@ def _embedded(state: PersistenceManager) -> Iterator[Event]:
 
 def _carried_out(
     state: PersistenceManager, pending: Sequence[tuple[str, Conversation]], only_look: bool
-) -> Iterator[Came]:
-    now = state.clock()
+) -> Generator[Came, None, int]:
+    """What comes of each; returns how many messages are new."""
+    now, new = state.clock(), 0
     if only_look:
         yield from (_told(item, *_new(state, state.database, each, now)[1:]) for item, each in pending)
     elif pending:
         with state.alone() as tx:
             told = [_bring_in(state, tx, item, conversation, now) for item, conversation in pending]
+        new = sum(each.passages for each in told)
         yield from told
+    return new
 
 
 def _bring_in(state: PersistenceManager, tx: Transaction, item: str, conversation: Conversation, now: datetime) -> Came:

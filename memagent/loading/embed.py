@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from memagent.embeddings import embedded
 from memagent.errors import ConfigError, EmbeddingError
-from memagent.loading import Embedded, Event, Told
+from memagent.loading import CatchingUp, Embedded, Event, Told
 from memagent.loading.keep import Vectors
 from memagent.loading.sift import Sifted, Stages
 from memagent.memory.passages import PassageStore
@@ -90,6 +90,9 @@ class Embedding:
         if self._embedder is None:
             return
         try:
+            left = self._store.waiting.count() if self._store.waiting else 0
+            if left:
+                yield CatchingUp(left, 0 if self._failed else left)
             while count := self._caught_up():
                 yield Embedded(count)
                 self._between()

@@ -2,20 +2,31 @@
 
 What is taken back is marked as undone and stays. The window is what the model sees of the log: the newest summary,
 and the messages since the one that it names. Conversations with other programs can be brought in: they have a place,
-are in no turn and no window, and are there to be found. Knows nothing of turns' rules or of search.
+are in no turn and no window, and are there to be found; one that is deleted leaves nothing but its numbers. Knows
+nothing of turns' rules or of search.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memagent.messages import PAUSE, Message, ToolCall, storable
 from memagent.storage import Database, Row, Transaction, reading, text
 
 COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created"
+
+
+@dataclass(frozen=True, order=True)
+class Elsewhere:
+    """A conversation that was brought in: where it was, and from when to when."""
+
+    place: str
+    messages: int
+    first: datetime
+    last: datetime
 
 
 class MessageLog:
@@ -60,6 +71,27 @@ class MessageLog:
             self._agent, storable(place),
         )  # fmt: skip
         return [message_of(row) for row in rows]
+
+    def elsewhere(self) -> list[Elsewhere]:
+        """The conversations that were brought in, in the order of their places."""
+        rows = self._database.rows(
+            "SELECT place, count(*), min(created), max(created) FROM messages "
+            "WHERE agent = ? AND place <> '' AND undone IS NULL GROUP BY place",
+            self._agent,
+        )
+        with reading("A conversation"):
+            found = [(text(at), n, datetime.fromisoformat(a), datetime.fromisoformat(b)) for at, n, a, b in rows]
+        return [Elsewhere(*each) for each in sorted(found)]
+
+    def delete_elsewhere(self, tx: Transaction, place: str, now: datetime) -> None:
+        """Delete a conversation that was brought in. Its numbers stay, since others must not get them; nothing that was
+        said does.
+        """
+        ours = "agent = ? AND place = ? AND place <> ''"
+        tx.run(f"UPDATE messages SET undone = ? WHERE {ours} AND undone IS NULL", now.isoformat(), self._agent, place)
+        # Only now may the texts go: what takes words out of their index has to know which they were.
+        tx.run(f"DELETE FROM messages_vectors WHERE item IN (SELECT id FROM messages WHERE {ours})", self._agent, place)
+        tx.run(f"UPDATE messages SET content = '', said = '', name = NULL, place = '' WHERE {ours}", self._agent, place)
 
     def window(self) -> list[Message]:
         """The newest summary, if there is one, and all messages that it does not cover."""

@@ -85,6 +85,18 @@ class RecallMemory:
             self._embedded = rows[0][1]
         return done
 
+    def waiting(self) -> tuple[int, int]:
+        """How many messages have no vector of this model yet, and how many of them were had elsewhere."""
+        count = self._waiting.count() if self._waiting else 0
+        if not self._waiting or not count:
+            return 0, 0
+        rows = self._database.rows(
+            "SELECT count(*) FROM messages t LEFT JOIN messages_vectors v ON v.item = t.id AND v.model = ? "
+            f"WHERE t.agent = ? AND t.place <> '' AND {_SAID} AND v.id IS NULL",
+            self._waiting.model, self._agent,
+        )  # fmt: skip
+        return count, rows[0][0]
+
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
     ) -> Page:

@@ -41,6 +41,7 @@ class Waiting:
     """The texts of one shelf that wait for the vectors of one embedder."""
 
     def __init__(self, database: Database, texts: Texts, shelf: str, embedder: Embedder) -> None:
+        self.model = embedder.model
         self._database = database
         self._texts = texts
         self._shelf = shelf
@@ -67,6 +68,11 @@ class Waiting:
         for start in range(0, len(self._numbers), BATCH):
             yield from (text for _, text in self._read(self._numbers[start : start + BATCH].tolist()))
 
+    def count(self) -> int:
+        """How many wait now. Where that can't be known without the embedder, it is asked."""
+        self._look()
+        return len(self._numbers)
+
     def embed(self, limit: int = BATCH) -> int:
         """Embed some of them; returns how many, 0 when there are no more."""
         while True:
@@ -86,9 +92,13 @@ class Waiting:
 
     def _look(self) -> None:
         """Find out which ones wait: once for all of them, for in a large shelf that takes a while."""
+        of = self._texts
+        if not self._seen and not self._database.rows(
+            f"SELECT 1 FROM {of.table} WHERE {of.shelf} = ? LIMIT 1", self._shelf
+        ):
+            return  # and nobody need be asked
         if not self._embedder.dimension:
             embedded(self._embedder, [""])  # so it becomes known, or it is told why not
-        of = self._texts
         newest = self._database.rows(f"SELECT max(id) FROM {of.table}")[0][0] or 0
         shelf = f"t.{of.shelf} || ''" if self._seen else f"t.{of.shelf}"  # then only what is new is gone through
         rows = self._database.rows(

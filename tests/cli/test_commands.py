@@ -165,6 +165,10 @@ def test_a_slip_of_a_name_makes_no_agent(memagent: Memagent) -> None:
     assert memagent("ask", "hello", "-a", "adaa", "--yes").code == 0
     assert memagent("ask", "hello", "-a", "zoe").code == 0
     assert [row["name"] for row in json.loads(memagent("list", "agents", "--json").out)] == ["ada", "adaa", "zoe"]
+    assert memagent("list", "--json").out == memagent("list", "agents", "--json").out
+    assert memagent("sources", "--json").out == "[]\n"
+    done = memagent("list", "--json", "presets")
+    assert done.code == 2 and "memagent list presets --json" in done.err
 
 
 def test_an_agent_stays_what_it_was_made(memagent: Memagent) -> None:

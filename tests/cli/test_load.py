@@ -168,7 +168,29 @@ def test_an_embedder_that_is_away_stops_nothing(memagent: Memagent, papers: Path
     server.failures.clear()
     done = memagent("load", "directory", "papers")
     assert "2 unchanged" in done.out and "no vectors" not in done.out
+    assert "2 passages that were stored earlier have their vectors now." in done.out
+    assert "earlier" not in memagent("load", "directory", "papers").out
     assert "wait for vectors" not in memagent("sources", "show", "papers").out
+
+
+def test_where_nothing_is_to_be_embedded_nobody_is_asked(
+    memagent: Memagent, home: Path, papers: Path, server: EmbeddingServer
+) -> None:
+    server.fail(500, "out of order", times=50)
+    assert memagent("load", "directory", "papers", "-i", "*.png").code == 1
+    assert not server.seen, "of an empty source there is nothing to find out either"
+    server.failures.clear()
+    memagent("ask", "hello", "--agent", "ada")
+    chats(home / "conversations.json", Soup=["How many leeks?", "Three."])
+    commands = (("directory", "papers"), ("conversation", "conversations.json", "--agent", "ada"))
+    for command in commands:
+        assert memagent("load", *command).code == 0
+    server.fail(500, "out of order", times=50)
+    before = len(server.seen)
+    for command in commands:
+        done = memagent("load", *command)
+        assert done.code == 0 and " unchanged" in done.out and "out of order" not in done.out + done.err
+    assert len(server.seen) == before
 
 
 # Sources --------------------------------------------------------------------------------------------------------------
@@ -267,6 +289,7 @@ def test_a_deleted_agent_leaves_sources_and_an_exported_one_names_them(memagent:
     done = memagent("import", "ada.json", "--as", "bob")
     assert done.code == 0 and "the source 'papers', which is not here" in done.err
     assert "memagent attach bob papers" in done.err
+    assert memagent("import", "ada.json", "--name", "carl").out == "Imported carl\n", "as what is loaded is named"
 
 
 def test_names_are_completed(memagent: Memagent, papers: Path) -> None:
@@ -342,6 +365,29 @@ def test_in_a_terminal_it_shows_how_far_it_is(
         terminal.expect("passages")
         terminal.expect("papers: 42 new, 1 not readable")
         assert terminal.ended() == 0
+
+
+@posix
+@pytest.mark.slow
+def test_what_a_killed_load_has_not_embedded_is_made_good_and_told(
+    memagent: Memagent, environment: dict[str, str], home: Path, server: EmbeddingServer
+) -> None:
+    from terminal import Terminal
+
+    memagent("ask", "hello", "--agent", "ada")
+    chats(home / "conversations.json", Soup=[f"{n} leeks" for n in range(40)])
+    words = ["load", "conversation", "conversations.json", "--agent", "ada"]
+    server.delay, before = 30.0, len(server.seen)
+    with subprocess.Popen([*MEMAGENT, *words], env=environment, cwd=home, stdout=subprocess.DEVNULL) as process:
+        _wait(lambda: len(server.seen) > before)
+        process.kill()
+    server.delay = 1.0
+    with Terminal(words, environment) as terminal:
+        terminal.expect("0 of 42 messages embedded")
+        terminal.expect("ada: 1 unchanged, in ")
+        terminal.expect("40 messages that were stored earlier have their vectors now.")
+        assert terminal.ended() == 0
+    assert "earlier" not in memagent(*words).out
 
 
 # Other kinds ----------------------------------------------------------------------------------------------------------
@@ -444,6 +490,45 @@ def test_conversations_elsewhere_become_recall_memory(memagent: Memagent, home: 
     assert (told["changed"], told["messages"], told["complete"]) == (1, 1, True)
     assert "hello" in memagent("run", "--agent", "ada", "--first", stdin=b"/dump\n/pop\n").out
     assert json.loads(memagent("search", "ada", "Thanks", "--json").out)["total"] == 1, "taking back leaves it alone"
+
+
+def test_a_conversation_is_deleted_after_a_yes_and_can_be_loaded_again(
+    memagent: Memagent, home: Path, server: EmbeddingServer
+) -> None:
+    chats(home / "conversations.json", Lisbon=["Where is Graça?", "On a hill."], Soup=["How many leeks?", "Three."])
+    load = ("load", "conversation", "conversations.json", "--agent", "ada")
+    memagent("ask", "hello", "--agent", "ada")
+    assert memagent("list", "conversations", "ada").out.startswith("ada has none. Load some with: memagent load conv")
+    memagent(*load)
+    there = json.loads(memagent("list", "conversations", "ada", "--json").out)
+    assert [(each["place"], each["messages"]) for each in there] == [("Claude › Lisbon", 2), ("Claude › Soup", 2)]
+    assert "Claude › Soup    2         2025-03-01 10:00" in memagent("list", "conversations").out
+    delete = ("delete", "conversation", "Claude › Soup", "--agent", "ada")
+    done = memagent(*delete)
+    assert done.code == 2 and "Delete 'Claude › Soup' (2 messages) from what ada remembers?" in done.err
+    assert json.loads(memagent("search", "ada", "leeks", "--json").out)["results"][0]["place"] == "Claude › Soup"
+    assert memagent(*delete, "--yes").out == "Deleted 'Claude › Soup'. ada does not find that any more.\n"
+    found = json.loads(memagent("search", "ada", "How many leeks?", "--json").out)["results"]
+    assert not [each for each in found if "leeks" in each["text"] or "Soup" in each["place"]]
+    assert (
+        b"leeks" not in memagent("export", "ada").out.encode()
+        and "4 messages, 2 of them" in memagent("show", "ada").out
+    )
+    assert memagent("doctor", "--offline").code == 0, "and the index of words is sound"
+    assert memagent(*load).out.startswith("ada: 1 new, 1 unchanged; 2 messages")
+    assert json.loads(memagent("search", "ada", "leeks", "--json").out)["results"][0]["place"] == "Claude › Soup"
+    assert memagent("delete", "conversation", "Claude › *", "-a", "ada", "-y").out.startswith(
+        "Deleted 2 conversations."
+    )
+    assert "hello" in memagent("run", "--agent", "ada", "--first", stdin=b"/dump\n").out, "what was said here stays"
+
+
+def test_a_conversation_that_is_not_there_is_not_deleted(memagent: Memagent, home: Path) -> None:
+    memagent("ask", "hello", "--agent", "ada")
+    done = memagent("delete", "conversation", "Claude › *", "--agent", "ada", "--yes")
+    assert done.code == 2 and "memagent list conversations ada" in done.err
+    done = memagent("delete", "agent", "ada", "--agent", "ada", "--yes")
+    assert done.code == 2 and memagent("show", "ada").code == 0
 
 
 def test_what_is_no_conversation_is_told(memagent: Memagent, home: Path) -> None:

@@ -183,7 +183,9 @@ def test_an_endpoint_that_is_down_is_told(
     monkeypatch.setenv("MEMAGENT_RETRIES", "0")
     done = memagent("reindex")
     assert done.code == 3 and "Nothing answers at 127.0.0.1:9" in done.err
-    assert "✗ embeddings: Nothing answers" in memagent("doctor").out
+    told = memagent("doctor").out
+    assert "✗ embeddings: Nothing answers" in told
+    assert "– vectors: waiting for m to answer; 0 of 3 texts have a vector of it\n" in told
     assert "embeddings" not in memagent("doctor", "--offline").out
 
 

@@ -122,6 +122,17 @@ def test_what_is_no_place_is_told(memagent: Memagent, talked: Path, place: str) 
     assert done.code == 2 and "no place" in done.err and "postgresql://" in done.err
 
 
+@pytest.mark.parametrize("content", ["A shopping list.\n" * 100, ""])
+def test_a_file_that_is_no_database_is_not_copied_to(
+    memagent: Memagent, talked: Path, home: Path, content: str
+) -> None:
+    (home / "list.txt").write_text(content)
+    done = memagent("storage", "migrate", "--from", "sqlite", "--to", "sqlite:list.txt", "--yes")
+    assert done.code == 5 and f"{home}/list.txt is " in done.err and "Name another file with --to" in done.err
+    assert "restore" not in done.err and "doctor" not in done.err, "that is for what memagent uses"
+    assert (home / "list.txt").read_text() == content
+
+
 def test_to_where_it_is_already(memagent: Memagent, talked: Path, home: Path) -> None:
     (home / "link.db").symlink_to(talked)
     for where in ("sqlite", f"sqlite:{talked}", "sqlite:link.db"):

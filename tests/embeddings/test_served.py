@@ -292,6 +292,7 @@ def test_the_dimension_is_known_from_earlier(tmp_path: Path) -> None:
         settings = settings_for(tmp_path, server)
         assert opened(settings).dimension == 8
     assert opened(settings).dimension == 8
+    assert opened(settings, replace(QUICK, anew=True)).dimension == 0, "unless it may have changed"
     assert opened(replace(settings, embedding_model="text-embedding-3-small")).dimension == 1536
 
 

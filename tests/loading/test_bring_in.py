@@ -12,7 +12,7 @@ from loads import NOW, OWNER, Letters
 
 from memagent import transfer
 from memagent.errors import AgentBusy
-from memagent.loading import Tally
+from memagent.loading import CatchingUp, Tally
 from memagent.loading.conversations import bring_in
 from memagent.memory.core import Block, CoreMemory
 from memagent.messages import answer, boot_messages, user_message
@@ -211,7 +211,8 @@ def test_what_was_said_is_embedded_at_once_or_later(database):
         tally.take(event)
     assert tally.outcomes["new"] == 1 and "memagent reindex" in tally.told[0]
     embedder.away_at = ""
-    load(opened(database, "Ada", embedder), talk("aaa", "eee", "ooo"))
+    events = list(bring_in(opened(database, "Ada", embedder), Export([talk("aaa", "eee", "ooo")]), "ChatGPT"))
+    assert [e for e in events if isinstance(e, CatchingUp)] == [CatchingUp(3, earlier=2)]
     assert sorted(embedder.asked) == ["aaa", "eee", "ooo"]
     assert database.rows("SELECT count(*) FROM messages_vectors") == [(3,)]
 

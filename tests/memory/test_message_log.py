@@ -204,3 +204,27 @@ def test_the_cost_of_the_end_does_not_grow_with_the_log(db: SqliteDatabase, log:
     log.window(), log.last(3), log.of_turn(1), log.size()
     assert plans
     assert [plan for plan in plans if plan.startswith("SCAN messages") or "TEMP B-TREE" in plan] == []
+
+
+def test_a_conversation_elsewhere_is_deleted_with_its_words_but_not_its_numbers(db: SqliteDatabase) -> None:
+    ada, bob = make(db), make(db, "Bob")
+    for log in (ada, bob):
+        with db.write() as tx:
+            log.bring_in(tx, [user("tram"), user("hill")], "Lisbon")
+            log.bring_in(tx, [user("leeks")], "Soup")
+        append(db, log, user("hello"))
+    assert [(each.place, each.messages, each.first) for each in ada.elsewhere()] == [
+        ("Lisbon", 2, NOW),
+        ("Soup", 1, NOW),
+    ]
+    with db.write() as tx:
+        ada.delete_elsewhere(tx, "Lisbon", NOW)
+    assert [each.place for each in ada.elsewhere()] == ["Soup"] and len(bob.elsewhere()) == 2
+    assert numbers(ada.all(undone=True)) == [1, 2, 3, 4] and numbers(ada.all()) == [3, 4]
+    assert [m.said for m in ada.all(undone=True)] == ["", "", "leeks", "hello"]
+    assert [m.said for m in ada.window()] == ["hello"]
+    assert db.check() == []
+    with db.write() as tx:
+        ada.delete_elsewhere(tx, "", NOW)
+        ada.bring_in(tx, [user("tram")], "Lisbon")
+    assert numbers(ada.brought_in(db, "Lisbon")) == [5] and [m.said for m in ada.window()] == ["hello"]

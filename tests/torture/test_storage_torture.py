@@ -315,7 +315,8 @@ def test_a_full_disk_while_talking(mounts: tuple[str, ...], tmp_path: Path) -> N
         tried("talk again", lambda: say(db, agent, "x", 200_000))
         told["read"] = db.rows("SELECT count(*) FROM messages")[0][0]
         fill()
-        tried("with not a byte", lambda: say(db, agent, "x", 100))
+        # Larger than what is left of the log: what was begun there and failed leaves room that a short one fits into.
+        tried("with not a byte", lambda: say(db, agent, "x", 300_000))
         db.close()
         tried("open", lambda: SqliteDatabase(path).close())
         free()
@@ -334,6 +335,30 @@ def test_a_full_disk_while_talking(mounts: tuple[str, ...], tmp_path: Path) -> N
     assert told["state"] == [said, said, said], "nothing is lost, and nothing is there in part"
     assert told["after"] == "done"
     assert told["state after"] == [said + 1] * 3
+
+
+def test_the_doctor_sees_that_a_disk_is_nearly_full(mounts: tuple[str, ...], tmp_path: Path) -> None:
+    told = on_a_small_disk(
+        mounts,
+        tmp_path / "disk",
+        """
+        command = [sys.executable, "-c", "from memagent.cli.app import program; program()", "doctor", "--offline"]
+        for name in [name for name in os.environ if name.startswith("MEMAGENT_")]:
+            del os.environ[name]
+        os.environ |= {"MEMAGENT_HOME": str(place), "MEMAGENT_EMBEDDER": "off"}
+        SqliteDatabase(path).close()
+        for size in ("2m", "64m", "1g"):
+            subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
+            fill(4096) if size == "2m" else free()
+            done = subprocess.run(command, capture_output=True, text=True)
+            told[size] = [done.returncode, *(line for line in done.stdout.splitlines() if " disk: " in line)]
+        """,
+    )
+    full, low, well = (told[size] for size in ("2m", "64m", "1g"))
+    assert isinstance(full, list) and isinstance(low, list) and isinstance(well, list)
+    assert full[0] == 1 and full[1].startswith("✗ disk: Only 0.0 MB are free for ") and "Free some space" in full[1]
+    assert low[0] == 0 and low[1].startswith("– disk: only ")
+    assert well[0] == 0 and well[1].startswith("✓ disk: ")
 
 
 def test_a_full_disk_while_opening_and_making(mounts: tuple[str, ...], tmp_path: Path) -> None:

@@ -170,7 +170,9 @@ class Finder:
         )  # fmt: skip
 
     def _embedded(self, question: Question, shelves: Sequence[str]) -> tuple[bytes | None, bytes | None]:
-        """The vectors of the query and of its telling words, if there is anything to compare them with."""
+        """The vectors of the query and of its telling words, if they say anything and there is something to compare."""
+        if not any(map(str.isalnum, question.query.text)):  # signs alone mean nothing, but would be near to something
+            return None, None
         if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
             self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
         if not self._embedder or not self._vectors or not self._vectors.any(shelves):

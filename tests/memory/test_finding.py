@@ -81,6 +81,13 @@ def test_a_message_is_found_by_its_meaning_once_it_is_embedded(db, agent):
     assert recall.catch_up() == 0
 
 
+@pytest.mark.parametrize("sign", ['"', "%", "?!", "🎂"])
+def test_signs_are_found_where_they_stand_and_mean_nothing(db, agent, sign):
+    say(db, agent, "no sign at all", f"with {sign} in it")
+    recall = RecallMemory(db, agent, ByLetters())
+    assert texts(recall.search(sign)) == [f"with {sign} in it"]
+
+
 def test_while_the_embedder_is_down_words_alone_are_found(db, agent):
     embedder = ByLetters()
     recall = RecallMemory(db, agent, embedder)

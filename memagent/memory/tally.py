@@ -140,32 +140,34 @@ class QuickTally(Tally):
         import numpy as np
 
         lists = [np.asarray(part.spread.rows, "i8") for part in parts]
-        rows = np.concatenate([*lists, np.zeros(0, "i8")])
-        rows.sort(kind="stable")  # quick, since each list is in order already
-        rows = rows[np.diff(rows, prepend=-1) > 0]
-        rows = rows[rows < below]
+        counts = [len(listed) for listed in lists]
+        every = np.concatenate([*lists, np.zeros(0, "i8")])
+        order = every.argsort(kind="stable")  # quick, since each list is in order already
+        every = every[order]
+        first = np.diff(every, prepend=-1) > 0
+        rows, at = every[first], np.cumsum(first) - 1
+
+        def summed(worth: Sequence[float], by: Any = 1.0) -> Any:
+            return np.bincount(at, (np.repeat(np.asarray(worth, "f8"), counts) * by)[order], len(rows))
+
+        given = [part.spread.strengths for part in parts]
+        strengths = np.concatenate([
+            np.zeros(0), *(some if len(some) else np.ones(count) for some, count in zip(given, counts, strict=True))
+        ])  # fmt: skip
+        sums = np.stack([
+            summed([part.rarity for part in parts], strengths), summed([part.telling for part in parts], strengths),
+            summed([part.phrase for part in parts]), summed([part.bit for part in parts]),
+        ])  # fmt: skip
+        there = rows < below
         if allowed is not None:
-            rows = rows[np.isin(rows, np.fromiter(allowed, "i8", len(allowed)))]
+            there &= np.isin(rows, np.fromiter(allowed, "i8", len(allowed)))
         if talk:
             numbers = talk.arrays()
-            at = np.searchsorted(numbers["ids"], rows)
-            known = at < len(numbers["ids"])
-            known[known] = numbers["ids"][at[known]] == rows[known]
-            rows, self._at = rows[known], at[known]
-        self._ids = rows
-        self._sum = np.zeros((3, len(rows)))
-        self._words = np.zeros(len(rows), "i8")
-        for part, listed in zip(parts, lists, strict=True):
-            at = np.searchsorted(rows, listed)
-            known = at < len(rows)
-            known[known] = rows[at[known]] == listed[known]
-            strengths = np.asarray(part.spread.strengths, "f8")[known] if len(part.spread.strengths) else 1.0
-            at = at[known]
-            self._sum[0, at] += part.rarity * strengths
-            self._sum[1, at] += part.telling * strengths
-            self._sum[2, at] += part.phrase
-            self._words[at] |= part.bit
-        self.total = len(rows)
+            self._at = talk.positions(rows)
+            there &= self._at >= 0
+            self._at = self._at[there]
+        self._ids, self._sum, self._words = rows[there], sums[:3, there], sums[3, there].astype("i8")
+        self.total = len(self._ids)
         mean = self._of_sittings(numbers) if talk else 0.0
         self.most = (*(float(self._sum[n].max(initial=0.0)) for n in (0, 1)), mean)  # type: ignore[assignment]
 

@@ -229,15 +229,14 @@ class Finder:
         limits: Limits,
     ) -> Candidates:  # fmt: skip
         """The candidates with their texts and how near they are, without those that are not worth it after all."""
-        meaning: dict[int, float] = {}
+        texts, meaning = self._read(rows, limits), dict[int, float]()
+        rows = [row for row in rows if row in texts]
         words = tally.telling(rows)[1].tolist()
         if whole and gist and self._vectors:
-            meaning, close = self._vectors.closeness([whole, gist], rows, limits.shelves)
+            meaning, close = self._vectors.closeness([whole, gist], rows, limits.shelves, sure=True)
             near = {**near, **close}
         least = CLOSE_BESIDE * max(near.values(), default=0.0)
         rows = [row for row, has in zip(rows, words, strict=True) if has or near.get(row, -1.0) >= least > 0]
-        texts = self._read(rows, limits)
-        rows = [row for row in rows if row in texts]
         if not any(row in meaning for row in rows):
             meaning = near = {}
         return Candidates(tally, rows, tally.sums(rows), texts, meaning, near, self._documents(rows, limits))

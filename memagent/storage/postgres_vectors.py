@@ -84,8 +84,9 @@ class PostgresVectors(Vectors):
         )  # fmt: skip
 
     def closeness(
-        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
-    ) -> list[dict[int, float]]:
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str], *,
+        sure: bool = False,  # noqa: ARG002  # it costs next to nothing to see whether they are there
+    ) -> list[dict[int, float]]:  # fmt: skip
         """For each query how near these items are, but for those without a vector."""
         for query in queries:
             self.check(query)

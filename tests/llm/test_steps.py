@@ -17,7 +17,7 @@ from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.wrappers import Question, Said, excerpts
 from memagent.llm.wrappers.likeness import alike, known, mentioned
 from memagent.llm.wrappers.steps import Steps
-from memagent.messages import Message, ToolCall, answer, boot_messages, heartbeat, result, user_message
+from memagent.messages import Message, ToolCall, alert, answer, boot_messages, heartbeat, result, user_message
 from memagent.tools.loader import link
 from memagent.tools.quoting import quoted_from
 
@@ -284,6 +284,18 @@ def test_where_the_model_finds_nothing_the_nearest_sentence_is_quoted_for_what_i
     ((name, given),) = calls_of(answered)
     assert name == "answer_with_quotes" and given["message"].startswith("I am not sure.")
     assert (given["quotes"], given["passages"]) == (['The lamp is red, "warm white" or blue.'], [31])
+
+
+def test_an_alert_after_the_answer_is_taken_in_silence() -> None:
+    spoken = ToolCall("1", "send_message", '{"message": "Hi Tom!"}')
+    later = [
+        said("I'm Tom."), answer("", (spoken,), "", NOW), result(spoken, True, "Sent.", NOW, "Hi Tom!"),
+        alert("The window is nearly full.", NOW),
+    ]  # fmt: skip
+    _, found = heard(Model(), request(*later))
+    assert not found.calls and found.text
+    _, found = heard(Model(notes="{}", say="Hello!"), request(later[0], later[-1]))
+    assert calls_of(found) == [("send_message", {"message": "Hello!"})]
 
 
 def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:

@@ -35,6 +35,8 @@ MEMORY = (
 )  # fmt: skip
 """The functions that are not offered by name: what they do follows from what is said."""
 NOTHING = "Nothing was found."
+ACKNOWLEDGED = "Noted."
+"""A thought, which nobody hears."""
 LONGEST_REMINDER = 400
 LONGEST_QUERY = 200
 MOST_PAGES = 2
@@ -154,6 +156,8 @@ class _Asking:
 
     def answer(self) -> Generator[Piece, None, Answer]:
         """What to note, what to do, and what to say."""
+        if self._only_alerted():
+            return Answer(ACKNOWLEDGED, "", (), "stop", None)
         if (found := self._found()) is not None:
             return (yield from self._from_passages(found))
         notes: Mapping[str, Any] = {}
@@ -172,6 +176,15 @@ class _Asking:
         finish, words = yield from self._say(reminded=self._new is None or "asks" in notes)
         said = [_call(SPEAK, {"message": words})] if words else []
         return Answer("", "", (*calls, *said), "stop" if words else finish, self._usage)
+
+    def _only_alerted(self) -> bool:
+        """Whether nobody waits for words: the user was answered, and then came an alert. Asked what to say to that, a
+        small model tells the user whatever comes to its mind.
+        """
+        newest = self._messages[-1] if self._messages else None
+        at = max((i for i, message in enumerate(self._messages) if message.kind in ("user", "login")), default=-1)
+        spoken = any(message.said for message in self._messages[at + 1 :])
+        return newest is not None and newest.kind == "alert" and spoken
 
     def _say(self, *, reminded: bool) -> Generator[Piece, None, tuple[str, str]]:
         """What to say. With a question, what is known of the user is told again: core memory may be shown as it was

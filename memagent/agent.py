@@ -16,11 +16,12 @@ from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
 from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
 from memagent.events import Ending, Happening
-from memagent.listen import Ear, calls_of, problem_with, with_calls
+from memagent.listen import Ear, calls_of, first_answer_due, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
 from memagent.messages import Message, alert, answer, heartbeat, login, user_message
 from memagent.persistence import PersistenceManager
 from memagent.relief import relieve
+from memagent.reminders import Reminders
 from memagent.tools import Tool
 from memagent.verdict import Speech, first_due, next_move, open_calls
 
@@ -40,6 +41,7 @@ class Agent:
         self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
         speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
         location: str = "", patience: float = 30.0, turn_limit: float = 1800.0, steady: bool = False,
+        reminders: Reminders | None = None,
     ) -> None:  # fmt: skip
         self.state = state
         self.llm = llm
@@ -56,6 +58,7 @@ class Agent:
         self.schemas = [tool.schema for tool in self.tools.values()]
         self.turn_limit = turn_limit
         self.steady = steady
+        self.reminders = reminders or Reminders()
         self._fixed = tool_tokens(self.schemas)
         self._deadline = 0.0
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
@@ -215,7 +218,8 @@ class Agent:
     def compiled(self) -> list[Message]:
         """What the model sees."""
         state = self.state
-        return [system_message(self.system, self.core_in_view(), state.entry.created), *state.window]
+        seen = self.reminders.placed(state.window, state.turn_log, self.limits.window)
+        return [system_message(self.system, self.core_in_view(), state.entry.created), *seen]
 
     def core_in_view(self) -> str:
         """Core memory as the model sees it. A `steady` one does not change while the calls that edited it are in view:
@@ -244,7 +248,8 @@ class Agent:
         for attempt in range(TRIES):
             nudge = [heartbeat(problem, self.state.clock())] if problem else []
             heard = yield from self._listen([*self.compiled(), *nudge])
-            must_speak = self._first_answer_due(heard) and attempt < TRIES - 1
+            due = self.verify_first and self.speech != "plain" and attempt < TRIES - 1
+            must_speak = due and first_answer_due(heard, self.state.window, self.state.turn_log)
             problem = problem_with(heard, must_speak, first_due(self.state.turn_log, self.tools))
             if not problem:
                 return heard
@@ -288,13 +293,3 @@ class Agent:
         first = first_due(self.state.turn_log, self.tools)
         blocks = {label: core.blocks[label].value for label in core.open_labels()}
         return Request(messages, self.schemas, first, quiet=quiet, choices=choices, blocks=blocks)
-
-    def _first_answer_due(self, heard: Answer) -> bool:
-        """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and
-        speaking then, will do too: refused, it would be lost.
-        """
-        if not self.verify_first or self.speech == "plain":
-            return False
-        if heard.calls and any(m.kind == "user" for m in self.state.turn_log):
-            return False
-        return not any(m.kind in ("answer", "summary") for m in self.state.window)

@@ -25,6 +25,7 @@ from memagent.memory.log import MessageLog
 from memagent.messages import boot_messages
 from memagent.persistence import PersistenceManager
 from memagent.preset import Preset, StartBlock
+from memagent.reminders import Reminders
 from memagent.roster import Entry, Roster
 from memagent.storage import Database
 from memagent.storage.opening import opened as open_database
@@ -138,6 +139,7 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
+        reminders=Reminders((), settings.reminder_tokens),
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def parts(
         "core memory": estimate(core),
         "functions": tool_tokens(tools),
     }
-    names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary"}
+    names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary", "reminder": "reminders"}
     for message in window:
         name = names.get(message.kind, "events")
         counts[name] = counts.get(name, 0) + message.tokens

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"]
+Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary", "reminder"]
 
 SPEAK = "send_message"
 """The function by which an agent speaks, if it does not speak plainly."""
@@ -111,6 +111,11 @@ def heartbeat(reason: str, now: datetime) -> Message:
 def alert(text: str, now: datetime) -> Message:
     """Something the agent must know, such as a context window that fills up."""
     return Message("user", "alert", _packed(type="system_alert", message=text, time=stamp(now)), now)
+
+
+def reminder(text: str, now: datetime) -> Message:
+    """What the agent may need to know now. It is told for a turn, and never stored."""
+    return Message("user", "reminder", _packed(type="reminder", message=storable(text)), now)
 
 
 PAUSE = "no_heartbeats_until"

@@ -174,6 +174,9 @@ class Settings:
     compact_at: float = _is(0.9, "how full it is when older messages are summarised", "number", low=0.1, high=1)
     compact_to: float = _is(0.3, "how full it is after that", "number", high=0.9)
     summary_words: int = _is(150, "the longest summary, in words", "whole number", low=20, high=5000)
+    reminder_tokens: int = _is(
+        500, "the most tokens of what comes to an agent's mind in a turn", "whole number", high=1e6
+    )
     turn_limit: float = _is(1800.0, "seconds that a turn may take", "number", low=1, high=604_800)
     max_steps: int = _is(20, "the most steps in one turn", "whole number", low=1, high=1000)
     allowed_hosts: tuple[str, ...] = _is((), "private hosts that agents may ask, such as localhost:8080", "list")

@@ -16,13 +16,14 @@ from typing import Any
 from memagent.errors import StorageError, UserError
 from memagent.memory.core import UNDO
 from memagent.memory.log import COLUMNS, first_visible, message_of
+from memagent.memory.lore import trigger_of
 from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-VERSION = 2
+VERSION = 3
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
 # id and the numbers of rows are left out.
@@ -36,13 +37,15 @@ _SCHEMA = {
     " | label",
     "block_edits": "label:text version:number before:text after:text cause:cause turn:number? call_id:text?"
     " created:time | label version",
+    "cards": "document:object files:object made:object |",
+    "lore": "number:number note:number called_by:object text:text | number",
     "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
 _AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
 _OWNERS = {"passages": "shelf"}
 """The column that names the agent, where it has another name."""
-_ORDERS = {"block_edits": "id", "blocks": "position, label"}
+_ORDERS = {"block_edits": "id", "blocks": "position, label", "cards": "document"}
 """The order of rows, where it is not that of their key."""
 
 
@@ -114,10 +117,7 @@ def _document(text: str) -> dict[str, Any]:
         raise UserError(f"This is not an exported agent: it is not JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
-    if document.get("version") == 1:
-        _from_first(document)
-    elif document.get("version") != VERSION:
-        raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
+    _renew(document)
     _check_row("agent", AGENT, document.get("agent"))
     for table, columns in TABLES.items():
         rows = document.get(table)
@@ -131,13 +131,26 @@ def _document(text: str) -> dict[str, Any]:
     if not isinstance(sources, list) or not all(map(_is_text, sources)) or len({*sources}) < len(sources):
         raise _damaged("sources")
     _check_history(document["blocks"], document["block_edits"])
+    for row in document["lore"]:
+        _check_lore(row)
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
 
 
+def _renew(document: dict[str, Any]) -> None:
+    """Make a document of an older format one of today's."""
+    version = document.get("version")
+    if version == 1:
+        _from_first(document)
+    if version in (1, 2):
+        document |= {"cards": [], "lore": []}
+    elif version != VERSION:
+        raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
+
+
 def _from_first(document: dict[str, Any]) -> None:
-    """Make a document of the first format one of today's: places were not told, or had another name."""
+    """Make a document of the first format one of the second: places were not told, or had another name."""
     for row in _rows(document, "messages"):
         row["place"] = ""
     for row in _rows(document, "passages"):
@@ -169,6 +182,14 @@ def _check_history(blocks: list[dict[str, Any]], edits: list[dict[str, Any]]) ->
             raise _damaged(f"the history of the block {label[:40]!r}")
     if not blocks:
         raise _damaged("blocks: there are none")
+
+
+def _check_lore(row: Mapping[str, Any]) -> None:
+    """What calls a piece of lore to mind must be such that it can be read."""
+    try:
+        trigger_of(row["called_by"])
+    except (TypeError, ValueError) as error:
+        raise _damaged(f"piece {row['number']} of its lore") from error
 
 
 def _check_message(number: int, row: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ FLOORS = [
     | {"guard", "confine"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
-    {"memory", "context", "tools"},
+    {"memory", "context", "reminders", "tools"},
     {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},

@@ -17,11 +17,12 @@ from memagent.errors import NotFound, StorageError, UserError
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import Block, CoreMemory
 from memagent.memory.log import MessageLog
+from memagent.memory.lore import Lore, LoreBook, Trigger, keep
 from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, ToolCall
 from memagent.roster import Roster
 from memagent.storage.sqlite import SqliteDatabase
-from memagent.transfer import export, read_in
+from memagent.transfer import VERSION, export, read_in
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -66,6 +67,9 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
         )
         tx.run("INSERT INTO calls VALUES (?, '2', 'waiting', 'key', 'digest', ?)", agent, NOW.isoformat())
         archival.store(tx, prepared, turn=1, now=NOW)
+        lore = Lore("Dragons live there.", Trigger(("dragon",), also=(("a", "b"),)))
+        keep(tx, db, agent, [lore], f"card {words}", NOW)
+        tx.run("INSERT INTO cards VALUES (?, ?, ?, ?)", agent, '{"data": {}}', "{}", '{"user": "Ann"}')
     draft = core.draft()
     draft.append("persona", words)
     draft.append("persona", "and more")
@@ -77,6 +81,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
 
 def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
     tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "passages_vectors"]
+    tables += ["cards", "lore"]
     return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
@@ -107,6 +112,7 @@ def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -
     assert RecallMemory(other, there.id).search("maps").total == RecallMemory(db, agent).search("maps").total == 2
     found = ArchivalMemory(other, there.id, None).search("maps")
     assert [(f.text, tuple(f.tags), f.when) for f in found.results] == [("A note: I like\nmaps 🐉", ("tag", "é"), NOW)]
+    assert LoreBook(other, there.id).all() == LoreBook(db, agent).all() != []
 
 
 def test_under_another_name(db: SqliteDatabase) -> None:
@@ -226,21 +232,37 @@ def test_what_is_no_export_is_refused(db: SqliteDatabase, text: str) -> None:
     assert "not an exported agent" in assert_refused(db, text).message
 
 
-def test_one_of_the_first_version_is_read(db: SqliteDatabase, other: SqliteDatabase) -> None:
+@pytest.fixture
+def cardless(db: SqliteDatabase) -> str:
+    """An agent that came from no card, exported."""
     make(db)
-    text = export(db, Roster(db, "me"), "Ada")
-    first = json.loads(text)
+    with db.write() as tx:
+        tx.run("DELETE FROM lore")
+        tx.run("DELETE FROM cards")
+    return export(db, Roster(db, "me"), "Ada")
+
+
+def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase) -> None:
+    second = {**json.loads(cardless), "version": 2}
+    del second["cards"], second["lore"]
+    read_in(other, "me", json.dumps(second))
+    assert export(other, Roster(other, "me"), "Ada") == cardless
+
+
+def test_one_of_the_first_version_is_read(cardless: str, other: SqliteDatabase) -> None:
+    first = json.loads(cardless)
     first["version"] = 1
+    del first["cards"], first["lore"]
     for row in first["messages"]:
         del row["place"]
     for row in first["passages"]:
         row["source"] = row.pop("place")
     read_in(other, "me", json.dumps(first))
-    assert export(other, Roster(other, "me"), "Ada") == text
+    assert export(other, Roster(other, "me"), "Ada") == cardless
 
 
 def test_one_of_a_newer_version_is_refused(db: SqliteDatabase, document: dict[str, Any]) -> None:
-    error = assert_refused(db, json.dumps({**document, "version": 3}))
+    error = assert_refused(db, json.dumps({**document, "version": VERSION + 1}))
     assert "newer" in error.message
     assert "Upgrade" in error.hint
 
@@ -299,6 +321,13 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("blocks", 0, "size_limit"), None),
     (("block_edits", 0, "label"), None),
     (("block_edits", 0, "label"), "nobody"),
+    (("lore", 0, "called_by"), '{"keys": 5}'),
+    (("lore", 0, "called_by"), '{"keys": [5]}'),
+    (("lore", 0, "called_by"), '{"depth": "deep"}'),
+    (("lore", 0, "called_by"), '{"logic": "perhaps"}'),
+    (("lore", 0, "called_by"), '{"never_heard_of": 1}'),
+    (("lore", 0, "called_by"), "{}{}"),
+    (("cards", 0, "document"), "[]"),
     (("block_edits", 0, "version"), 9),
     (("block_edits", 3, "version"), 1),
     (("blocks", 0, "version"), 2**39),

@@ -163,7 +163,7 @@ class Chat:
     def show_context(self) -> None:
         """Show what fills the context window."""
         agent = self.agent
-        counts = parts(agent.system, agent.core_in_view(), agent.state.window, agent.schemas, agent.gauge)
+        counts = parts(agent.system, agent.core_in_view(), agent.compiled()[1:], agent.schemas, agent.gauge)
         self.printer.show_context(counts, agent.limits.window)
 
 

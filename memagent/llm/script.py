@@ -20,7 +20,7 @@ from memagent.messages import estimate
 
 KINDS = ("user", "login", "result", "heartbeat", "alert", "summary")
 _FACTS = {"kind": "kind", "ok": "ok", "after_calls": "results", "first": "first", "forced": "forced"}
-_PATTERNS = ("system", "result", "said")
+_PATTERNS = ("system", "result", "said", "reminder")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Seen:
     kind: str
     said: str = ""
     result: str = ""
+    reminder: str = ""
     ok: bool = True
     answers: int = 0
     results: int = 0
@@ -169,7 +170,8 @@ def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forc
             if kind in ("user", "login"):
                 said = "" if kind == "login" else str(fields.get("message", content))
                 break
-    before = any(role == "user" and _unpacked(content).get("type") != "boot" for role, content in messages[:at])
+    earlier = [_unpacked(content).get("type") for role, content in messages[:at] if role == "user"]
+    reminders = [_unpacked(content) for _, content in messages if content.startswith(_REMINDER)]
     return Seen(
         kind="summary" if not tools else next((kind for kind in KINDS if kind in kinds), "user"),
         said=said,
@@ -177,7 +179,8 @@ def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forc
         ok=ok,
         answers=answers,
         results=results,
-        first=not before,
+        reminder=str(reminders[-1].get("message", "")) if reminders else "",
+        first=not any(kind not in ("boot", "reminder") for kind in earlier),
         system="\n".join(content for role, content in messages if role == "system"),
         tools={str(tool["name"]): tool for tool in tools},
         forced=forced,
@@ -185,7 +188,8 @@ def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forc
     )
 
 
-_KIND_OF = {"user_message": "user", "system_alert": "alert", "boot": "boot"} | {kind: kind for kind in KINDS}
+_REMINDER = '{"type": "reminder"'
+_KIND_OF = {"user_message": "user", "system_alert": "alert"} | {kind: kind for kind in (*KINDS, "boot", "reminder")}
 
 
 def _unpacked(content: str) -> Mapping[str, Any]:

@@ -143,7 +143,18 @@ CREATE TABLE messages_vectors (
 CREATE INDEX messages_vectors_of ON messages_vectors (shelf, model);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES)
+# A card is kept as it came, with the files in it as base64, and with what was made of it: so it can leave as it came.
+# Lore is told when it is called; its note in archival memory is there to be read, and it is gone with it.
+CARDS = """
+CREATE TABLE cards (
+    agent TEXT PRIMARY KEY REFERENCES agents (id) ON DELETE CASCADE, document TEXT NOT NULL, files TEXT NOT NULL,
+    made TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE lore (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, number INTEGER NOT NULL, note INTEGER NOT NULL,
+    called_by TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (agent, number)) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS)
 VERSION = len(MIGRATIONS)
 
 

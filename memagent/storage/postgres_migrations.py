@@ -152,7 +152,17 @@ CREATE FUNCTION memagent.length({vectors}.vector) RETURNS integer LANGUAGE sql I
     RETURN 4 * {vectors}.vector_dims($1);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+CARDS = """
+CREATE TABLE memagent.cards (
+    agent text COLLATE "C" PRIMARY KEY REFERENCES memagent.agents (id) ON DELETE CASCADE,
+    document text COLLATE "C" NOT NULL, files text COLLATE "C" NOT NULL, made text COLLATE "C" NOT NULL);
+CREATE TABLE memagent.lore (
+    agent text COLLATE "C" NOT NULL REFERENCES memagent.agents (id) ON DELETE CASCADE, number bigint NOT NULL,
+    note bigint NOT NULL, called_by text COLLATE "C" NOT NULL, text text COLLATE "C" NOT NULL,
+    PRIMARY KEY (agent, number));
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CARDS)
 VERSION = len(MIGRATIONS)
 
 LETTERS = ("pg_c_utf8", "und-x-icu", "C.utf8", "C.UTF-8", "en_US.utf8", "unicode")

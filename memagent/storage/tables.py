@@ -42,6 +42,8 @@ TABLES = (
     _table("recipes", "id source kind about options tokens loaded", counted=True),
     _table("documents", "id source place stamp digest title passages loaded recipe", counted=True),
     _table("attachments", "agent source since", "agent source"),
+    _table("cards", "agent document files made", "agent"),
+    _table("lore", "agent number note called_by text", "agent number"),
     _table("passages", "id shelf note part text tags place turn created undone", counted=True),
     _table("passages_vectors", "id item shelf model vector", counted=True),
     _table("messages_vectors", "id item shelf model vector", counted=True),

@@ -243,14 +243,14 @@ class Finder:
         return Candidates(tally, rows, tally.sums(rows), texts, meaning, near, self._documents(rows, limits))
 
     def _documents(self, rows: Sequence[int], limits: Limits) -> dict[int, Any]:
-        """Which notes the candidates and the rows beside them are parts of, where there are notes."""
-        if self._talk or not rows:
+        """What the candidates and the rows beside them are parts of, where there are parts."""
+        if not self._texts.whole or not rows:
             return {}
         marks, some = marked(list({row + distance for row in rows for distance in (-1, 0, 1)}))
-        return {
-            row: (shelf, note)
-            for row, shelf, note in self._rows("t.id, t.shelf, t.note", limits, f"t.id IN ({marks})", some)
-        }
+        texts = self._texts
+        columns = f"t.id, t.{texts.shelf}, t.{texts.whole}"
+        parts = self._rows(columns, limits, f"t.id IN ({marks})", some)
+        return {row: (shelf, whole) for row, shelf, whole in parts}
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,61 @@ CREATE TABLE lore (
     called_by TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (agent, number)) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS)
+# Facts are kept for a user, or for one agent alone. Those that hold are on the shelf that `keepers` names; what ended
+# is on the shelf of that name with a p, and what was forgotten on the one with an f: so no search finds what it is not
+# asked for, and none looks at the others. The text of a fact never changes: one that does is a new fact, the heir of
+# the old one, and of the same line. `fact_changes` tells what became of each, and why.
+FACTS = """
+CREATE TABLE keepers (
+    shelf TEXT PRIMARY KEY, owner TEXT NOT NULL, agent TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
+    UNIQUE (owner, agent)) WITHOUT ROWID;
+CREATE TRIGGER agents_keepers_out AFTER DELETE ON agents BEGIN
+    DELETE FROM keepers WHERE agent = old.id; END;
+CREATE TABLE facts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, shelf TEXT NOT NULL, line INTEGER NOT NULL, text TEXT NOT NULL,
+    kind TEXT NOT NULL, about TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL, said TEXT NOT NULL,
+    since TEXT, until TEXT, confidence REAL NOT NULL, confirmed INTEGER NOT NULL, renewed TEXT NOT NULL,
+    origin TEXT NOT NULL, agent TEXT, message INTEGER, quote TEXT NOT NULL, ended TEXT, how TEXT, heir INTEGER,
+    created TEXT NOT NULL);
+CREATE INDEX facts_lines ON facts (line);
+CREATE INDEX facts_kinds ON facts (shelf, kind, about);
+CREATE INDEX facts_messages ON facts (agent, message) WHERE message IS NOT NULL;
+CREATE INDEX facts_until ON facts (shelf, until) WHERE until IS NOT NULL;
+CREATE TABLE fact_changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, fact INTEGER NOT NULL REFERENCES facts (id) ON DELETE CASCADE,
+    what TEXT NOT NULL, why TEXT NOT NULL, origin TEXT NOT NULL, agent TEXT, message INTEGER, details TEXT NOT NULL,
+    created TEXT NOT NULL);
+CREATE INDEX fact_changes_of ON fact_changes (fact);
+CREATE INDEX fact_changes_messages ON fact_changes (agent, message) WHERE message IS NOT NULL;
+CREATE TABLE fact_readers (
+    agent TEXT PRIMARY KEY REFERENCES agents (id) ON DELETE CASCADE, seq INTEGER NOT NULL, tries INTEGER NOT NULL,
+    failed TEXT, changed TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts_vectors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES facts (id) ON DELETE CASCADE,
+    shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX facts_vectors_of ON facts_vectors (shelf, model);
+CREATE VIRTUAL TABLE facts_words USING fts5 (
+    shelf, text, content = 'facts', content_rowid = 'id', columnsize = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE TRIGGER facts_in AFTER INSERT ON facts BEGIN
+    INSERT INTO facts_words (rowid, shelf, text) VALUES (new.id, new.shelf, new.text); END;
+CREATE TRIGGER facts_moved AFTER UPDATE OF shelf ON facts WHEN new.shelf <> old.shelf BEGIN
+    INSERT INTO facts_words (facts_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text);
+    INSERT INTO facts_words (rowid, shelf, text) VALUES (new.id, new.shelf, new.text);
+    INSERT OR REPLACE INTO facts_vectors (item, shelf, model, vector)
+        SELECT item, new.shelf, model, vector FROM facts_vectors WHERE item = new.id; END;
+CREATE TRIGGER facts_out AFTER DELETE ON facts BEGIN
+    INSERT INTO facts_words (facts_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text); END;
+CREATE TRIGGER keepers_out AFTER DELETE ON keepers BEGIN
+    DELETE FROM facts WHERE shelf IN (old.shelf, old.shelf || 'p', old.shelf || 'f'); END;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, entry TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
+    undone TEXT);
+CREATE INDEX journal_of ON journal (agent, last);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS)
 VERSION = len(MIGRATIONS)
 
 

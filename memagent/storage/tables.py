@@ -47,4 +47,15 @@ TABLES = (
     _table("passages", "id shelf note part text tags place turn created undone", counted=True),
     _table("passages_vectors", "id item shelf model vector", counted=True),
     _table("messages_vectors", "id item shelf model vector", counted=True),
+    _table("keepers", "shelf owner agent created", "shelf"),
+    _table(
+        "facts",
+        "id shelf line text kind about subject details said since until confidence confirmed renewed origin agent"
+        " message quote ended how heir created",
+        counted=True,
+    ),
+    _table("fact_changes", "id fact what why origin agent message details created", counted=True),
+    _table("fact_readers", "agent seq tries failed changed", "agent"),
+    _table("facts_vectors", "id item shelf model vector", counted=True),
+    _table("journal", "id agent first last entry details created undone", counted=True),
 )  # fmt: skip

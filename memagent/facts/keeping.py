@@ -1,0 +1,148 @@
+"""Keeps facts: takes in what was said, holds it against what is known, and answers what holds, what held, and why.
+
+This is the one door to the facts of one user, or of one agent alone; agents, the command line and the library go
+through it. All parts are handed in. Knows nothing of agents, or of how a model is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts.finding import FactFinder, Matches
+from memagent.facts.ledger import Ledger
+from memagent.facts.reconcile import Verdict, decide
+from memagent.storage import Transaction
+
+CANDIDATES = 12
+"""So many of the nearest known facts are compared with a new one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a draft: `what` happened, to which fact, and which one it took the place of."""
+
+    what: What
+    fact: Fact
+    instead_of: Fact | None = None
+
+
+class FactMemory:
+    """The facts of one keeper."""
+
+    def __init__(
+        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime]
+    ) -> None:  # fmt: skip
+        self.ledger = ledger
+        self.finder = finder
+        self.extractor = extractor
+        self.clock = clock
+
+    # Taking in --------------------------------------------------------------------------------------------------------
+
+    def add(self, text: str, *, who: str = "user", cause: Cause | None = None) -> list[Outcome]:
+        """Learn from something that was said now."""
+        said = Said(who, text, self.clock())
+        drafts = self.extract([said])
+        verdicts = self.weighed(drafts)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.take_in(tx, verdicts, [said], cause or Cause("talk"))
+
+    def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
+        """What is in these messages, as the extractor sees it; nothing is kept yet."""
+        words = " ".join(said.text for said in talk)
+        known = [match.fact for match in self.finder.find(words, size=CANDIDATES).matches] if words.strip() else []
+        return self.extractor.extract(talk, known)
+
+    def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
+        """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
+        return [(draft, decide(draft, self.finder.find(draft.text, size=CANDIDATES).matches)) for draft in drafts]
+
+    def take_in(
+        self, tx: Transaction, weighed: Sequence[tuple[Draft, Verdict]], talk: Sequence[Said], cause: Cause
+    ) -> list[Outcome]:
+        """Keep what drafts tell, within a transaction."""
+        by_number = {said.seq: said for said in talk}
+        outcomes: list[Outcome] = []
+        for draft, verdict in weighed:
+            said = by_number.get(draft.message) or talk[-1]
+            own = replace(cause, message=said.seq or cause.message)
+            outcomes += self._take(tx, draft, verdict, said.when, own)
+        return outcomes
+
+    def _take(
+        self, tx: Transaction, draft: Draft, verdict: Verdict, when: datetime, cause: Cause
+    ) -> list[Outcome]:  # fmt: skip
+        now = self.clock()
+        old = [fact for fact in map(lambda f: self._still(tx, f), verdict.facts) if fact]
+        if cause.origin not in BY_HAND:  # what a person or the agent wrote outranks what is taken from talk
+            old = [fact for fact in old if fact.cause.origin not in BY_HAND] if verdict.doubtful else old
+        if verdict.what == "confirmed" and old:
+            confidence = 1 - (1 - old[0].confidence) * (1 - draft.confidence)
+            return [Outcome("confirmed", self.ledger.confirm(tx, old[0], confidence, cause, now))]
+        if verdict.what == "ended":
+            return [Outcome("ended", self.ledger.end(tx, fact, "ended", cause, now, until=draft.until)) for fact in old]
+        fact = Fact(
+            draft.text, when, draft.kind, draft.about, draft.subject, draft.since, draft.until, draft.confidence,
+            draft.details, draft.quote, cause,
+        )  # fmt: skip
+        if verdict.what in ("refined", "contradicted") and old:
+            new = self.ledger.learn(tx, fact, now, heir_of=old[0], what="learned")
+            for one in old:
+                self.ledger.end(tx, one, verdict.what, cause, now, heir=new.id, until=draft.since)
+            return [Outcome(verdict.what, new, old[0])]
+        if verdict.what == "confirmed":  # what it repeats is gone meanwhile
+            return []
+        return [Outcome("learned", self.ledger.learn(tx, fact, now))]
+
+    def _still(self, tx: Transaction, fact: Fact) -> Fact | None:
+        """The fact as it is now, if it still holds: a person may have changed it meanwhile."""
+        found = self.ledger.seen(tx, fact.id)
+        return found if found and found.state == "holds" else None
+
+    # By hand ----------------------------------------------------------------------------------------------------------
+
+    def forget(self, number: int, cause: Cause) -> Fact:
+        """Forget a fact: no answer shows a trace of it, but its history does."""
+        fact = self.ledger.get(number)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.ledger.end(tx, fact, "forgotten", cause, self.clock())
+
+    def end(self, number: int, cause: Cause, until: str | None = None) -> Fact:
+        """A fact does not hold any more, from today or some day on."""
+        fact = self.ledger.get(number)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.ledger.end(tx, fact, "ended", cause, self.clock(), until=until)
+
+    def restore(self, number: int, cause: Cause) -> Fact:
+        """Bring a fact back that ended or was forgotten."""
+        fact = self.ledger.get(number)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.ledger.restore(tx, fact, cause, self.clock())
+
+    def state(self, text: str, cause: Cause, *, about: str = "user", subject: str = "", kind: str = "fact") -> Fact:
+        """Keep a fact as somebody wrote it by hand."""
+        now = self.clock()
+        fact = Fact(text, now, kind, about, subject, confidence=1.0, cause=cause)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.ledger.learn(tx, fact, now)
+
+    def correct(self, number: int, text: str, cause: Cause) -> Fact:
+        """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
+        old, now = self.ledger.get(number), self.clock()
+        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            kept = self.ledger.learn(tx, new, now, heir_of=old, what="corrected")
+            self.ledger.end(tx, old, "corrected", cause, now, heir=kept.id)
+        return kept
+
+    # Asking -----------------------------------------------------------------------------------------------------------
+
+    def search(
+        self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",), kind: str = "",
+        about: str = "",
+    ) -> Matches:  # fmt: skip
+        """Facts with these words or this meaning, best first."""
+        return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())

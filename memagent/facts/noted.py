@@ -15,7 +15,7 @@ from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
-from memagent.facts.grounds import KIN, plain, source_of, stated, telling
+from memagent.facts.grounds import KIN, likeness, plain, source_of, stated, stem, telling
 from memagent.facts.wording import dated, put_right, split, third, tidied
 from memagent.messages import storable
 
@@ -23,6 +23,8 @@ MOST = 6
 """Facts that one message can tell."""
 LONGEST_CORRECTION = 14
 """Words of a correction that are kept as they were said."""
+CLEAR, OPEN = 0.1, 0.3
+"""How far ahead of the others one must be to be meant for sure, and how far behind it one can be and yet be meant."""
 SURE, LIKELY = 0.8, 0.6
 """How far a statement is trusted, if all of its words were said, and if not."""
 OVER = re.compile(
@@ -68,6 +70,9 @@ _MANY = frozenset(
     | {"enjoys", "watches", "subscribes", "codes", "visited", "learns", "sings", "practises", "drinks", "eats"}
 )
 """Of these, many can hold at once."""
+_MY_KIN = re.compile(
+    rf"\b[Mm]y (?:best |old |new |little |big |older |younger )?(?P<who>{KIN}) (?P<name>[A-Z][\w-]+)\b(?!')"
+)
 _NAME = re.compile(r"^(?P<name>[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
@@ -111,7 +116,22 @@ def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
             found[draft.text.casefold()] = draft
         if len(found) >= MOST * len({sentence.said.seq for sentence in sentences}):
             break
-    return _with_ends(list(found.values()), ended, sentences, known)
+    again = {plain(fact.text) for fact in known}
+    noted_texts = [plain(noted.text) for noted in _listed(answer.get("new"))]
+    if noted_texts and not found and again.issuperset(noted_texts):  # it only copied what it was shown
+        ended = []
+        found = {draft.text: draft for draft in map(_in_own_words, sentences) if draft}
+    return _with_ends([*found.values(), *_relations(list(found.values()), sentences)], ended, sentences, known)
+
+
+def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterable[Draft]:
+    """Who somebody is to the user, where that was said in passing: "my sister Eva works as a pilot"."""
+    for sentence in sentences:
+        for met in _MY_KIN.finditer(sentence.text):
+            name, who = met["name"], met["who"].lower()
+            if not any({stem(name.lower()), stem(who)} <= telling(draft.text) for draft in found):
+                text = f"{name} is the user's {who}"
+                yield Draft(text, about=name, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
 
 def _listed(value: Any) -> Iterable[Noted]:
@@ -190,16 +210,28 @@ def _with_ends(
     for fact in ended:
         if heirs := [draft for draft in result if draft.holds and _may_follow(draft, fact)]:
             heir = max(heirs, key=lambda draft: _common(draft.text, fact.text))
-            followed = [fact, *(each for each in known if _may_follow(heir, each))]
-            meant = max(followed, key=lambda each: _common(heir.quote, each.text))
+            meant = which(heir, [each for each in known if each is fact or _may_follow(heir, each)], fact)
             result[result.index(heir)] = replace(heir, replaces=[*dict.fromkeys([*heir.replaces, meant.text])])
             continue
         meant, source = _meant(fact, sentences, known)
-        if source and OVER.search(source.text):
+        corrected = _corrected(meant, source, sentences) if source and PUTS_RIGHT.search(source.text) else None
+        if corrected:
+            result.append(corrected)
+        elif source and OVER.search(source.text):
             result.append(_end_of(meant, source))
-        elif source and (draft := _corrected(meant, source, sentences)):
-            result.append(draft)
     return result
+
+
+def which(heir: Draft, known: Sequence[Fact], chosen: Fact) -> Fact:
+    """Which known fact a new statement takes the place of: the one that the words speak of, where they clearly speak of
+    one; where they leave it open, the one that was chosen.
+    """
+    words = heir.text if plain(heir.text) in plain(heir.quote) else f"{heir.text} {heir.quote}"
+    scores = sorted(((likeness(words, fact.text), -at) for at, fact in enumerate(known)), reverse=True)
+    if len(scores) > 1 and scores[0][0] - scores[1][0] < CLEAR:
+        near = [known[-at] for score, at in scores if scores[0][0] - score < OPEN]
+        return chosen if chosen in near else near[0]
+    return known[-scores[0][1]] if scores else chosen
 
 
 def _may_follow(draft: Draft, fact: Fact) -> bool:
@@ -208,7 +240,7 @@ def _may_follow(draft: Draft, fact: Fact) -> bool:
     """
     first = plain(fact.text).split()[:1]
     return (
-        draft.about == fact.about
+        (draft.about == USER) == (fact.about == USER)
         and plain(draft.text) != plain(fact.text)
         and (plain(draft.text).split()[:1] == first or _common(draft.text, fact.text) > 0)
         and (not {*first} & _MANY or bool(OVER.search(draft.quote) or PUTS_RIGHT.search(draft.quote)))
@@ -229,6 +261,13 @@ def _meant(fact: Fact, sentences: Sequence[Sentence], known: Sequence[Fact]) -> 
     if most is None or not most[0]:
         return fact, None
     return most[3], most[4]
+
+
+def _in_own_words(sentence: Sentence) -> Draft | None:
+    """What a plain statement about the user says, where the model noted something else instead."""
+    text = put_right(sentence.text) if re.match(r"(?:I|My|We|Our)\b", sentence.text) else ""
+    short = text and len(text.split()) <= LONGEST_CORRECTION
+    return _draft(Noted(text, {}), [sentence], ()) if short and not DENIES.search(text) else None
 
 
 def _corrected(fact: Fact, source: Sentence, sentences: Sequence[Sentence]) -> Draft | None:

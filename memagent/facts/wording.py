@@ -15,9 +15,11 @@ from memagent.messages import storable
 LONGEST = 200
 """Characters of a fact; who wants to keep more keeps a passage."""
 _LEAD_IN = re.compile(
-    r"^(?:(?:no|sorry|oops|ah|oh|correction|actually|wait|i meant(?: that)?|i mean|typo|i mistyped)\b[\s,.:;!–-]*)+",
+    r"^(?:(?:no|sorry|oops|ah|oh|correction|actually|wait|i meant(?: that)?|i mean|typo|i mistyped|"
+    r"(?:i|that|this|it)\b[^:,.]{0,40}\b(?:wrong|mistake|mistyped)[^:,.]*)[\s,.:;!–-]+)+",
     re.IGNORECASE,
 )
+_NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
 _LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
 _FIRST = (("I'm ", "Is "), ("I am ", "Is "), ("I've ", "Has "), ("You are ", "Is "))
 _HANGS = re.compile(
@@ -63,7 +65,7 @@ def tidied(text: str) -> str:
 
 def put_right(sentence: str) -> str:
     """What a correction says, in its own words: "Sorry, my train leaves at 8" is "Train leaves at 8"."""
-    rest = _LEAD_IN.sub("", sentence)
+    rest = _NOT_THAT.sub("", _LEAD_IN.sub("", sentence))
     return third(tidied(rest), rest)
 
 

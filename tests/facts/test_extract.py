@@ -103,6 +103,7 @@ def test_whom_it_is_about() -> None:
         {"new": ["Dan hates onions", "Mum drives a Tesla", "I sing badly", "I sing in a big band"]},
     )
     whom = {draft.text: draft.about for draft in found}
+    assert whom.pop("Dan is the user's colleague") == "Dan"  # that was said in passing
     assert whom == {"Dan hates onions": "Dan", "Mum drives a Tesla": "mum", "Sings badly": "user"}
 
 
@@ -143,14 +144,23 @@ def test_what_takes_the_place_of_something_says_of_what() -> None:
 def test_a_correction_of_which_only_the_end_was_noted_is_kept_in_its_own_words() -> None:
     [new] = taken("Sorry, my train leaves at 7:45.", {"new": [], "ended": [1]}, ["Train leaves at 7:15"])
     assert (new.text, list(new.replaces)) == ("Train leaves at 7:45", ["Train leaves at 7:15"])
+    [new] = taken("I said it wrong: I was born in Graz, not in Linz.", {"new": [], "ended": [1]}, ["Was born in Linz"])
+    assert (new.text, list(new.replaces)) == ("Was born in Graz", ["Was born in Linz"])
+
+
+def test_what_a_model_only_copies_from_what_it_was_shown_is_said_in_the_users_own_words() -> None:
+    noted = {"new": ["Karl lives in Perth"], "ended": [1]}
+    [own] = taken("I live in Bonn.", noted, ["Karl lives in Perth"])
+    assert (own.text, list(own.replaces)) == ("Lives in Bonn", [])
 
 
 def test_a_large_model_tells_more_and_that_is_checked_too() -> None:
     whole = {"text": "Eva visits in June", "about": "Eva", "subject": "visit", "quote": "My sister Eva comes in June."}
-    [draft] = taken("My sister Eva comes in June.", {"new": [{**whole, "since": "2026-06", "until": "soon"}]})
+    [draft, sister] = taken("My sister Eva comes in June.", {"new": [{**whole, "since": "2026-06", "until": "soon"}]})
     assert (draft.about, draft.subject, draft.since, draft.until) == ("Eva", "visit", "2026-06", None)
-    assert taken("My sister Eva comes in June.", {"new": [{**whole, "quote": "Eva never comes in June."}]}) == []
-    [other] = taken("My sister Eva comes in June.", {"new": [{**whole, "about": "Napoleon"}]})
+    assert sister.text == "Eva is the user's sister"
+    [sister] = taken("My sister Eva comes in June.", {"new": [{**whole, "quote": "Eva never comes in June."}]})
+    [other, _] = taken("My sister Eva comes in June.", {"new": [{**whole, "about": "Napoleon"}]})
     assert other.about == "Eva"
 
 

@@ -21,6 +21,8 @@ from memagent.messages import storable
 
 MOST = 6
 """Facts that one message can tell."""
+MOST_READ = 60
+"""Of what a model noted, no more is looked at."""
 LONGEST_CORRECTION = 14
 """Words of a correction that are kept as they were said."""
 CLEAR, OPEN = 0.1, 0.3
@@ -156,7 +158,7 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
 
 
 def _listed(value: Any) -> Iterable[Noted]:
-    for item in value if isinstance(value, list) else ():
+    for item in value[:MOST_READ] if isinstance(value, list) else ():
         fields = item if isinstance(item, dict) else {}
         text = fields.get("text") if fields else item
         if isinstance(text, str) and (text := tidied(text)):

@@ -63,8 +63,12 @@ class Records:
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def create(self, kind: str, fields: Mapping[str, Any], cause: Cause, *, about: str = USER) -> Record:
-        """Keep a new one. There is one person of a name, and one self."""
+        """Keep a new one, about somebody who may be named as `find` knows it. There is one person of a name, and one
+        self.
+        """
         declared = self.kinds.find(kind)
+        who = None if about in (USER, SELF) else self.person(about)
+        about = who.fact.about if who else about
         value = declared.make(fields)
         fact = self._fact(declared, value, about, cause, self._clock())
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:

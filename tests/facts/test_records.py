@@ -69,6 +69,8 @@ def test_a_record_is_a_fact_that_search_finds(records: Records) -> None:
     assert [match.fact.id for match in found] == [anna.number]
     event = records.create("event", {"note": "Moved to Bonn", "dates": "2026-05"}, HAND, about="Anna")
     assert (event.fact.about, event.fact.since) == ("Anna", "2026-05")
+    assert records.create("fact", {"note": "She sings."}, HAND, about="my sister").fact.about == "Anna"
+    assert records.create("fact", {"note": "He sings."}, HAND, about="Zoe").fact.about == "Zoe"
 
 
 def test_a_change_is_a_new_version_and_the_old_one_is_past(records: Records) -> None:

@@ -36,7 +36,7 @@ PAGE = 50
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = Commands(help="Persons, events and other typed memories: list, show, edit, undo.", no_args_is_help=True)
+    group = Commands(help="Persons, events and other typed memories.", no_args_is_help=True)
     group.command("list")(list_memories)
     for command in (show, add, edit, history, undo, forget, restore, kinds):
         group.command()(command)

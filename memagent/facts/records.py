@@ -74,7 +74,7 @@ class Records:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             if isinstance(value, Person):
                 self._refuse_twin(tx, value)
-            return self._as_record(self.ledger.learn(tx, fact, fact.said))
+            return self.record_of(self.ledger.learn(tx, fact, fact.said))
 
     def change(self, record: Record, fields: Mapping[str, Any], cause: Cause) -> Record:
         """Give fields of a record other values; it is the same record if they are no others. A person who gets another
@@ -93,7 +93,7 @@ class Records:
             new = self._fact(record.kind, value, fact.about, cause, now)
             kept = self.ledger.learn(tx, new, now, heir_of=fact, what="corrected")
             self.ledger.end(tx, fact, "corrected", cause, now, heir=kept.id)
-            changed = self._as_record(kept)
+            changed = self.record_of(kept)
             self._tell_of_self(tx, record, changed, cause, now)
         return changed
 
@@ -107,11 +107,11 @@ class Records:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             now = self._clock()
             fact = self._still(tx, record)
-            old = self._as_record(before[-1])
+            old = self.record_of(before[-1])
             if isinstance(old.value, Person):
                 self._refuse_twin(tx, old.value, record.number)
             self.ledger.end(tx, fact, "undone", cause, now)
-            back = self._as_record(self.ledger.restore(tx, before[-1], cause, now))
+            back = self.record_of(self.ledger.restore(tx, before[-1], cause, now))
             self._tell_of_self(tx, record, back, cause, now)
         return back
 
@@ -119,19 +119,19 @@ class Records:
         """Forget a record; its history keeps it."""
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             fact = self._still(tx, record)
-            return self._as_record(self.ledger.end(tx, fact, "forgotten", cause, self._clock()))
+            return self.record_of(self.ledger.end(tx, fact, "forgotten", cause, self._clock()))
 
     def restore(self, number: int, cause: Cause) -> Record:
         """Bring back a record that was forgotten, or a version that is past."""
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            record = self._as_record(self.ledger.get(number))
+            record = self.record_of(self.ledger.get(number))
             newer = [fact.id for fact in self.ledger.line(number) if fact.state == "holds" and fact.id != number]
             if newer:
                 hint = f"Take its changes back with: memagent memories undo {newer[0]}"
                 raise UserError(f"{record.name!r} is there, in a newer version.", hint=hint)
             if isinstance(record.value, Person):
                 self._refuse_twin(tx, record.value)
-            return self._as_record(self.ledger.restore(tx, record.fact, cause, self._clock()))
+            return self.record_of(self.ledger.restore(tx, record.fact, cause, self._clock()))
 
     def _fact(self, kind: Kind, value: Any, about: str, cause: Cause, now: datetime) -> Fact:
         name = getattr(value, kind.named_by)
@@ -183,7 +183,7 @@ class Records:
 
     def get(self, number: int) -> Record:
         """The record of that number, whatever its state."""
-        return self._as_record(self.ledger.get(number))
+        return self.record_of(self.ledger.get(number))
 
     def listed(
         self, kind: str = "", states: Sequence[State] = ("holds",), *, start: int = 0, limit: int = 50
@@ -222,7 +222,7 @@ class Records:
         found = []
         for row in rows:
             try:
-                found.append(self._as_record(fact_of(row, self.ledger.keeper)))
+                found.append(self.record_of(fact_of(row, self.ledger.keeper)))
             except StorageError as error:
                 log.warning("%s", error)
         return found
@@ -283,11 +283,12 @@ class Records:
 
     def history(self, record: Record) -> list[Step]:
         """The versions of a record, the oldest first; those that were taken back are not among them."""
-        line = [self._as_record(fact) for fact in self.ledger.line(record.number) if fact.how != "undone"]
+        line = [self.record_of(fact) for fact in self.ledger.line(record.number) if fact.how != "undone"]
         steps = [Step(one, {}) for one in line[:1]]
         return steps + [Step(new, differences(old, new)) for old, new in pairwise(line)]
 
-    def _as_record(self, fact: Fact) -> Record:
+    def record_of(self, fact: Fact) -> Record:
+        """A fact of a declared kind, with its fields. A `StorageError` says that they do not fit any more."""
         kind = self.kinds.get(fact.kind)
         if kind is None:
             kinds = ", ".join(one.name for one in self.kinds.all())

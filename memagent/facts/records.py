@@ -135,10 +135,11 @@ class Records:
 
     def _fact(self, kind: Kind, value: Any, about: str, cause: Cause, now: datetime) -> Fact:
         name = getattr(value, kind.named_by)
+        subject = "" if kind.name == "fact" else name[:LONGEST_SUBJECT]
         if isinstance(value, Person):
             about = value.relation if value.relation in (SELF, USER) else name
         return Fact(
-            kind.told(value), now, kind.name, about, name[:LONGEST_SUBJECT], kind.happened(value), confidence=1.0,
+            kind.told(value), now, kind.name, about, subject, kind.happened(value), confidence=1.0,
             details=kind.plain(value), cause=cause, renewed=now,
         )  # fmt: skip
 
@@ -241,7 +242,8 @@ class Records:
             return found
         where, values = self._where(wanted, ("holds",))
         rows = self.ledger.database.rows(
-            f"SELECT {COLUMNS} FROM facts t WHERE {where} AND lower(t.subject) = lower(?) ORDER BY t.id",
+            f"SELECT {COLUMNS} FROM facts t WHERE {where} AND lower(?) IN (lower(t.subject), lower(t.text)) "
+            "ORDER BY t.id",
             *values, storable(name.strip())[:LONGEST_SUBJECT],
         )  # fmt: skip
         matches = self._readable(rows)

@@ -240,6 +240,8 @@ def test_who_is_renamed_is_found_by_the_old_name_too(records: Records) -> None:
 def test_other_kinds_are_found_by_what_names_them(records: Records) -> None:
     event = records.create("event", {"note": "Moved to Bonn"}, HAND)
     assert records.find("moved to bonn").number == event.number
+    fact = records.create("fact", {"note": "Bonn is a city."}, HAND)
+    assert (fact.fact.subject, records.find("bonn is a city.", "fact").number) == ("", fact.number)
     records.create("conversation", {"summary": "Moved to Bonn"}, HAND)
     assert records.find("Moved to Bonn", "event").number == event.number
     with pytest.raises(UserError, match="2 memories called"):

@@ -6,15 +6,16 @@ Those of the user, which all agents share, or with --agent those of one agent al
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memagent.cli.light import Commands
 from memagent.cli.names import agents
-from memagent.errors import UserError
+from memagent.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from memagent.facts import Fact
@@ -89,31 +90,43 @@ def list_memories(
 def show(name: Name, kind: OfKind = "", agent: Agent = "", user: User = "", json: Json = False) -> None:
     """Show a memory with its fields; of a person also whom it is related to, and the facts about it."""
     from memagent.cli.opened import as_json
-    from memagent.facts.kinds import Conversation
     from memagent.facts.people import facts_about, related, relations
-    from memagent.facts.talks import words
 
     facts: Sequence[Fact] = ()
     ties: Sequence[Relation] = ()
-    total, said = 0, ""
+    total = 0
     with records_of(agent, user) as records:
         found = records.find(name, kind)
         if found.kind.name == "person":
             people = records.people()
             ties = related(found, relations(people))
             facts, total = facts_about(records.ledger, found, people, limit=PAGE)
-        if isinstance(found.value, Conversation):
-            said = words(records.ledger.database, records.ledger.keeper.owner, found.value)
+        with_whom, said = _talk(records, found)
     if json:
         told = [{"number": fact.id, "text": fact.text, "since": fact.since} for fact in facts]
         more = {"relations": [vars(tie) for tie in ties], "facts": told, "facts_in_all": total} if ties or facts else {}
         as_json({**as_data(found), **more, **({"words": said} if said else {})})
         return
-    _print_record(found)
+    _print_record(found, {"agent": with_whom} if with_whom else {})
     _print_lines("Relations", [tie_told(tie, found) for tie in ties])
     rest = [f"… and {total - len(facts):,} more"] if total > len(facts) else []
     _print_lines("Facts", [f"{fact.text}  ({fact.id})" for fact in facts] + rest)
     _print_lines("Words", said.splitlines())
+
+
+def _talk(records: Records, found: Record) -> tuple[str, str]:
+    """The name of the agent that a conversation was with, and its words, if they are there still."""
+    from memagent.facts.kinds import Conversation
+    from memagent.facts.talks import agent_of, words
+
+    if not isinstance(found.value, Conversation):
+        return "", ""
+    database, owner = records.ledger.database, records.ledger.keeper.owner
+    try:
+        name = agent_of(database, owner, found.value.agent)[1] if found.value.agent else ""
+        return name, words(database, owner, found.value)
+    except NotFound:
+        return "one that is deleted, with its messages", found.value.transcript
 
 
 def add(
@@ -267,7 +280,8 @@ def _print_json(data: Any) -> None:
     as_json(data)
 
 
-def _print_record(record: Record) -> None:
+def _print_record(record: Record, instead: Mapping[str, str] = MappingProxyType({})) -> None:
+    """A memory with its fields; some of them as they are told `instead`."""
     from memagent.facts.fields import told
     from memagent.log import harmless
 
@@ -277,7 +291,7 @@ def _print_record(record: Record) -> None:
     typer.echo(harmless(f"  {record.kind.name} {fact.id}, since {fact.said:%Y-%m-%d}, by {fact.cause.origin}{state}"))
     for name in list(record.kind.forms)[1:]:
         if getattr(record.value, name) not in (None, "", (), {}):
-            typer.echo(harmless(f"  {name}: {told(getattr(record.value, name))}"))
+            typer.echo(harmless(f"  {name}: {instead.get(name) or told(getattr(record.value, name))}"))
 
 
 def _print_lines(heading: str, lines: Sequence[str]) -> None:
@@ -320,11 +334,11 @@ def _linked(records: Records, kind: Kind, given: dict[str, Any], before: Record 
     from memagent.facts.kinds import Conversation
     from memagent.facts.talks import linked
 
-    if kind.made is not Conversation or not given.get("agent"):
+    if kind.made is not Conversation:
         return given
     value = kind.make(given, before.value if before else None)
     keeper = records.ledger.keeper
-    return {**given, "agent": linked(records.ledger.database, keeper.owner, value).agent}
+    return {**given, "agent": linked(records.ledger.database, keeper.owner, value).agent} if value.agent else given
 
 
 def _short(text: str, most: int) -> str:

@@ -62,7 +62,8 @@ def facts_about(
     if not meant:
         return [], 0
     marks, values = marked(meant)
-    where, wanted = f"t.shelf = ? AND t.about IN ({marks}) AND t.kind <> ?", list[Any]([shelf, *values, PERSON])
+    where = f"t.shelf = ? AND t.about IN ({marks}) AND t.id <> ? AND (t.kind <> ? OR t.details = ?)"
+    wanted: list[Any] = [shelf, *values, person.number, PERSON, "{}"]
     total = int(ledger.database.rows(f"SELECT count(*) FROM facts t WHERE {where}", *wanted)[0][0])
     found = ledger.database.rows(
         f"SELECT {COLUMNS} FROM facts t WHERE {where} ORDER BY t.id DESC LIMIT ? OFFSET ?", *wanted, limit, start

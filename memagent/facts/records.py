@@ -43,6 +43,11 @@ class Record:
     def number(self) -> int:
         return self.fact.id
 
+    @property
+    def bare(self) -> bool:
+        """Whether it was taken from talk as a sentence, and nobody has filled its fields."""
+        return not self.fact.details
+
 
 @dataclass(frozen=True)
 class Step:
@@ -169,7 +174,7 @@ class Records:
     def _refuse_twin(self, tx: Transaction, person: Person, own: int = 0) -> None:
         """There is one person of a name, or nobody would know who is meant; and one self, and one user."""
         for other in self._people(tx):
-            if other.number == own:
+            if other.number == own or other.bare:
                 continue
             if same(other.name, person.name):
                 hint = (
@@ -208,8 +213,17 @@ class Records:
         return f"t.shelf IN ({', '.join('?' for _ in shelves)}) AND t.kind IN ({kinds})", [*shelves, *wanted]
 
     def people(self) -> list[Record]:
-        """Every person, by name."""
-        return sorted(self._people(self.ledger.database), key=lambda person: person.name.casefold())
+        """Every person, by name. A sentence that was taken from talk tells of a person who is known better already, or
+        stands for one.
+        """
+        found: list[Record] = []
+        known: set[str] = set()
+        for person in sorted(self._people(self.ledger.database), key=lambda person: person.bare):
+            names = {folded(name) for name in (person.name, *person.value.aliases)}
+            if not (person.bare and names & known):
+                found.append(person)
+                known |= names
+        return sorted(found, key=lambda person: person.name.casefold())
 
     def _people(self, reader: Any) -> list[Record]:
         rows = reader.rows(
@@ -297,10 +311,11 @@ class Records:
             raise NotFound(
                 f"{fact.id} is a fact of the kind {fact.kind!r}, which is not declared.", hint=f"There are: {kinds}."
             )
-        details = {name: value for name, value in fact.details.items() if name in kind.forms}
+        details = dict(fact.details)
         if kind.named_by not in details:  # taken from talk, where nobody filled fields
             apart = kind.name == PERSON and fact.about not in (USER, SELF)
             details[kind.named_by] = (fact.about if apart else " ".join(fact.text.split()))[:LONGEST_SUBJECT]
+            details["source"] = _source(fact)
         try:
             value = kind.read(details)
         except UserError as error:
@@ -315,10 +330,21 @@ def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def _source(fact: Fact) -> str:
+    """Where a fact is known from that nobody wrote by hand: the words, or the message."""
+    where = f"message {fact.cause.message}" if fact.cause.message else fact.cause.origin
+    return f"{where}: “{fact.quote}”" if fact.quote else where
+
+
 def _quoted(text: str) -> str:
     return f"“{text}”" if text else "nothing"
 
 
 def same(one: str, other: str) -> bool:
     """Whether two names are the same to a reader."""
-    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
+    return folded(one) == folded(other)
+
+
+def folded(name: str) -> str:
+    """A name without what makes no difference to a reader."""
+    return " ".join(name.split()).casefold()

@@ -71,7 +71,11 @@ def test_a_conversation_names_the_messages_of_an_agent(memagent: Memagent) -> No
     refused = memagent("memories", "add", "conversation", "summary=A greeting", "agent=eva", "first=1", "last=99")
     assert "eva has no message 99" in refused.err
     added(memagent, "conversation", "summary=A greeting", *log)
-    assert "user: hello there" in memagent("memories", "show", "A greeting").out
+    shown = memagent("memories", "show", "A greeting").out
+    assert "user: hello there" in shown and "agent: eva" in shown
+    assert "eva has no message 99" in memagent("memories", "edit", "A greeting", "last=99").err
+    memagent("delete", "agent", "eva", "--yes")
+    assert "agent: one that is deleted" in memagent("memories", "show", "A greeting").out
 
 
 def test_kinds_of_ones_own_are_used_like_the_others(memagent: Memagent, home: Path) -> None:

@@ -256,11 +256,25 @@ def test_what_was_taken_from_talk_without_fields_is_read(records: Records) -> No
         ("person", "Anna"), ("event", "Moved to Bonn in May."),
     ]  # fmt: skip
     assert records.get(fact.id).value.note == "The user has a cat."
+    assert records.get(fact.id).value.source == "talk"
     with pytest.raises(NotFound, match="kind 'mood', which is not declared"):
         records.get(learn(records, "Sad.", USER, "mood").id)
 
 
 BOOK = "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Book:\n    title: str\n"
+
+
+def test_sentences_about_a_person_are_no_second_person(records: Records) -> None:
+    for text in ("Anna is the user's sister.", "Anna is a cellist."):
+        learn(records, text, "Anna", "person")
+    assert [one.name for one in records.people()] == ["Anna"]
+    assert records.change(records.find("Anna"), {"alive": False}, HAND).value.alive is False
+    records.undo(records.find("Anna"), HAND)
+    anna = person(records, "Anna", "sister")
+    assert [one.number for one in records.people()] == [anna.number]
+    assert [fact.text for fact in facts_about(records.ledger, anna, records.people())[0]] == [
+        "Anna is a cellist.", "Anna is the user's sister.",
+    ]  # fmt: skip
 
 
 def test_a_kind_that_was_declared_anew_hides_no_other(db: SqliteDatabase, tmp_path: Path) -> None:

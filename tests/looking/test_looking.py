@@ -192,11 +192,8 @@ def test_everybody_is_reached_whoever_they_are_connected_with(seen: Seen) -> Non
 
 
 def test_of_very_many_the_graph_shows_the_most_important_and_tells_the_rest(seen: Seen) -> None:
-    kind, now = seen.shared.kinds.find("person"), seen.clock()
-    with seen.db.write() as tx:
-        for number in range(PEOPLE + 10):
-            value = kind.make({"name": f"P{number}", "relation": "" if number % 2 else "friend"})
-            seen.shared.ledger.learn(tx, seen.shared._fact(kind, value, "user", HAND, now), now)
+    for number in range(PEOPLE + 10):
+        seen.shared.create("person", {"name": f"P{number}", "relation": "" if number % 2 else "friend"}, HAND)
     for number in range(SUBJECTS + 4):
         seen.learn(f"Fact {number}.", f"subject {number}")
     graph = connected(seen.sight)

@@ -34,6 +34,7 @@ def overview(
     """The page of an agent; of its facts, those on one page, and on later pages nothing but these."""
     facts = _facts(sight, page)
     about = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
+    about += f"{'; ' * bool(about)}can search: {', '.join(sources)}" if sources else ""
     if page:
         return Sheet(sight.name, about, facts)
     sections = [
@@ -43,7 +44,6 @@ def overview(
         *_plans(sight, now),
         *_typed(sight),
         *_sessions(database, sight),
-        *([Section("Sources", [Line(name) for name in sources])] if sources else []),
     ]
     return Sheet(sight.name, about, sections)
 

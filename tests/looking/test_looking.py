@@ -38,7 +38,7 @@ def seen(db: SqliteDatabase) -> Seen:
 def page_of(seen: Seen, page: int = 0) -> dict[str, Section]:
     blocks = [Block("persona", "I am Ada.\nI sing.")]
     sheet = overview(seen.db, seen.sight, blocks, {"messages": 2, "notes_there": 0}, ["papers"], NOW, page=page)
-    assert (sheet.title, sheet.about) == ("ada", "2 messages, 0 notes there")
+    assert (sheet.title, sheet.about) == ("ada", "2 messages, 0 notes there; can search: papers")
     return {section.title: section for section in sheet.sections}
 
 
@@ -52,7 +52,7 @@ def texts(section: Section) -> list[str]:
 def test_a_page_tells_all_that_an_agent_remembers(seen: Seen) -> None:
     sections = page_of(seen.fill())
     assert list(sections) == [
-        "persona  (17 of 2000 characters)", "Who I am", "People", "Facts", "Open plans", "Last events", "Sources",
+        "persona  (17 of 2000 characters)", "Who I am", "People", "Facts", "Open plans", "Last events",
     ]  # fmt: skip
     assert texts(sections["Who I am"]) == ["Ada", "personality: bold"]
     assert sections["People"].lines[0] == Line("Noor", "user")
@@ -64,7 +64,6 @@ def test_a_page_tells_all_that_an_agent_remembers(seen: Seen) -> None:
         "what has passed is not open"
     )
     assert [line.mark for line in sections["Last events"].lines] == ["2026-03-17", "2024-05"]
-    assert texts(sections["Sources"]) == ["papers"]
 
 
 def test_nothing_forgotten_or_past_is_on_it(seen: Seen) -> None:
@@ -74,7 +73,7 @@ def test_nothing_forgotten_or_past_is_on_it(seen: Seen) -> None:
 
 
 def test_an_agent_without_memories_has_a_page(seen: Seen) -> None:
-    assert list(page_of(seen)) == ["persona  (17 of 2000 characters)", "Sources"]
+    assert list(page_of(seen)) == ["persona  (17 of 2000 characters)"]
     assert overview(seen.db, seen.sight, [], {}, [], NOW) == Sheet("ada", "", [])
 
 

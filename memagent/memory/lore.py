@@ -101,9 +101,16 @@ class LoreBook:
     def __init__(self, database: Database, agent: str) -> None:
         self._database = database
         self._agent = agent
+        self._told: tuple[tuple[int, ...], list[str]] = ((), [])
 
     def remind(self, talk: Sequence[Message], room: int) -> Sequence[str]:
-        """The texts that what was said last calls to mind, in the order of the book."""
+        """The texts that what was said last calls to mind, in the order of the book; looked for once in a turn."""
+        turn = (talk[-1].seq, len(talk), room)
+        if turn != self._told[0]:
+            self._told = (turn, self._reminded(talk, room))
+        return self._told[1]
+
+    def _reminded(self, talk: Sequence[Message], room: int) -> list[str]:
         pieces = self.all()
         if not pieces:
             return []

@@ -76,7 +76,7 @@ def arrive(
     greeting: int = 0, clock: Clock = local_time,
 ) -> Arrived:  # fmt: skip
     """Make an agent of a card. All of it is stored, or nothing. `where` names the file in errors."""
-    card, cast = sheet.card, Cast(sheet.card.called, user or NOBODY)
+    card, cast = sheet.card, Cast(sheet.card.called[:LONGEST_NAME], (user or NOBODY)[:LONGEST_NAME])
     greetings = card.greetings
     if not 0 <= greeting < len(greetings):
         raise UserError(
@@ -93,7 +93,7 @@ def arrive(
     if user:
         human = Library(settings.home).text("humans", settings.human or preset.human)
         blocks["human"] = replace(preset.blocks.get("human", StartBlock()), value=f"Name: {user}\n{human.strip()}")
-    store_agent(settings, database, name, clock=clock, origin=Origin(f"card {card.name}", blocks, store))
+    store_agent(settings, database, name, clock=clock, origin=Origin(f"card {card.name[:LONGEST_NAME]}", blocks, store))
     return Arrived(
         name, len(greetings), sum(number >= 0 for number, _ in called), tuple(of for of, _ in persona.left_out),
         tuple(keys_that_cannot_match([piece for _, piece in called])),
@@ -103,7 +103,7 @@ def arrive(
 
 def fit_name(called: str) -> str:
     """A name for an agent that is as near as can be to what a character is called."""
-    plain = unicodedata.normalize("NFKC", storable(called))
+    plain = unicodedata.normalize("NFKC", storable(called[:1000]))
     letters = "".join(c if c in " -_." or unicodedata.category(c)[0] in "LMN" else " " for c in plain)
     while letters and not letters[0].isalnum():
         letters = letters[1:]

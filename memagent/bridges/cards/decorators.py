@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 Given = Mapping[str, tuple[str, ...]]
 MOST_FALLBACKS = 20
 
-_LINE = re.compile(r"(@{2,3})([a-z_0-9]+)(?:[ \t]+(.*?))?[ \t]*(?:\r?\n|$)", re.ASCII | re.IGNORECASE)
+_LINE = re.compile(r"(@{2,3})([a-z_0-9]+)(?![^ \t\r\n])([^\n]*)(?:\n|$)", re.ASCII | re.IGNORECASE)
 
 
 def parted(content: str, known: Collection[str] = ()) -> tuple[Given, str]:
@@ -23,7 +23,7 @@ def parted(content: str, known: Collection[str] = ()) -> tuple[Given, str]:
     found: dict[str, list[str]] = {}
     at, taken, fallbacks = 0, False, 0
     while match := _LINE.match(content, _text_begins(content, at)):
-        mark, name, value = match[1], match[2].lower(), (match[3] or "").strip()
+        mark, name, value = match[1], match[2].lower(), match[3].strip()
         fallbacks = fallbacks + 1 if mark == "@@@" else 0
         if mark == "@@" or (not taken and fallbacks <= MOST_FALLBACKS):
             taken = name in known

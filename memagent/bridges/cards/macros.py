@@ -34,13 +34,15 @@ def filled(text: str, cast: Cast, original: str | None = None) -> str:
     if original is not None:
         known["original"] = original
 
+    whole = zlib.crc32(text.encode("utf-8", "replace")) if "pick" in text.lower() else 0
+
     def replaced(match: re.Match[str]) -> str:
         if match[2]:
             return cast.user if match[2].lower() == "user" else cast.char
         name, given = _called(match[1])
         if given is None:
             return known.get(name, match[0])
-        made = _WITH_TEXT[name](given, cast, text) if name in _WITH_TEXT else None
+        made = _WITH_TEXT[name](given, cast, whole) if name in _WITH_TEXT else None
         return match[0] if made is None else made
 
     return _MACRO.sub(replaced, text)
@@ -72,32 +74,32 @@ def _choices(given: str) -> list[str]:
     return [choice.replace("\\,", ",").strip() for choice in _COMMA.split(given)]
 
 
-def _random(given: str, cast: Cast, _: str) -> str:
+def _random(given: str, cast: Cast, _: int) -> str:
     return cast.chance.choice(_choices(given))
 
 
-def _pick(given: str, _: Cast, text: str) -> str:
-    """The same choice whenever it stands in the same text."""
+def _pick(given: str, _: Cast, whole: int) -> str:
+    """The same choice whenever it stands in the same text, of which `whole` is the sum."""
     choices = _choices(given)
-    return choices[zlib.crc32(f"{text}\0{given}".encode("utf-8", "replace")) % len(choices)]
+    return choices[zlib.crc32(given.encode("utf-8", "replace"), whole) % len(choices)]
 
 
-def _roll(given: str, cast: Cast, _: str) -> str | None:
+def _roll(given: str, cast: Cast, _: int) -> str | None:
     sides = re.fullmatch(r"\s*d?(\d{1,10})\s*", given, re.IGNORECASE | re.ASCII)
     if sides is None or not 1 <= int(sides[1]) <= LARGEST_DIE:
         return None
     return str(cast.chance.randint(1, int(sides[1])))
 
 
-def _nothing(_given: str, _cast: Cast, _text: str) -> str:
+def _nothing(_given: str, _cast: Cast, _whole: int) -> str:
     return ""
 
 
-_WITH_TEXT: Mapping[str, Callable[[str, Cast, str], str | None]] = {
+_WITH_TEXT: Mapping[str, Callable[[str, Cast, int], str | None]] = {
     "random": _random,
     "pick": _pick,
     "roll": _roll,
-    "reverse": lambda given, _cast, _text: given[::-1],
+    "reverse": lambda given, _cast, _whole: given[::-1],
     "//": _nothing,
     "comment": _nothing,
     "hidden_key": _nothing,

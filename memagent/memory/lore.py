@@ -28,6 +28,9 @@ DEPTH = 4
 LONGEST_TALK = 20_000
 MOST_ROUNDS = 5
 
+THERE = "EXISTS (SELECT 1 FROM passages p WHERE p.shelf = lore.agent AND p.note = lore.note AND p.undone IS NULL)"
+"""That the note of a piece is still there, in SQL."""
+
 Logic = Literal["any", "all", "not any", "not all"]
 
 _SPECIAL = re.compile(r"[\\\[\](){}^$*+?|]")
@@ -121,10 +124,8 @@ class LoreBook:
     def all(self) -> list[Lore]:
         """Every piece whose note is still there."""
         rows = self._database.rows(
-            "SELECT number, called_by, text FROM lore WHERE agent = ? AND note IN "
-            "(SELECT note FROM passages WHERE shelf = ? AND undone IS NULL) ORDER BY number",
-            self._agent, self._agent,
-        )  # fmt: skip
+            f"SELECT number, called_by, text FROM lore WHERE agent = ? AND {THERE} ORDER BY number", self._agent
+        )
         with reading("Lore"):
             return [Lore(str(text), trigger_of(str(called_by)), int(number)) for number, called_by, text in rows]
 

@@ -192,6 +192,14 @@ def test_the_picture_and_files_go_from_form_to_form() -> None:
     assert [asset.uri[:22] for asset in alone.card.assets or ()] == ["data:image/png;base64,", "data:application/octet"]
 
 
+def test_a_picture_that_is_damaged_or_has_another_card_in_it_does_no_harm() -> None:
+    card = replace(card_of(V3, "v3"), assets=(Asset("icon", "embeded://i.png", "main", "png"),))
+    broken = sheet(as_png(sheet(as_charx(Sheet(card, files={"i.png": png()[:-20]})))))
+    assert broken.card == card and broken.files == {"i.png": png()[:-20]}
+    other = png(text({**V1, "name": "Other"}))
+    assert sheet(as_png(sheet(as_charx(Sheet(card, files={"i.png": other}))))).card.name == "Mira"
+
+
 def test_who_has_no_picture_gets_a_plain_one() -> None:
     drawn = sheet(as_png(Sheet(Card("Mira", description="x"))))
     assert drawn.picture and drawn.picture.startswith(b"\x89PNG") and len(drawn.picture) < 50_000

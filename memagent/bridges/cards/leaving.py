@@ -15,6 +15,7 @@ from memagent.bridges.cards.arriving import kept
 from memagent.bridges.cards.card import Card, card_of
 from memagent.bridges.cards.sheets import Sheet
 from memagent.memory.core import CoreMemory
+from memagent.memory.lore import THERE
 from memagent.roster import Entry
 from memagent.storage import Database, reading
 
@@ -60,7 +61,6 @@ def _without_lost(database: Database, entry: Entry, card: Card, notes: Mapping[s
     book = card.character_book
     if book is None or not notes:
         return card
-    rows = database.rows("SELECT DISTINCT note FROM passages WHERE shelf = ? AND undone IS NULL", entry.id)
-    there = {row[0] for row in rows}
+    there = {row[0] for row in database.rows(f"SELECT note FROM lore WHERE agent = ? AND {THERE}", entry.id)}
     entries = tuple(each for number, each in enumerate(book.entries) if notes.get(str(number)) in {None, *there})
     return card if len(entries) == len(book.entries) else replace(card, character_book=replace(book, entries=entries))

@@ -11,6 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import count
@@ -97,7 +98,7 @@ def _from_picture(data: bytes, where: str) -> Sheet:
             room -= len(files[path])
             if room < 0:
                 raise UserError(f"{where}: the files in it have more than {charx.LARGEST_WHOLE // 1_000_000} MB.")
-    card = _moved(sheet.card, lambda asset: asset.uri.replace(IN_PICTURE, INSIDE, 1))
+    card = _moved(sheet.card, lambda asset: _renamed(asset.uri, IN_PICTURE, INSIDE))
     own = {"ccv3", "chara", *(name.lower() for name in texts if name.startswith(_CHUNK))}
     return replace(sheet, card=card, picture=png.picture([*png.without(parts, own)]), files=files)
 
@@ -137,20 +138,29 @@ def as_json(sheet: Sheet, *, older: bool = False) -> bytes:
 
 def as_png(sheet: Sheet) -> bytes:
     """The card in its picture, or in a plain one; once for programs that know version 3, once for those that don't."""
-    shown = sheet.picture or png.plain(sheet.card.name)
+    shown, parts = _shown(sheet)
     icon = _icon(sheet.card)
     own = icon.uri.removeprefix(INSIDE) if icon and sheet.files.get(icon.uri.removeprefix(INSIDE)) == shown else ""
 
     def address(asset: Asset) -> str:
         if own and asset == icon:
             return PICTURE
-        return asset.uri.replace(INSIDE, IN_PICTURE, 1) if asset.uri.removeprefix(INSIDE) in sheet.files else asset.uri
+        there = asset.uri.removeprefix(INSIDE) in sheet.files
+        return _renamed(asset.uri, INSIDE, IN_PICTURE) if there else asset.uri
 
     card = _moved(sheet.card, address)
     texts = {_CHUNK + path: base64.b64encode(data) for path, data in sheet.files.items() if path != own}
     texts |= {"chara": packed(older_document(_backfilled(card))), "ccv3": packed(document(card))}
-    parts = png.chunks(shown, "The picture")
-    return png.picture(parts, texts)
+    return png.picture([*png.without(parts, {"chara", "ccv3"})], texts)
+
+
+def _shown(sheet: Sheet) -> tuple[bytes, list[png.Chunk]]:
+    """The picture for a card, with its parts: its own if that is whole, else a plain one."""
+    with suppress(UserError):
+        if sheet.picture:
+            return sheet.picture, png.chunks(sheet.picture, "The picture")
+    drawn = png.plain(sheet.card.name)
+    return drawn, png.chunks(drawn, "The picture")
 
 
 def as_charx(sheet: Sheet) -> bytes:
@@ -180,6 +190,10 @@ def _icon(card: Card) -> Asset | None:
     """The asset that is the character's picture, if the card names one."""
     icons = [asset for asset in card.assets or () if asset.type == "icon"]
     return next((asset for asset in icons if asset.name == "main"), icons[0] if icons else None)
+
+
+def _renamed(uri: str, before: str, after: str) -> str:
+    return after + uri.removeprefix(before) if uri.startswith(before) else uri
 
 
 def _moved(card: Card, address: Callable[[Asset], str]) -> Card:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,17 +22,18 @@ from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
 from memagent.memory.log import MessageLog
+from memagent.memory.lore import LoreBook
 from memagent.messages import boot_messages
 from memagent.persistence import PersistenceManager
 from memagent.preset import Preset, StartBlock
 from memagent.reminders import Reminders
 from memagent.roster import Entry, Roster
-from memagent.storage import Database
+from memagent.storage import Database, Transaction
 from memagent.storage.opening import opened as open_database
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
 
-__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state"]
+__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state", "store_agent"]
 
 Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
@@ -91,14 +92,36 @@ def make_agent(
     clock: Clock = local_time, llm: LLM | None = None,
 ) -> Agent:  # fmt: skip
     """A new agent of that name, from the preset, persona and human that the settings name. `given` is kept with it."""
+    store_agent(settings, database, name, given=given, clock=clock)
+    return load_agent(settings, database, name, clock=clock, llm=llm)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a new agent begins with instead of what its preset gives it: blocks of core memory, of which `persona` is
+    told by the name of where it is from; and what else is stored of it in the same transaction, by its id.
+    """
+
+    persona: str
+    blocks: Mapping[str, StartBlock]
+    store: Callable[[Transaction, str, datetime], None]
+
+
+def store_agent(
+    settings: Settings, database: Database, name: str, *, given: Mapping[str, Any] | None = None,
+    clock: Clock = local_time, origin: Origin | None = None,
+) -> None:  # fmt: skip
+    """Store a new agent, without a model being asked or opened."""
     library = Library(settings.home)
     check_name(name)
     preset = library.preset(settings.first_preset)
     persona, human = settings.persona or preset.persona, settings.human or preset.human
+    if origin:
+        preset = replace(preset, blocks={**preset.blocks, **origin.blocks})
     blocks = _blocks(library, preset, persona, human)
     kept = {
         "preset": preset.name,
-        "persona": persona,
+        "persona": origin.persona if origin else persona,
         "human": human,
         "speech": preset.speech,
         "functions": list(preset.functions),
@@ -112,7 +135,8 @@ def make_agent(
         CoreMemory(database, agent).create(tx, blocks, "preset", now)
         if preset.boot:
             MessageLog(database, agent).append(tx, boot_messages(now, preset.boot.message, preset.boot.thought), 0)
-    return load_agent(settings, database, name, clock=clock, llm=llm)
+        if origin:
+            origin.store(tx, agent, now)
 
 
 def load_agent(
@@ -139,7 +163,7 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
-        reminders=Reminders((), settings.reminder_tokens),
+        reminders=Reminders([LoreBook(database, entry.id)], settings.reminder_tokens),
     )  # fmt: skip
 
 

@@ -145,11 +145,25 @@ def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime)
     return Message("assistant", "answer", unmarked(storable(thoughts)), now, said=storable(said), calls=calls)
 
 
+def first_words(words: str, now: datetime, *, plain: bool) -> list[Message]:
+    """What a new agent has already said to the user, as if it had found these words itself."""
+    words = storable(words)
+    if plain:
+        return [_woken(now), answer(words, (), words, now)]
+    call = ToolCall("000000001", SPEAK, _packed(message=words))
+    return [_woken(now), answer("", (call,), "", now), result(call, True, "Sent.", now, said=words)]
+
+
 def boot_messages(now: datetime, words: str, thought: str) -> list[Message]:
     """The beginning of a conversation with an agent that speaks by function: an example of how it speaks."""
     call = ToolCall("000000000", SPEAK, _packed(message=words))
     return [
-        Message("user", "boot", _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now)), now),
+        _woken(now),
         Message("assistant", "boot", thought, now, calls=(call,)),
         Message("tool", "boot", _packed(status="OK", message="Sent."), now, call_id=call.id, name=call.name),
     ]
+
+
+def _woken(now: datetime) -> Message:
+    content = _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now))
+    return Message("user", "boot", content, now)

@@ -28,7 +28,8 @@ FLOORS = [
     {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
-    {"cli", "server", "bridges", "characters"},
+    {"bridges"},
+    {"cli", "server", "characters"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 

@@ -109,6 +109,8 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         try:
             if new and greeting:
                 chat.greet()
+            else:
+                chat.retell()
             chat.run()
         finally:
             chat.agent.close()

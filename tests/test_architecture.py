@@ -26,6 +26,7 @@ FLOORS = [
     {"memory", "context", "reminders", "tools"},
     {"facts"},
     {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
+    {"looking"},
     {"agent"},
     {"assemble"},
     {"bridges"},

@@ -50,7 +50,7 @@ class Keeper:
 
 def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> Keeper:
     """Where the facts of a user are kept, or those of one agent alone; made when it is first asked for."""
-    if found := _keeper(database.rows, owner, agent):
+    if found := keeper_there(database, owner, agent):
         return found
     with database.write() as tx:
         if found := _keeper(tx.rows, owner, agent):
@@ -61,6 +61,11 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
             shelf, owner, agent or "", now.isoformat(),
         )  # fmt: skip
         return Keeper(owner, shelf, agent)
+
+
+def keeper_there(database: Database, owner: str, agent: str | None) -> Keeper | None:
+    """The same, if any facts were ever kept there."""
+    return _keeper(database.rows, owner, agent)
 
 
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:

@@ -14,8 +14,9 @@ from bench.table import Row, markdown, show
 
 NAMES = tuple(
     ["startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors"]
+    + ["fact_update"]
 )
-WITH_DATA = ("search",)
+WITH_DATA = ("search", "fact_update")
 """These read public sets, which do not come with the project."""
 
 

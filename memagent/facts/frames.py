@@ -31,6 +31,7 @@ _STOPPED = re.compile(
     r"\b(?:has |have )?(?:stopped|quit|gave up|given up|ceased|cancelled|canceled|left|sold|deleted|uninstalled|"
     r"got rid of|used to|is done with|dropped|lost|finished|broke up with)\b"
 )
+_NO_MORE = re.compile(r"\b(?:stopped|quit|gave up|given up|ceased|used to)\b")
 _LIVES = r"(?:lives?|living|resides?|is based|is living|(?:has )?(?:just )?(?:moved|relocated))"
 _PROFESSIONS = """accountant actor actress analyst architect artist baker banker barber barista biologist builder
 butcher carpenter cashier chef chemist clerk coach consultant cook dentist designer developer director doctor driver
@@ -136,8 +137,9 @@ class Frame:
 
     @cached_property
     def denied(self) -> bool:
-        """Whether it says that something is not so."""
-        return bool(_DENIED.search(self.small)) or " no " in f" {self.small} ".replace(" no longer ", " not ")
+        """Whether it says that something is not so, or not so any more."""
+        no = " no " in f" {self.small} ".replace(" no longer ", " not ")
+        return no or bool(_DENIED.search(self.small) or _NO_MORE.search(self.small))
 
     @cached_property
     def ending(self) -> bool:
@@ -168,8 +170,8 @@ class Frame:
         for key, pattern in _MANY_VERBS:
             if found := pattern.fullmatch(_present(rest)):
                 return whose, f"*{key}", _bare(found["value"])
-        verb, _, value = rest.partition(" ")
-        return whose, f"*{stem(verb)}" if value and verb else "", _bare(value)
+        verb, _, value = _present(rest).partition(" ")
+        return whose, f"*{stem(verb)}" if verb else "", _bare(value)
 
     def _owned(self, of: str, verb: str, value: str) -> tuple[str, str, str]:
         """What is said of something or somebody of the user's."""
@@ -215,7 +217,7 @@ class Frame:
         if self.small == old.small:
             return "same"
         (whose, relation, value), (whose_old, relation_old, value_old) = self.said, old.said
-        if not relation or not relation_old or whose != whose_old:
+        if not relation or not relation_old or not _same_one(whose, whose_old):
             return "none"
         if {relation, relation_old} == {"*likes", "*hates"}:
             return "against" if self._alike(old) and self.denied == old.denied else "none"
@@ -230,7 +232,9 @@ class Frame:
         return self._among_many(old)
 
     def _alike(self, old: Frame) -> bool:
-        return bool(self.words) and (self.words <= old.words or old.words <= self.words)
+        if not self.words or not old.words:
+            return self.words == old.words
+        return self.words <= old.words or old.words <= self.words
 
     def _diet_against(self, old: Frame) -> Bearing:
         """Who eats meat is no vegetarian."""
@@ -269,9 +273,15 @@ def _apart(text: str) -> tuple[str, str]:
     return "", text
 
 
+def _same_one(one: str, other: str) -> bool:
+    """Whether "sister" and "sister Anna" may be the same one."""
+    first, second = frozenset(one.split()), frozenset(other.split())
+    return first <= second or second <= first
+
+
 def _present(text: str) -> str:
     """What is left of a statement of an end: what is over."""
-    return re.sub(r"^(?:has |have )?(?:stopped|quit|gave up|used to|is) (?=(?:us|play|lik|eat|drink|own)\w*)", "", text)
+    return re.sub(r"^(?:has |have |is )?(?:stopped|quit|gave up|given up|ceased|used to) (?=\w)", "", text)
 
 
 def _bare(value: str) -> str:

@@ -29,6 +29,7 @@ contradict nothing three would end something, and of a hundred that do 94 end th
 _MORE = "user agent anymore longer stopped quit gave never now still currently"
 _SAYS_NOTHING = STOP_WORDS | frozenset(_MORE.split())
 _NOTHING = frozenset(stem(word) for word in _SAYS_NOTHING)
+_JOB = re.compile(r"\bjob\b")
 _PRONOUN = re.compile(r"\b(?:there|it|that|this|him|her|them|those|these)\b")
 
 
@@ -132,6 +133,9 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
             best = worth, match.fact
     if best:
         return Verdict("ended", [best[1]], doubtful=not best[0][0], left=_without(best[1].text, wanted))
+    if _JOB.search(target.small):
+        works = [m.fact for m in matches if Frame(m.fact.text[:LONGEST]).said[1] in ("works at", "job")]
+        return Verdict("ended", works[:1])
     near = [match.fact for match in matches[:1] if match.meaning >= SURE_MEANING]
     return Verdict("ended", near)
 

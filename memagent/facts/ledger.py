@@ -245,6 +245,24 @@ class Ledger:
         )
         return fact_of(rows[0], self.keeper) if rows else None
 
+    def learned_from(self, tx: Transaction, cause: Cause, text: str) -> bool:
+        """Whether this very text was learned from this message before, whatever became of it."""
+        if cause.agent is None or cause.message is None:
+            return False
+        return bool(
+            tx.rows(
+                "SELECT 1 FROM facts t WHERE t.agent = ? AND t.message = ? AND t.text = ? AND t.shelf IN (?, ?, ?)",
+                cause.agent, cause.message, storable(text), *self.keeper.shelves(),
+            )
+        )  # fmt: skip
+
+    def touched_by(self, tx: Transaction, fact: Fact, cause: Cause) -> bool:
+        """Whether this message has changed the fact already."""
+        if cause.agent is None or cause.message is None:
+            return False
+        sql = "SELECT 1 FROM fact_changes WHERE fact = ? AND agent = ? AND message = ?"
+        return bool(tx.rows(sql, fact.id, cause.agent, cause.message))
+
     def _fresh(self, tx: Transaction, number: int) -> Fact:
         rows = tx.rows(f"SELECT {COLUMNS} FROM facts t WHERE t.id = ?", number)
         return fact_of(rows[0], self.keeper)

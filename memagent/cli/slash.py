@@ -101,7 +101,7 @@ def _pop(chat: Chat, count: str) -> None:
 
 
 def _retry(chat: Chat, _: str) -> None:
-    newest = chat.agent.state.newest_kinds()
+    newest = chat.agent.state.log.newest_kinds()
     if not newest & {"user", "login"}:
         raise UserError(
             "The newest turn was the agent's own; there is nothing to ask again.", hint="/pop takes it back."

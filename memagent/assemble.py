@@ -153,6 +153,13 @@ def load_agent(
     )  # fmt: skip
 
 
+def open_behind(settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time) -> ReadingBehind:
+    """What reads an agent's messages for facts, without the agent."""
+    asked = facts_model(settings, lambda: open_model(settings))
+    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
+    return ReadingBehind(FactReader(facts, entry.id, quick=asked is None) if facts else None, asked)
+
+
 def open_facts(
     settings: Settings, database: Database, agent: str = "", *, clock: Clock = local_time, llm: Leaving | None = None
 ) -> FactMemory | None:

@@ -51,7 +51,7 @@ class FactReminder:
         if not words or left <= 0 or not self._ledger.count(("holds", "past")):
             return []
         try:
-            found = list(self._known(words))
+            found = list(known_of(self._finder, words))
         except MemagentError as error:
             log.warning("no facts come to mind now: %s", error)
             return []
@@ -76,13 +76,14 @@ class FactReminder:
             text = f"{text} {words[:LONGEST]}"
         return text.strip()
 
-    def _known(self, words: str) -> Iterator[Fact]:
-        """What fits what is spoken of, best first; what is past follows what holds, or comes alone."""
-        holding = [match.fact for match in self._finder.find(words, size=MOST).matches if _fits(match)]
-        yield from holding
-        if not holding or _PAST.search(words):
-            past = self._finder.find(words, size=MOST_PAST, states=("past",)).matches
-            yield from (match.fact for match in past if _fits(match))
+
+def known_of(finder: FactFinder, words: str) -> Iterator[Fact]:
+    """What is known of what is spoken of, best first; what is past follows what holds, or comes alone."""
+    holding = [match.fact for match in finder.find(words, size=MOST).matches if _fits(match)]
+    yield from holding
+    if not holding or _PAST.search(words):
+        past = finder.find(words, size=MOST_PAST, states=("past",)).matches
+        yield from (match.fact for match in past if _fits(match))
 
 
 def _fits(match: Match) -> bool:

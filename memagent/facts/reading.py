@@ -62,6 +62,11 @@ class FactReader:
         """How many messages were not read yet."""
         return waiting(self._database, self.agent)
 
+    def go_back(self) -> None:
+        """Let all that was ever said be read again; what is known already is confirmed by it."""
+        with self._database.write(self.agent) as tx:
+            _store(tx, self.agent, Progress(), self.memory.clock())
+
     def read(self, leave: Callable[[], bool] = lambda: False) -> Iterator[list[Outcome]]:
         """Read what waits, some messages after the other; yields what became of each message's facts, once it is kept.
 
@@ -171,11 +176,6 @@ def waiting(database: Database, agent: str) -> int:
     """How many messages of an agent were not read yet."""
     seq = progress_of(database.rows, agent).seq
     return int(database.rows(f"SELECT count(*) FROM messages WHERE {_SPOKEN}", agent, seq)[0][0])
-
-
-def start_at(tx: Transaction, agent: str, seq: int, now: datetime) -> None:
-    """Let reading go on after that message, whatever was read before."""
-    _store(tx, agent, Progress(seq), now)
 
 
 def _store(tx: Transaction, agent: str, progress: Progress, now: datetime) -> None:

@@ -6,7 +6,7 @@ Knows nothing of how a person is asked or answered.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,13 @@ from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
 from memagent.embeddings.asked import Manner
 from memagent.errors import ConfigError, MissingExtra, UserError
+from memagent.facts import Draft, Extractor, Fact, Said
+from memagent.facts.behind import Leaving, ReadingBehind
+from memagent.facts.finding import FactFinder
+from memagent.facts.keeping import FactMemory
+from memagent.facts.ledger import Ledger, keeper
+from memagent.facts.minding import FactReminder
+from memagent.facts.reading import FactReader
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
@@ -147,8 +154,10 @@ def load_agent(
     if missing := {"preset", "speech", "functions", "rules"} - entry.settings.keys():
         raise UserError(f"The agent {name!r} does not say what it is made of ({', '.join(sorted(missing))}).")
     tools = link_tools(settings, entry.settings)
-    state = open_state(settings, database, entry, clock=clock)
     model = llm or open_model(settings)
+    asked = facts_model(settings, lambda: model)
+    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
+    state = open_state(settings, database, entry, clock=clock, facts=facts)
     return Agent(
         state, model, tools,
         system=entry.system,
@@ -163,17 +172,74 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
-        reminders=Reminders([LoreBook(database, entry.id)], settings.reminder_tokens),
+        reminders=Reminders(
+            [LoreBook(database, entry.id), *([FactReminder(facts.ledger, facts.finder)] if facts else [])],
+            settings.reminder_tokens,
+        ),
+        behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,
     )  # fmt: skip
 
 
+def open_behind(settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time) -> ReadingBehind:
+    """What reads an agent's messages for facts, without the agent."""
+    asked = facts_model(settings, lambda: open_model(settings))
+    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
+    return ReadingBehind(FactReader(facts, entry.id, quick=asked is None) if facts else None, asked)
+
+
+def open_facts(
+    settings: Settings, database: Database, agent: str = "", *, clock: Clock = local_time, llm: Leaving | None = None
+) -> FactMemory | None:
+    """What is known, of the user or to one agent alone as the settings say; none when no facts are kept. Where they are
+    found by a model, `llm` is asked.
+    """
+    if settings.facts == "off":
+        return None
+    ledger = Ledger(database, keeper(database, settings.user, agent if settings.facts == "own" else None, clock()))
+    return FactMemory(ledger, FactFinder(ledger, open_embedder(settings)), _OpenedLater(llm), clock)
+
+
+def facts_model(settings: Settings, own: Callable[[], LLM]) -> Leaving | None:
+    """The model that finds facts in talk: the agent's `own`, or the one that is named for it; none where it is done
+    without a model. What is said goes nowhere else unasked.
+    """
+    provider = settings.provider if settings.facts_provider == "auto" else settings.facts_provider
+    if provider == "plain" or settings.facts == "off":
+        return None
+    same = provider == settings.provider
+    endpoint = settings.facts_endpoint or (settings.endpoint if same else "")
+    if same and endpoint == settings.endpoint and settings.facts_model in ("", settings.model):
+        return Leaving(own)
+    key = settings.facts_api_key or (settings.api_key if same and endpoint == settings.endpoint else "")
+    name = settings.facts_model or (settings.model if same else "")
+    other = replace(
+        settings, provider=provider, endpoint=endpoint, model=name, api_key=key, context_window=0, wrapper="auto"
+    )
+    return Leaving(lambda: open_model(other))
+
+
+class _OpenedLater:
+    """What finds facts in talk, made when it is first needed."""
+
+    def __init__(self, llm: Leaving | None) -> None:
+        self._llm = llm
+        self._extractor: Extractor | None = None
+
+    def extract(self, talk: Sequence[Said], known: Sequence[Fact]) -> Sequence[Draft]:
+        if self._extractor is None:
+            kind = registry.load(registry.EXTRACTORS["model" if self._llm else "plain"])
+            self._extractor = kind(self._llm.opened()) if self._llm else kind()
+        assert self._extractor is not None
+        return self._extractor.extract(talk, known)
+
+
 def open_state(
-    settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time
+    settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time, facts: FactMemory | None = None
 ) -> PersistenceManager:
     """What an agent is and remembers, without a model."""
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts,
+        allowed_hosts=settings.allowed_hosts, facts=facts,
     )  # fmt: skip
 
 

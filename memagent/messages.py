@@ -6,6 +6,7 @@ and is what recall memory searches. Knows nothing of storage, of models or of ho
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -30,6 +31,20 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+
+def digest(call: ToolCall) -> str:
+    """A name for exactly this call with exactly these arguments."""
+    return hashlib.sha256(f"{call.name}\0{call.arguments}".encode()).hexdigest()[:16]
+
+
+def name_of(number: int) -> str:
+    """A number in nine characters, the digits and small letters, as the name of a call."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits.rjust(9, "0")
 
 
 @dataclass(frozen=True)

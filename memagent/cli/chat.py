@@ -49,6 +49,7 @@ class Chat:
         """Talk until the user leaves."""
         self._take_up()
         self._warm_up()
+        self.agent.behind.start()  # what a process that ended early has left
         while not self.leaving:
             try:
                 line = self.console.read(wake_after=self.heartbeat_minutes * 60 or None)
@@ -83,6 +84,7 @@ class Chat:
                 return
             finally:
                 events.close()
+                self.agent.behind.start()
             if not shown.pending:
                 return
             asked = shown.pending[-1]
@@ -141,6 +143,7 @@ class Chat:
         self._warm_up()
         if not model:
             self._take_up()
+        self.agent.behind.start()
 
     def use_model(self, model: str) -> None:
         """The same agent with another model, from now on."""

@@ -151,6 +151,8 @@ def ask(
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
         try:
             code = print_answer(talking, text, json=json, approve=yes)
+            if talking.behind.quick:  # nobody waits for a model here
+                talking.behind.start()
         finally:
             talking.close()
         if code and talking.state.held_by():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +123,13 @@ class Ledger:
         if moved:
             self._note(tx, fact.id, how, cause, now, {"until": fact.until} if until else {})
         return self._fresh(tx, fact.id)
+
+    def replace(self, tx: Transaction, old: Fact, text: str, cause: Cause, now: datetime) -> Fact:
+        """Put other words in the place of a fact, by hand; the old one is past, and its heir is of the same line."""
+        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        kept = self.learn(tx, new, now, heir_of=old, what="corrected")
+        self.end(tx, old, "corrected", cause, now, heir=kept.id)
+        return kept
 
     def restore(self, tx: Transaction, fact: Fact, cause: Cause, now: datetime) -> Fact:
         """A fact that ended or was forgotten holds again."""

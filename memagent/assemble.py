@@ -18,9 +18,13 @@ from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
 from memagent.embeddings.asked import Manner
 from memagent.errors import ConfigError, MissingExtra, UserError
+from memagent.facts import Fact
+from memagent.facts.ledger import Ledger, known_keeper
+from memagent.journal import JournalWriter
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
+from memagent.memory.journal import Journal
 from memagent.memory.log import MessageLog
 from memagent.messages import boot_messages
 from memagent.persistence import PersistenceManager
@@ -31,8 +35,11 @@ from memagent.storage import Database
 from memagent.storage.opening import opened as open_database
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
+from memagent.waking import Waking
 
-__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state"]
+__all__ = [
+    "load_agent", "make_agent", "open_database", "open_embedder", "open_journal", "open_model", "open_state",
+]  # fmt: skip
 
 Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
@@ -140,7 +147,26 @@ def load_agent(
         location=settings.location,
         steady=settings.steady,
         reminders=Reminders((), settings.reminder_tokens),
+        waking=Waking(Journal(database, entry.id), _known_of_user(database, entry), clock, settings.waking_tokens),
     )  # fmt: skip
+
+
+MOST_KNOWN = 300
+"""So many of the newest facts are weighed when an agent wakes."""
+
+
+def _known_of_user(database: Database, entry: Entry) -> Callable[[], list[Fact]]:
+    def known() -> list[Fact]:
+        keeper = known_keeper(database, entry.owner)
+        return Ledger(database, keeper).listed(limit=MOST_KNOWN) if keeper else []
+
+    return known
+
+
+def open_journal(settings: Settings, state: PersistenceManager, llm: LLM) -> JournalWriter:
+    """Who writes an agent's journal, with its own model."""
+    journal, prompt = Journal(state.database, state.entry.id), Library(settings.home).text("prompts", "journal")
+    return JournalWriter(journal, llm, prompt, state.entry.name, state.clock, settings.idle_minutes)
 
 
 def open_state(

@@ -63,6 +63,11 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
         return Keeper(owner, shelf, agent)
 
 
+def known_keeper(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
+    """Where these facts are kept, if there ever were any."""
+    return _keeper(database.rows, owner, agent)
+
+
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:
     found = rows("SELECT shelf FROM keepers WHERE owner = ? AND agent = ?", owner, agent or "")
     return Keeper(owner, stored_text(found[0][0]), agent) if found else None

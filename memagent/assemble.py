@@ -33,12 +33,14 @@ from memagent.reminders import Reminders
 from memagent.roster import Entry, Roster
 from memagent.storage import Database
 from memagent.storage.opening import opened as open_database
+from memagent.tidying import Tidying
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
 from memagent.waking import Waking
 
 __all__ = [
     "load_agent", "make_agent", "open_database", "open_embedder", "open_journal", "open_model", "open_state",
+    "open_tidying",
 ]  # fmt: skip
 
 Clock = Callable[[], datetime]
@@ -161,6 +163,28 @@ def _known_of_user(database: Database, entry: Entry) -> Callable[[], list[Fact]]
         return Ledger(database, keeper).listed(limit=MOST_KNOWN) if keeper else []
 
     return known
+
+
+def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None) -> Tidying:
+    """Who tidies what an agent remembers; without a model, only what needs none."""
+    from memagent.facts.finding import FactFinder
+    from memagent.tidying import Chore
+    from memagent.tidying.core import CrowdedBlocks
+    from memagent.tidying.facts import Duplicates, Expired
+    from memagent.tidying.notes import LongNotes
+    from memagent.tidying.wording import Wording
+
+    database, entry, chores = state.database, state.entry, list[Chore]()
+    if keeper := known_keeper(database, entry.owner):
+        ledger = Ledger(database, keeper)
+        chores += [Expired(ledger, state.clock), Duplicates(ledger, FactFinder(ledger, open_embedder(settings)))]
+    if llm is not None:
+        wording = Wording(llm, Library(settings.home).text("prompts", "tidy"), state.clock)
+        chores += [
+            CrowdedBlocks(CoreMemory(database, entry.id), wording),
+            LongNotes(database, entry.id, state.archival, wording, state.clock),
+        ]
+    return Tidying(database, entry.id, chores, state.clock)
 
 
 def open_journal(settings: Settings, state: PersistenceManager, llm: LLM) -> JournalWriter:

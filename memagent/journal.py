@@ -13,15 +13,18 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from memagent.context import REPLY_ROOM, plain_summary, portions, transcript
+from memagent.context import REPLY_ROOM, plain_summary, portions
 from memagent.errors import LLMError
 from memagent.llm import LLM, Heard
 from memagent.llm.filling import filled
+from memagent.memory.dates import names
 from memagent.memory.journal import Entry, Item, Journal, Open, Quote
 from memagent.messages import Message, estimate, storable
 
 LONGEST_ENTRY = 900
 LONGEST_LINE = 160
+LONGEST_SAID = 1500
+"""Characters of one message that are worth reading."""
 MOST_LINES = 5
 MOST_TOKENS = 800
 """Tokens that an entry may take, with all that belongs to it."""
@@ -47,7 +50,7 @@ _TODO = {
     "required": ["what"],
 }
 _DATE = {**_TODO, "required": ["what", "day"]}
-FORM = {
+FORM: Mapping[str, Any] = {
     "name": "write_entry",
     "description": "Write the journal entry.",
     "parameters": {
@@ -59,11 +62,24 @@ FORM = {
             "commitments": _list(_TODO, "what I promised"),
             "action_items": _list(_TODO, "what the user means to do"),
             "dates": _list(_DATE, "days to come"),
-            "done": {"type": "array", "maxItems": MOST_OPEN, "items": {"type": "integer", "minimum": 1}},
         },
-        "required": ["entry", "highlights", "quotes", "commitments", "action_items", "dates", "done"],
+        "required": ["entry", "highlights", "quotes", "commitments", "action_items", "dates"],
     },
 }
+
+
+def form(open_items: int) -> Mapping[str, Any]:
+    """The form of an entry; which open items are done is asked where there are some."""
+    if not open_items:
+        return FORM
+    asked: dict[str, Any] = FORM["parameters"]
+    done = {"type": "array", "maxItems": open_items, "items": {"enum": [*range(1, open_items + 1)]}}
+    parameters = {
+        **asked,
+        "properties": {**asked["properties"], "done": done},
+        "required": [*asked["required"], "done"],
+    }
+    return {**FORM, "parameters": parameters}
 
 
 class JournalWriter:
@@ -114,13 +130,19 @@ class JournalWriter:
         found: Entry | None = None
         for portion in portions(said, max(200, room)):
             earlier = f"The entry so far, of what came before: {found.text}\n\n" if found else ""
-            text = f"{still_open}{earlier}{transcript(portion)}"
-            given = yield from filled(self._llm, instruction, text, FORM, self._clock(), MOST_TOKENS)
+            text = f"{still_open}{earlier}{self._told(portion)}"
+            given = yield from filled(self._llm, instruction, text, form(len(before)), self._clock(), MOST_TOKENS)
             checked = _checked(given, entry, portion, before) if given else None
             if checked is None:
                 return None
             found = _joined(found, checked) if found else checked
         return found and replace(found, created=self._clock(), plain=False, tries=0)
+
+    def _told(self, talk: Sequence[Message]) -> str:
+        """What was said, and by whom, so that small models can tell too."""
+        return "\n".join(
+            f"{'User' if message.kind == 'user' else self._name}: {message.said[:LONGEST_SAID]}" for message in talk
+        )
 
 
 def _plain(talk: Sequence[Message]) -> str:
@@ -142,21 +164,44 @@ def spoken(messages: Sequence[Message]) -> list[Message]:
 
 def _checked(given: Mapping[str, Any], entry: Entry, talk: Sequence[Message], before: Sequence[Open]) -> Entry | None:
     """What of a form can be kept; None when there is no entry in it."""
-    text = " ".join(str(given.get("entry", "")).split())[:LONGEST_ENTRY].strip()
-    words = _words(" ".join(message.said for message in talk))
+    text = _in_own_words(" ".join(str(given.get("entry", "")).split())[:LONGEST_ENTRY], talk)
+    said = " ".join(message.said for message in talk)
+    words, began = _words(said), entry.began.date()
     if not (_words(text) & words):
         return None  # of something else, or of nothing at all
+
+    def named(day: date) -> bool:
+        return names(said, day, began)
+
     numbers = {number for number in _listed(given.get("done")) if isinstance(number, int)}
     return replace(
         entry,
         text=storable(text),
         highlights=tuple(line for line in _lines(given.get("highlights")) if _words(line) & words),
         quotes=tuple(filter(None, (_quote(line, talk) for line in _lines(given.get("quotes"))))),
-        commitments=_items(given.get("commitments"), words),
-        action_items=_items(given.get("action_items"), words),
-        dates=tuple(item for item in _items(given.get("dates"), words) if item.day),
+        commitments=_items(given.get("commitments"), words, named),
+        action_items=_items(given.get("action_items"), words, named),
+        dates=tuple(item for item in _items(given.get("dates"), words, named) if item.day),
         done=tuple(item.key for number, item in enumerate(before, 1) if number in numbers),
     )
+
+
+def _in_own_words(text: str, talk: Sequence[Message]) -> str:
+    """An entry without sentences of the user's own: there, "I" would be somebody else. In quotation marks they may
+    stand.
+    """
+    said = _even(" ".join(message.said for message in talk if message.kind == "user"))
+    kept = []
+    for sentence in _SENTENCE.split(text):
+        in_marks = any(mark in sentence for mark in QUOTED)
+        copied = not in_marks and _FIRST_PERSON.search(sentence) and f" {_even(sentence)} " in f" {said} "
+        if sentence and not copied and not _SPEAKER.match(sentence):
+            kept.append(sentence)
+    return " ".join(kept).strip()
+
+
+def _even(text: str) -> str:
+    return " ".join(_TOKEN.findall(text.lower()))
 
 
 def _joined(before: Entry, more: Entry) -> Entry:
@@ -176,26 +221,31 @@ def _lines(given: Any) -> Iterable[str]:
     return dict.fromkeys(storable(line) for line in lines if line)
 
 
-def _items(given: Any, words: set[str]) -> tuple[Item, ...]:
-    """What is to be done, or a day with what is then; only what was spoken of."""
+def _items(given: Any, words: set[str], named: Callable[[date], bool]) -> tuple[Item, ...]:
+    """What is to be done, or a day with what is then; only what was spoken of, and days that were named."""
     found: dict[str, Item] = {}
     for item in _listed(given)[: 2 * MOST_LINES]:
         fields = item if isinstance(item, Mapping) else {"what": item}
         for what in _lines([fields.get("what")]):
             if _words(what) & words:
-                found.setdefault(what, Item(what, _day(fields.get("day"))))
+                found.setdefault(what, Item(what, _day(fields.get("day"), named)))
     return tuple(found.values())
 
 
-def _day(given: Any) -> str | None:
-    """An ISO date that is one."""
+def _day(given: Any, named: Callable[[date], bool]) -> str | None:
+    """An ISO date that is one, of a day to come that was named."""
     try:
-        return date.fromisoformat(given).isoformat() if isinstance(given, str) and len(given) == 10 else None
+        day = date.fromisoformat(given) if isinstance(given, str) and len(given) == 10 else None
     except ValueError:
         return None
+    return day.isoformat() if day and named(day) else None
 
 
 _TOKEN = re.compile(r"\w+")
+_SENTENCE = re.compile(r"(?<=[.!?…]) ")
+QUOTED = '"“„«'
+_FIRST_PERSON = re.compile(r"\b(?:I|my|me|mine|myself|we|our|us|ich|mein\w*|mir|mich|wir|je|ma|mon|mes|yo|mi)\b", re.I)
+_SPEAKER = re.compile(r"(?:User|I said|\w+ said): ", re.I)
 _GAP = r"\W+"
 
 

@@ -20,14 +20,19 @@ from memagent.llm import Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.journal import Entry, Item, Quote
 
-KATE = "My sister Kate visits me on Friday, and I have to buy a new lamp before."
+KATE = "My sister Kate visits me on Friday, and I have to buy a new lamp by Thursday."
 WHOLE = filled(
     "The user told me that Kate visits on Friday. I promised to ask about the lamp.",
     highlights=["Kate visits on Friday"],
     quotes=["sister kate visits ME on Friday", "I love my dentist"],
     commitments=[{"what": "ask about the lamp", "day": "2026-05-28"}],
     action_items=[{"what": "buy a new lamp", "day": "2026-05-29"}, {"what": "slay dragons"}],
-    dates=[{"day": "2026-05-29", "what": "Kate visits"}, {"day": "2026-02-31", "what": "Kate leaves"}],
+    dates=[
+        {"day": "2026-05-29", "what": "Kate visits"},
+        {"day": "2026-02-31", "what": "Kate leaves"},
+        {"day": "2026-07-07", "what": "Kate comes again"},
+        {"day": "2026-05-22", "what": "Kate was here"},
+    ],
 )
 
 
@@ -60,7 +65,7 @@ def test_a_conversation_that_is_over_is_written_by_the_model_in_one_call(home: H
     assert len(requests(agent)) == 1
     (request,) = requests(agent)
     assert request.tools == [FORM] and "Monday, 2026-05-25" in request.messages[0].content
-    assert "User: My sister Kate" in request.messages[1].content and "I said: I see." in request.messages[1].content
+    assert "User: My sister Kate" in request.messages[1].content and "ada: I see." in request.messages[1].content
     journal = home.writer(agent).journal
     assert journal.entries() == [entry] and journal.get(entry.id) == entry
     assert [m.said for m in journal.transcript(entry) if m.kind == "user"] == [KATE, "Good night!"]
@@ -72,9 +77,17 @@ def test_what_was_not_said_is_not_kept(home: House) -> None:
     (entry,) = written(home.writer(agent))
     assert entry.quotes == (Quote("user", "sister Kate visits me on Friday", 1),), "as it was said, and nothing else"
     assert entry.action_items == (Item("buy a new lamp", "2026-05-29"),)
-    assert entry.dates == (Item("Kate visits", "2026-05-29"),), "the other day is none"
+    assert entry.dates == (Item("Kate visits", "2026-05-29"),), "the others are none, not named, or past"
     said = home.rows("SELECT said FROM messages WHERE seq = ?", entry.quotes[0].seq)
     assert said == [KATE]
+
+
+def test_an_entry_is_in_the_agents_own_words(home: House) -> None:
+    copied = filled(f'My sister Kate visits me on Friday. User: hello. I was glad for the user and Kate. "{KATE}"')
+    agent = home.agent([copied, *ANSWERS])
+    say(agent, KATE.replace(", and", ". And"))
+    (entry,) = written(home.writer(agent))
+    assert entry.text == f'I was glad for the user and Kate. "{KATE}"', "where the user says my, it is not the agent's"
 
 
 def test_no_message_is_written_of_twice(home: House) -> None:
@@ -146,14 +159,18 @@ def test_a_turn_that_is_not_at_its_end_is_left_for_later(home: House) -> None:
 
 
 def test_a_long_conversation_is_read_in_portions_that_fit(home: House) -> None:
-    part = filled("We talked on and on.", highlights=["about the weather"])
+    part = filled("The user talked of the weather.", highlights=["about the weather"])
     model = ScriptedLLM([part, *ANSWERS], window=4096)
     agent = home.agent(model)
     for number in range(30):
         say(agent, f"Number {number}: we talked on and on about the weather. " * 8)
     (entry,) = written(home.writer(agent))
     asked = requests(agent)
-    assert len(asked) > 2 and entry.text == "We talked on and on." and entry.highlights == ("about the weather",)
+    assert (
+        len(asked) > 2
+        and entry.text == "The user talked of the weather."
+        and entry.highlights == ("about the weather",)
+    )
     assert all("The entry so far" in request.messages[1].content for request in asked[1:])
     assert all(sum(m.tokens for m in request.messages) < 4096 // 2 for request in asked)
     told = "\n".join(request.messages[1].content for request in asked)

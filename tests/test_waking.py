@@ -20,7 +20,7 @@ from memagent.facts.ledger import Ledger, keeper
 from memagent.llm.scripted import ScriptedLLM
 from memagent.messages import estimate
 
-KATE = "My sister Kate visits me on Friday, and I have to buy a new lamp before."
+KATE = "My sister Kate visits me on Friday, and I have to buy a new lamp. I see the doctor on June 9th."
 ENTRY = filled(
     "The user told me that Kate visits on Friday.",
     commitments=[{"what": "ask about the lamp", "day": "2026-06-09"}],

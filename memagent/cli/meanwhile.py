@@ -1,4 +1,4 @@
-"""What is done for an agent while nobody waits for it, and as the user leaves: the journal is written.
+"""What is done for an agent while nobody waits for it, and as the user leaves: the journal is written, memory tidied.
 
 It stops as soon as the user types, and what it has not come to is done the next time; nothing is lost by that. Knows
 nothing of how an entry comes to be.
@@ -118,14 +118,24 @@ class Meanwhile:
     def _chores(self, agent: Agent, halt: Halt) -> Generator[object]:
         idle = self._settings.idle_minutes * 60
         quiet = min(self._quiet, idle)
-        if not self._settings.journal or halt.wait(quiet):
+        if halt.wait(quiet):
             return
-        writer = self._writer(agent)
-        yield from _written(writer)
+        if self._settings.journal:
+            yield from _written(self._writer(agent))
         if halt.wait(idle - quiet + A_LITTLE):
             return
-        if writer.close():
+        if self._settings.journal and (writer := self._writer(agent)).close():
             yield from _written(writer)
+        if self._settings.tidy:
+            yield from self._tidied(agent)
+
+    def _tidied(self, agent: Agent) -> Generator[object]:
+        from memagent.assemble import open_tidying
+
+        for step in open_tidying(self._settings, agent.state, agent.llm).tidy():
+            if step:
+                log.info("tidied %s: %s", step.kind, step.told)
+            yield step
 
 
 def _written(writer: JournalWriter) -> Generator[object]:

@@ -22,12 +22,14 @@ from memagent.facts import Draft, Extractor, Fact, Said
 from memagent.facts.behind import Leaving, ReadingBehind
 from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
-from memagent.facts.ledger import Ledger, keeper
+from memagent.facts.ledger import Ledger, keeper, keeper_there
 from memagent.facts.minding import FactReminder
 from memagent.facts.reading import FactReader
+from memagent.journal import JournalWriter
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
+from memagent.memory.journal import Journal
 from memagent.memory.log import MessageLog
 from memagent.memory.lore import LoreBook
 from memagent.messages import boot_messages
@@ -37,10 +39,15 @@ from memagent.reminders import Reminders
 from memagent.roster import Entry, Roster
 from memagent.storage import Database, Transaction
 from memagent.storage.opening import opened as open_database
+from memagent.tidying import Tidying
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
+from memagent.waking import Waking
 
-__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state", "store_agent"]
+__all__ = [
+    "load_agent", "make_agent", "open_behind", "open_database", "open_embedder", "open_facts", "open_journal",
+    "open_model", "open_state", "open_tidying", "store_agent",
+]  # fmt: skip
 
 Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
@@ -177,6 +184,7 @@ def load_agent(
             settings.reminder_tokens,
         ),
         behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,
+        waking=Waking(Journal(database, entry.id), _known_of_user(database, entry), clock, settings.waking_tokens),
     )  # fmt: skip
 
 
@@ -231,6 +239,46 @@ class _OpenedLater:
             self._extractor = kind(self._llm.opened()) if self._llm else kind()
         assert self._extractor is not None
         return self._extractor.extract(talk, known)
+
+
+MOST_KNOWN = 300
+"""So many of the newest facts are weighed when an agent wakes."""
+
+
+def _known_of_user(database: Database, entry: Entry) -> Callable[[], list[Fact]]:
+    def known() -> list[Fact]:
+        keeper = keeper_there(database, entry.owner)
+        return Ledger(database, keeper).listed(limit=MOST_KNOWN) if keeper else []
+
+    return known
+
+
+def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None) -> Tidying:
+    """Who tidies what an agent remembers; without a model, only what needs none."""
+    from memagent.facts.finding import FactFinder
+    from memagent.tidying import Chore
+    from memagent.tidying.core import CrowdedBlocks
+    from memagent.tidying.facts import Duplicates, Expired
+    from memagent.tidying.notes import LongNotes
+    from memagent.tidying.wording import Wording
+
+    database, entry, chores = state.database, state.entry, list[Chore]()
+    if keeper := keeper_there(database, entry.owner):
+        ledger = Ledger(database, keeper)
+        chores += [Expired(ledger, state.clock), Duplicates(ledger, FactFinder(ledger, open_embedder(settings)))]
+    if llm is not None:
+        wording = Wording(llm, Library(settings.home).text("prompts", "tidy"), state.clock)
+        chores += [
+            CrowdedBlocks(CoreMemory(database, entry.id), wording),
+            LongNotes(database, entry.id, state.archival, wording, state.clock),
+        ]
+    return Tidying(database, entry.id, chores, state.clock)
+
+
+def open_journal(settings: Settings, state: PersistenceManager, llm: LLM) -> JournalWriter:
+    """Who writes an agent's journal, with its own model."""
+    journal, prompt = Journal(state.database, state.entry.id), Library(settings.home).text("prompts", "journal")
+    return JournalWriter(journal, llm, prompt, state.entry.name, state.clock, settings.idle_minutes)
 
 
 def open_state(

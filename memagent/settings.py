@@ -186,6 +186,12 @@ class Settings:
     reminder_tokens: int = _is(
         500, "the most tokens of what comes to an agent's mind in a turn", "whole number", high=1e6
     )
+    journal: bool = _is(True, "write a journal entry when a conversation is over", "yes or no")
+    idle_minutes: float = _is(30.0, "minutes of silence that end a conversation", "number", low=0.01, high=1e6)
+    waking_tokens: int = _is(
+        600, "the most tokens of what an agent wakes with in a new conversation; 0: nothing", "whole number", high=1e6
+    )
+    tidy: bool = _is(False, "tidy memory while nobody waits", "yes or no")
     turn_limit: float = _is(1800.0, "seconds that a turn may take", "number", low=1, high=604_800)
     max_steps: int = _is(20, "the most steps in one turn", "whole number", low=1, high=1000)
     allowed_hosts: tuple[str, ...] = _is((), "private hosts that agents may ask, such as localhost:8080", "list")

@@ -21,6 +21,7 @@ from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.console import Console
+    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.printer import Printer
     from memagent.memory.core import Edit
 
@@ -42,22 +43,42 @@ class Chat:
     heartbeat_minutes: float = 0.0
     approve_all: bool = False
     debug: bool = False
+    meanwhile: Meanwhile | None = None
     leaving: bool = False
     arriving: bool = True
 
     def run(self) -> None:
         """Talk until the user leaves."""
         self._take_up()
+        self._arrive()
         self._warm_up()
         self.agent.behind.start()  # what a process that ended early has left
         while not self.leaving:
             try:
-                line = self.console.read(wake_after=self.heartbeat_minutes * 60 or None)
+                line = self._read()
             except EOFError:
                 break
             except KeyboardInterrupt:
                 continue
             self._guarded(partial(self._take, line))
+
+    def _arrive(self) -> None:
+        """What was said before, and is in no journal yet, was another conversation."""
+        if self.meanwhile:
+            self._guarded(partial(self.meanwhile.arrive, self.agent))
+
+    def _read(self) -> str | None:
+        """The next message; meanwhile, what nobody waits for is done."""
+        wake_after = self.heartbeat_minutes * 60 or None
+        if self.meanwhile is None:
+            return self.console.read(wake_after=wake_after)
+        with self.meanwhile.beside(self.agent):
+            return self.console.read(wake_after=wake_after)
+
+    def part(self) -> None:
+        """The conversation is over: it goes into the journal."""
+        if self.meanwhile:
+            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell))
 
     def _take(self, line: str | None) -> None:
         """What the user typed; `None` when they were silent for so long that the agent may speak up."""
@@ -143,6 +164,7 @@ class Chat:
         self._warm_up()
         if not model:
             self._take_up()
+            self._arrive()
         self.agent.behind.start()
 
     def use_model(self, model: str) -> None:
@@ -173,7 +195,9 @@ class Chat:
     def show_context(self) -> None:
         """Show what fills the context window."""
         agent = self.agent
-        counts = parts(agent.system, agent.core_in_view(), agent.compiled()[1:], agent.schemas, agent.gauge)
+        counts = parts(
+            agent.system, agent.core_in_view(), agent.compiled()[1:], agent.schemas, agent.gauge, agent.wakes_with()
+        )
         self.printer.show_context(counts, agent.limits.window)
 
 

@@ -76,6 +76,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
+    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
@@ -102,6 +103,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             home.settings.heartbeat_minutes,
             approve_all=yes,
             debug=debug,
+            meanwhile=Meanwhile(home.settings),
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if talking.state.archival.others_vectors():
@@ -112,6 +114,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             else:
                 chat.retell()
             chat.run()
+            chat.part()
         finally:
             chat.agent.close()
         chat.tell(f"Everything is kept. Come back with: memagent run --agent {quote(chat.agent.state.entry.name)}")

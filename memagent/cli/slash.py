@@ -82,6 +82,12 @@ def _memory(chat: Chat, rest: str) -> None:
     )
 
 
+def _journal(chat: Chat, rest: str) -> None:
+    from memagent.cli.journal import in_chat
+
+    in_chat(chat, rest)
+
+
 def _undo(chat: Chat, _: str) -> None:
     chat.tell_edits(chat.agent.state.undo_edit())
 
@@ -254,6 +260,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "context": (_context, "what fills the context window"),
     "contextwindow": (_context, "the same"),
     "memory": (_memory, "core memory; also: history [BLOCK], restore BLOCK VERSION"),
+    "journal": (_journal, "the journal; also: show N, write"),
     "undo": (_undo, "take back the last edit of core memory"),
     "facts": (_facts, "what is known; /facts WORDS looks for some"),
     "why": (_why, "where a fact comes from: /why 12"),
@@ -281,6 +288,7 @@ def completions(roster: Roster, sources: Sources) -> tuple[dict[str, str], dict[
     arguments: dict[str, Callable[[], list[str]]] = {
         "load": lambda: [entry.name for entry in roster.all()],
         "memory": lambda: ["history", "restore"],
+        "journal": lambda: ["show", "write"],
         "attach": lambda: [entry.name for entry in sources.all()],
         "detach": lambda: [entry.name for entry in sources.all() if entry.agents],
     }

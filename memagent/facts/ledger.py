@@ -63,7 +63,7 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
         return Keeper(owner, shelf, agent)
 
 
-def keeper_there(database: Database, owner: str, agent: str | None) -> Keeper | None:
+def keeper_there(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
     """The same, if any facts were ever kept there."""
     return _keeper(database.rows, owner, agent)
 

@@ -165,7 +165,11 @@ class MessageLog:
         return str(json.loads(rows[0][0])[PAUSE]) if rows else None
 
     def undo(self, tx: Transaction, first: int, now: datetime) -> int:
-        """Mark everything from `first` on as undone but what was brought in; returns how many messages that are."""
+        """Mark everything from `first` on as undone but what was brought in, and what the journal has of it; returns
+        how many messages that are.
+        """
+        written = "UPDATE journal SET undone = ? WHERE agent = ? AND last >= ? AND undone IS NULL"
+        tx.run(written, now.isoformat(), self._agent, first)
         return tx.run(
             "UPDATE messages SET undone = ? WHERE agent = ? AND seq >= ? AND undone IS NULL AND place = ''",
             now.isoformat(), self._agent, first,

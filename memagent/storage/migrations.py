@@ -209,6 +209,11 @@ CREATE TABLE journal (
     first INTEGER NOT NULL, last INTEGER NOT NULL, entry TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
     undone TEXT);
 CREATE INDEX journal_of ON journal (agent, last);
+CREATE TABLE tidyings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    run INTEGER NOT NULL, kind TEXT NOT NULL, told TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
+    undone TEXT);
+CREATE INDEX tidyings_of ON tidyings (agent, run);
 """
 
 MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS)

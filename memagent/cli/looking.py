@@ -88,7 +88,7 @@ def timeline(
     about: Annotated[str, typer.Option(help="Only about this person, or with these words.")] = "",
     page: Page = 0, html: Html = None, svg: Svg = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Show what an agent learned and what changed, by day."""
+    """Show what was learned and what changed, by day."""
     from memagent.assemble import local_time
     from memagent.cli.opened import day
     from memagent.looking.drawing import picture_of_spans

@@ -11,7 +11,7 @@ from typing import Literal
 
 from memagent.facts import SELF, USER
 from memagent.facts.people import relations
-from memagent.facts.records import Record, same
+from memagent.facts.records import Record, folded, same
 from memagent.looking import Line, Section, Sheet, Sight
 from memagent.storage import marked
 
@@ -111,7 +111,7 @@ def _end(selves: dict[str, str], name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return f"person {' '.join(name.split()).casefold()}"
+    return f"person {folded(name)}"
 
 
 def _add_subjects(graph: Graph, sight: Sight, people: Sequence[Record]) -> int:
@@ -120,9 +120,9 @@ def _add_subjects(graph: Graph, sight: Sight, people: Sequence[Record]) -> int:
     for records in sight.memories:
         kinds, values = marked(["person", "event", "conversation"])
         rows = records.ledger.database.rows(
-            "SELECT t.about, t.subject, count(*) FROM facts t WHERE t.shelf = ? AND t.subject <> '' "
-            f"AND t.kind NOT IN ({kinds}) GROUP BY t.about, t.subject ORDER BY 3 DESC",
-            records.ledger.keeper.shelf, *values,
+            "SELECT t.about, t.subject, count(*) FROM facts t WHERE t.shelf = ? AND t.kind NOT IN "
+            f"({kinds}) AND (t.subject <> '' OR t.about NOT IN (?, ?)) GROUP BY t.about, t.subject ORDER BY 3 DESC",
+            records.ledger.keeper.shelf, *values, USER, SELF,
         )  # fmt: skip
         for about, subject, count in rows:
             pair = about, " ".join(subject.split())
@@ -131,7 +131,7 @@ def _add_subjects(graph: Graph, sight: Sight, people: Sequence[Record]) -> int:
     for (about, subject), count in ordered[:SUBJECTS]:
         begin = about if about in (USER, SELF) else _person_key(about, people)
         graph.add(Node(begin, about, "person"))
-        if not same(about, subject):
+        if subject and not same(about, subject):
             graph.connect(begin, graph.add(Node(f"subject {subject.casefold()}", subject, "subject", count)))
     return len(ordered) - min(len(ordered), SUBJECTS)
 

@@ -182,6 +182,13 @@ def test_the_graph_tells_who_and_what_is_connected(seen: Seen) -> None:
     assert sheet.sections[1].lines == [Line("Anna – music")]
 
 
+def test_who_is_only_spoken_of_is_connected_too(seen: Seen) -> None:
+    seen.learn("Eva sings.", about="Eva")
+    seen.learn("Sings.")
+    graph = connected(seen.sight)
+    assert [graph.nodes[one.end].label for one in graph.edges] == ["ada", "Eva"]
+
+
 def test_everybody_is_reached_whoever_they_are_connected_with(seen: Seen) -> None:
     for name, other in (("A", "B"), ("B", "C"), ("C", "A"), ("D", "E")):
         seen.shared.create("person", {"name": name, "relationships": {other: "friend"}}, HAND)

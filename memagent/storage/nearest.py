@@ -111,7 +111,7 @@ class SqliteVectors(Vectors):
         found, source, on_shelf = list[Row](), f"{self.table}_vectors v", ""
         if shelf is not None:
             source += f" JOIN {self.table} t ON t.id = v.item"
-            on_shelf = f" AND {THERE[self.table].format("|| '' = ?")}"
+            on_shelf = " AND " + THERE[self.table].format("|| '' = ?")
         for start in range(0, len(items), BATCH):
             marks, some = marked(items[start : start + BATCH])
             found += self.database.rows(

@@ -72,9 +72,8 @@ class FactFinder:
         limits = Limits(self._ledger.keeper.shelves(searched), where, values)
         found = self._finder.find(wanted, limits, now or date.today())
         facts = self._ledger.of(found.page(start, size))
-        return Matches(
-            [Match(fact, found.why(fact.id), found.meaning.get(fact.id, 0.0)) for fact in facts], found.total
-        )
+        told = zip(facts, found.why([fact.id for fact in facts]), strict=True)
+        return Matches([Match(fact, why, found.meaning.get(fact.id, 0.0)) for fact, why in told], found.total)
 
     def catch_up(self, limit: int = BATCH) -> int:
         """Embed some facts that have no vector of this model yet; returns how many, 0 when there are no more."""

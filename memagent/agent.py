@@ -16,6 +16,7 @@ from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
 from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
 from memagent.events import Ending, Happening
+from memagent.facts.behind import ReadingBehind
 from memagent.listen import Ear, calls_of, first_answer_due, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
 from memagent.messages import Message, alert, answer, heartbeat, login, user_message
@@ -42,30 +43,28 @@ class Agent:
         self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
         speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
         location: str = "", patience: float = 30.0, turn_limit: float = 1800.0, steady: bool = False,
-        reminders: Reminders | None = None, waking: Waking | None = None,
+        reminders: Reminders | None = None, waking: Waking | None = None, behind: ReadingBehind | None = None,
     ) -> None:  # fmt: skip
-        self.state = state
-        self.llm = llm
+        self.state, self.llm = state, llm
         self.tools: Mapping[str, Tool] = dict(tools)
-        self.system = system
-        self.summary_prompt = summary_prompt
+        self.system, self.summary_prompt = system, summary_prompt
         self.speech: Speech = speech
         self.limits = limits or Limits(window=llm.window)
         self.max_steps = max_steps
         self.verify_first = verify_first
         self.location = location
-        self.patience = patience
         self.gauge = Gauge()
         self.schemas = [tool.schema for tool in self.tools.values()]
-        self.turn_limit = turn_limit
+        self.patience, self.turn_limit = patience, turn_limit
         self.steady, self.waking = steady, waking
-        self.reminders = reminders or Reminders()
+        self.reminders, self.behind = reminders or Reminders(), behind or ReadingBehind()
         self._fixed = tool_tokens(self.schemas)
         self._deadline = 0.0
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
     def close(self) -> None:
         """Let the model go; one in this process keeps what it has read."""
+        self.behind.finish()
         close = getattr(self.llm, "close", None)
         if close is not None:
             close()
@@ -105,6 +104,7 @@ class Agent:
         ending: Ending = "interrupted"
         taken = ended = False
         me = object()
+        self.behind.leave()
         try:
             until = time.monotonic() + self.patience
             yield from self._wait_for(

@@ -16,7 +16,7 @@ from memagent.agent import Agent
 from memagent.cli.keyboard import hushed
 from memagent.context import parts
 from memagent.errors import MemagentError
-from memagent.events import ApprovalAsked, Happening
+from memagent.events import ApprovalAsked, Happening, Reply
 from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Chat:
         self._take_up()
         self._arrive()
         self._warm_up()
+        self.agent.behind.start()  # what a process that ended early has left
         while not self.leaving:
             try:
                 line = self._read()
@@ -104,6 +105,7 @@ class Chat:
                 return
             finally:
                 events.close()
+                self.agent.behind.start()
             if not shown.pending:
                 return
             asked = shown.pending[-1]
@@ -129,6 +131,13 @@ class Chat:
         """Let the agent speak first."""
         self.arriving = False
         self._guarded(lambda: self.turn(self.agent.greet()))
+
+    def retell(self) -> None:
+        """Show what an agent that nobody has answered yet has said already: a character from a card has."""
+        window = self.agent.state.window
+        said = [message.said for message in window if message.said]
+        if said and all(message.turn == 0 for message in window):
+            self.printer.show(map(Reply, said))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -156,6 +165,7 @@ class Chat:
         if not model:
             self._take_up()
             self._arrive()
+        self.agent.behind.start()
 
     def use_model(self, model: str) -> None:
         """The same agent with another model, from now on."""

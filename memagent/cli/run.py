@@ -111,6 +111,8 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         try:
             if new and greeting:
                 chat.greet()
+            else:
+                chat.retell()
             chat.run()
             chat.part()
         finally:
@@ -152,6 +154,8 @@ def ask(
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
         try:
             code = print_answer(talking, text, json=json, approve=yes)
+            if talking.behind.quick:  # nobody waits for a model here
+                talking.behind.start()
         finally:
             talking.close()
         if code and talking.state.held_by():

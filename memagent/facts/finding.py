@@ -29,10 +29,11 @@ SOON = 1.0
 
 @dataclass(frozen=True)
 class Match:
-    """A fact that was found, and why."""
+    """A fact that was found, and why; `meaning` is how near it is to what was looked for (1 is the same)."""
 
     fact: Fact
     why: str
+    meaning: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class FactFinder:
         limits = Limits(self._ledger.keeper.shelves(searched), where, values)
         found = self._finder.find(wanted, limits, now or date.today())
         facts = self._ledger.of(found.page(start, size))
-        return Matches([Match(fact, found.why(fact.id)) for fact in facts], found.total)
+        return Matches(
+            [Match(fact, found.why(fact.id), found.meaning.get(fact.id, 0.0)) for fact in facts], found.total
+        )
 
     def catch_up(self, limit: int = BATCH) -> int:
         """Embed some facts that have no vector of this model yet; returns how many, 0 when there are no more."""

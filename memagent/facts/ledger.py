@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,7 @@ class Keeper:
 
 def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> Keeper:
     """Where the facts of a user are kept, or those of one agent alone; made when it is first asked for."""
-    if found := _keeper(database.rows, owner, agent):
+    if found := keeper_there(database, owner, agent):
         return found
     with database.write() as tx:
         if found := _keeper(tx.rows, owner, agent):
@@ -63,8 +63,8 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
         return Keeper(owner, shelf, agent)
 
 
-def known_keeper(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
-    """Where these facts are kept, if there ever were any."""
+def keeper_there(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
+    """The same, if any facts were ever kept there."""
     return _keeper(database.rows, owner, agent)
 
 
@@ -123,6 +123,13 @@ class Ledger:
         if moved:
             self._note(tx, fact.id, how, cause, now, {"until": fact.until} if until else {})
         return self._fresh(tx, fact.id)
+
+    def replace(self, tx: Transaction, old: Fact, text: str, cause: Cause, now: datetime) -> Fact:
+        """Put other words in the place of a fact, by hand; the old one is past, and its heir is of the same line."""
+        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        kept = self.learn(tx, new, now, heir_of=old, what="corrected")
+        self.end(tx, old, "corrected", cause, now, heir=kept.id)
+        return kept
 
     def restore(self, tx: Transaction, fact: Fact, cause: Cause, now: datetime) -> Fact:
         """A fact that ended or was forgotten holds again."""
@@ -244,6 +251,24 @@ class Ledger:
             f"SELECT {COLUMNS} FROM facts t WHERE t.id = ? AND t.shelf IN (?, ?, ?)", number, *self.keeper.shelves()
         )
         return fact_of(rows[0], self.keeper) if rows else None
+
+    def learned_from(self, tx: Transaction, cause: Cause, text: str) -> bool:
+        """Whether this very text was learned from this message before, whatever became of it."""
+        if cause.agent is None or cause.message is None:
+            return False
+        return bool(
+            tx.rows(
+                "SELECT 1 FROM facts t WHERE t.agent = ? AND t.message = ? AND t.text = ? AND t.shelf IN (?, ?, ?)",
+                cause.agent, cause.message, storable(text), *self.keeper.shelves(),
+            )
+        )  # fmt: skip
+
+    def touched_by(self, tx: Transaction, fact: Fact, cause: Cause) -> bool:
+        """Whether this message has changed the fact already."""
+        if cause.agent is None or cause.message is None:
+            return False
+        sql = "SELECT 1 FROM fact_changes WHERE fact = ? AND agent = ? AND message = ?"
+        return bool(tx.rows(sql, fact.id, cause.agent, cause.message))
 
     def _fresh(self, tx: Transaction, number: int) -> Fact:
         rows = tx.rows(f"SELECT {COLUMNS} FROM facts t WHERE t.id = ?", number)

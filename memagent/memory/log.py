@@ -133,6 +133,15 @@ class MessageLog:
         )
         return text(rows[0][0]) if rows else ""
 
+    def newest_kinds(self) -> set[str]:
+        """Which kinds of messages the newest turn has: whether a person began it."""
+        rows = self._database.rows(
+            "SELECT kind, turn FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0 "
+            "ORDER BY seq DESC LIMIT 500",
+            self._agent,
+        )
+        return {kind for kind, turn in rows if turn == rows[0][1]}
+
     def last(self, count: int) -> list[Message]:
         """The newest messages, oldest of them first; none that were brought in."""
         rows = self._database.rows(

@@ -288,4 +288,3 @@ def test_to_look_changes_nothing(home: House) -> None:
 
 def test_where_there_is_nothing_nothing_is_done(home: House) -> None:
     assert tidied(tidying(home, shorter(SHORT))) == [] and tidying(home).undo() == ([], [])
-    assert home.rows("SELECT count(*) FROM keepers") == [0]

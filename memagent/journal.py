@@ -28,7 +28,7 @@ LONGEST_SAID = 1500
 MOST_LINES = 5
 MOST_TOKENS = 800
 """Tokens that an entry may take, with all that belongs to it."""
-SHARE = 4
+SHARE = 6
 """Of the model's window, a portion of a transcript fills no more than one part in so many."""
 MOST_TRIES = 3
 """So often a model may fail at an entry until it stays plain, unless somebody asks for it."""

@@ -25,7 +25,7 @@ LATELY = 3
 ENTRY_WORDS, LEAST_WORDS = 70, 8
 _TAG = re.compile(r"<(?=/?(?:waking|core_memory))", re.IGNORECASE)
 
-MOST_KNOWN = 300
+MOST_KNOWN = 150
 """So many of the newest facts are weighed."""
 
 

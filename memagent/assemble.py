@@ -22,7 +22,7 @@ from memagent.facts import Draft, Extractor, Fact, Said
 from memagent.facts.behind import Leaving, ReadingBehind
 from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
-from memagent.facts.ledger import Ledger, keeper, keeper_there
+from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.minding import FactReminder
 from memagent.facts.reading import FactReader
 from memagent.journal import JournalWriter
@@ -184,7 +184,7 @@ def load_agent(
             settings.reminder_tokens,
         ),
         behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,
-        waking=Waking(Journal(database, entry.id), _known_of_user(database, entry), clock, settings.waking_tokens),
+        waking=Waking(Journal(database, entry.id), facts.ledger if facts else None, clock, settings.waking_tokens),
     )  # fmt: skip
 
 
@@ -241,21 +241,8 @@ class _OpenedLater:
         return self._extractor.extract(talk, known)
 
 
-MOST_KNOWN = 300
-"""So many of the newest facts are weighed when an agent wakes."""
-
-
-def _known_of_user(database: Database, entry: Entry) -> Callable[[], list[Fact]]:
-    def known() -> list[Fact]:
-        keeper = keeper_there(database, entry.owner)
-        return Ledger(database, keeper).listed(limit=MOST_KNOWN) if keeper else []
-
-    return known
-
-
 def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None) -> Tidying:
     """Who tidies what an agent remembers; without a model, only what needs none."""
-    from memagent.facts.finding import FactFinder
     from memagent.tidying import Chore
     from memagent.tidying.core import CrowdedBlocks
     from memagent.tidying.facts import Duplicates, Expired
@@ -263,9 +250,8 @@ def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None)
     from memagent.tidying.wording import Wording
 
     database, entry, chores = state.database, state.entry, list[Chore]()
-    if keeper := keeper_there(database, entry.owner):
-        ledger = Ledger(database, keeper)
-        chores += [Expired(ledger, state.clock), Duplicates(ledger, FactFinder(ledger, open_embedder(settings)))]
+    if facts := open_facts(settings, database, entry.id, clock=state.clock):
+        chores += [Expired(facts.ledger, state.clock), Duplicates(facts.ledger, facts.finder)]
     if llm is not None:
         wording = Wording(llm, Library(settings.home).text("prompts", "tidy"), state.clock)
         chores += [

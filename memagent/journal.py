@@ -28,7 +28,7 @@ LONGEST_SAID = 1500
 MOST_LINES = 5
 MOST_TOKENS = 800
 """Tokens that an entry may take, with all that belongs to it."""
-SHARE = 4
+SHARE = 6
 """Of the model's window, a portion of a transcript fills no more than one part in so many."""
 MOST_TRIES = 3
 """So often a model may fail at an entry until it stays plain, unless somebody asks for it."""
@@ -173,31 +173,44 @@ def _checked(given: Mapping[str, Any], entry: Entry, talk: Sequence[Message], be
     def named(day: date) -> bool:
         return names(said, day, began)
 
+    promised = _items(given.get("commitments"), words, named)
+    meant = _items(given.get("action_items"), words, named)
     numbers = {number for number in _listed(given.get("done")) if isinstance(number, int)}
     return replace(
         entry,
         text=storable(text),
-        highlights=tuple(line for line in _lines(given.get("highlights")) if _words(line) & words),
+        highlights=tuple(
+            line for line in _lines(given.get("highlights")) if _words(line) & words and not _copied(line, talk)
+        ),
         quotes=tuple(filter(None, (_quote(line, talk) for line in _lines(given.get("quotes"))))),
-        commitments=_items(given.get("commitments"), words, named),
-        action_items=_items(given.get("action_items"), words, named),
+        commitments=promised,
+        action_items=tuple(item for item in meant if item.what not in {other.what for other in promised}),
         dates=tuple(item for item in _items(given.get("dates"), words, named) if item.day),
         done=tuple(item.key for number, item in enumerate(before, 1) if number in numbers),
     )
 
 
 def _in_own_words(text: str, talk: Sequence[Message]) -> str:
-    """An entry without sentences of the user's own: there, "I" would be somebody else. In quotation marks they may
-    stand.
-    """
-    said = _even(" ".join(message.said for message in talk if message.kind == "user"))
-    kept = []
-    for sentence in _SENTENCE.split(text):
-        in_marks = any(mark in sentence for mark in QUOTED)
-        copied = not in_marks and _FIRST_PERSON.search(sentence) and f" {_even(sentence)} " in f" {said} "
-        if sentence and not copied and not _SPEAKER.match(sentence):
-            kept.append(sentence)
+    """An entry without sentences of the user's own."""
+    kept = [sentence for sentence in _SENTENCE.split(text) if sentence and not _copied(sentence, talk)]
     return " ".join(kept).strip()
+
+
+def _copied(sentence: str, talk: Sequence[Message]) -> bool:
+    """Whether words of the user's of themselves stand there as if they were the agent's: "I" would be somebody else.
+    In quotation marks they may stand.
+    """
+    if _SPEAKER.match(sentence):
+        return True
+    if any(mark in sentence for mark in QUOTED):
+        return False
+    said = {who: f" {_even(' '.join(m.said for m in talk if (m.kind == 'user') is who))} " for who in (True, False)}
+    tokens = _even(sentence).split()
+    for at in (at for at, token in enumerate(tokens) if token in FIRST_PERSON):
+        run = f" {' '.join(tokens[at : at + RUN])} "
+        if len(tokens) - at >= RUN and run in said[True] and run not in said[False]:
+            return True
+    return False
 
 
 def _even(text: str) -> str:
@@ -244,7 +257,10 @@ def _day(given: Any, named: Callable[[date], bool]) -> str | None:
 _TOKEN = re.compile(r"\w+")
 _SENTENCE = re.compile(r"(?<=[.!?…]) ")
 QUOTED = '"“„«'
-_FIRST_PERSON = re.compile(r"\b(?:I|my|me|mine|myself|we|our|us|ich|mein\w*|mir|mich|wir|je|ma|mon|mes|yo|mi)\b", re.I)
+_ME = "i my me mine we our us ich mein meine mir mich wir je mon ma mes nous yo mi mis io mio mia"
+FIRST_PERSON = frozenset(_ME.split())
+RUN = 4
+"""So many of the user's words about themselves, one after the other, are copied and not worded anew."""
 _SPEAKER = re.compile(r"(?:User|I said|\w+ said): ", re.I)
 _GAP = r"\W+"
 

@@ -8,11 +8,12 @@ more than a budget of tokens. Knows nothing of how entries or facts come to be.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 
 from memagent.context import within_words
 from memagent.facts import BY_HAND, SELF, USER, Fact
+from memagent.facts.ledger import Ledger
 from memagent.memory.journal import Entry, Journal, Open
 from memagent.messages import estimate, storable, unmarked
 
@@ -24,16 +25,18 @@ LATELY = 3
 ENTRY_WORDS, LEAST_WORDS = 70, 8
 _TAG = re.compile(r"<(?=/?(?:waking|core_memory))", re.IGNORECASE)
 
-Known = Callable[[], Sequence[Fact]]
-"""The facts that hold now, in any order; not all of them, where there are very many."""
+MOST_KNOWN = 150
+"""So many of the newest facts are weighed."""
 
 
 class Waking:
     """What one agent wakes with, in at most so many tokens; 0 for nothing at all."""
 
-    def __init__(self, journal: Journal, known: Known, clock: Callable[[], datetime], most: int = MOST_TOKENS) -> None:
+    def __init__(
+        self, journal: Journal, ledger: Ledger | None, clock: Callable[[], datetime], most: int = MOST_TOKENS
+    ) -> None:
         self._journal = journal
-        self._known = known
+        self._ledger = ledger
         self._clock = clock
         self._most = most
         self._told: tuple[int, str] = (0, "")
@@ -58,7 +61,8 @@ class Waking:
         still_open, room = _fitting(_items(self._journal.open(today)), room, room // 4)
         words = min(ENTRY_WORDS, max(LEAST_WORDS, room // 10))
         lately, room = _fitting((_entry(entry, words) for entry in entries), room, room // 2)
-        facts = [fact for fact in self._known() if _knew(fact, began) and _holds(fact, today)]
+        known = self._ledger.listed(limit=MOST_KNOWN) if self._ledger else []
+        facts = [fact for fact in known if _knew(fact, began) and _holds(fact, today)]
         about_user, room = _fitting(_facts(facts, USER, began), room, room)
         about_self, _ = _fitting(_facts(facts, SELF, began), room, room)
         parts = {

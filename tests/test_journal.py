@@ -83,11 +83,17 @@ def test_what_was_not_said_is_not_kept(home: House) -> None:
 
 
 def test_an_entry_is_in_the_agents_own_words(home: House) -> None:
-    copied = filled(f'My sister Kate visits me on Friday. User: hello. I was glad for the user and Kate. "{KATE}"')
+    copied = filled(
+        f'My sister Kate visits me on Friday. User: hello. I was glad for the user and Kate. "{KATE}"',
+        highlights=["my sister Kate visits soon", "the sister Kate visits soon"],
+        commitments=["buy a lamp"], action_items=["buy a lamp", "see Kate"],
+    )  # fmt: skip
     agent = home.agent([copied, *ANSWERS])
     say(agent, KATE.replace(", and", ". And"))
     (entry,) = written(home.writer(agent))
     assert entry.text == f'I was glad for the user and Kate. "{KATE}"', "where the user says my, it is not the agent's"
+    assert entry.highlights == ("the sister Kate visits soon",)
+    assert (entry.commitments, entry.action_items) == ((Item("buy a lamp"),), (Item("see Kate"),))
 
 
 def test_no_message_is_written_of_twice(home: House) -> None:

@@ -209,11 +209,13 @@ def test_it_is_seen_in_what_fills_the_window(home: House) -> None:
     assert abs(sum(shown.values()) - agent.used()) < 20
 
 
-def test_looking_makes_no_keeper_of_facts(home: House) -> None:
-    agent = home.agent([ENTRY, *ANSWERS])
-    say(agent, KATE)
-    written(home.writer(agent))
-    assert home.agent().wakes_with() and home.rows("SELECT count(*) FROM keepers") == [0]
+def test_without_facts_it_tells_what_happened(tmp_path: Path) -> None:
+    with house(tmp_path, facts="off") as home:
+        agent = home.agent([ENTRY, *ANSWERS])
+        say(agent, KATE)
+        learn(home, "The user likes tea.")
+        written(home.writer(agent))
+        assert "Kate visits" in home.agent().wakes_with() and "tea" not in home.agent().wakes_with()
 
 
 def test_another_users_facts_stay_away(home: House) -> None:

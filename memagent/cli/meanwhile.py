@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memagent.errors import MemagentError
+from memagent.facts.behind import CalledAway, Leaving
 
 if TYPE_CHECKING:
     from memagent.agent import Agent
     from memagent.journal import JournalWriter
+    from memagent.llm import LLM
     from memagent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,17 +38,21 @@ SAVING = "Writing the journal; Ctrl-C leaves at once, and nothing is lost"
 
 
 class Worker:
-    """One piece of work in a thread of its own."""
+    """One piece of work in a thread of its own. What `llm` is asked then, it can leave at once."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, llm: Leaving) -> None:
         self._work = work
+        self._llm = llm
         self._halt = Halt()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self, patience: float = 0.2) -> None:
-        """Let it stop at its next step; what goes on then is waited for no longer than a moment."""
+        """Let it stop; what goes on then is waited for no longer than a moment."""
+        if not self._thread.is_alive():
+            return
         self._halt.set()
+        self._llm.leave()
         self._thread.join(patience)
 
     def wait(self, seconds: float) -> bool:
@@ -60,6 +66,8 @@ class Worker:
             for _ in steps:
                 if self._halt.is_set():
                     break
+        except CalledAway:
+            pass
         except MemagentError as error:
             log.warning("what is done meanwhile failed: %s", error)
         except Exception:  # the outermost door of a thread: logged whole, and it keeps nobody from talking
@@ -79,12 +87,13 @@ class Meanwhile:
     def arrive(self, agent: Agent) -> None:
         """What was said before, and is in no entry, was a conversation that was left, or whose process was killed."""
         if self._settings.journal:
-            self._writer(agent).close(over=True)
+            self._writer(agent, agent.llm).close(over=True)
 
     @contextmanager
     def beside(self, agent: Agent) -> Iterator[None]:
         """While the block lasts, and the user is silent, do what is to be done."""
-        worker = Worker(lambda halt: self._chores(agent, halt))
+        llm = Leaving(lambda: agent.llm)
+        worker = Worker(lambda halt: self._chores(agent, llm, halt), llm)
         try:
             yield
         finally:
@@ -96,11 +105,13 @@ class Meanwhile:
 
         if not self._settings.journal:
             return
-        writer = self._writer(agent)
+        llm = Leaving(lambda: agent.llm)
+        writer = self._writer(agent, llm.opened())
         writer.close(over=True)
         if not writer.waiting():
             return
-        worker = Worker(lambda _: _written(writer))
+        agent.behind.leave()
+        worker = Worker(lambda _: _written(writer), llm)
         try:
             with working(SAVING):
                 done = worker.wait(self._goodbye)
@@ -110,29 +121,32 @@ class Meanwhile:
         if not done or writer.waiting():
             tell(LEFT)
 
-    def _writer(self, agent: Agent) -> JournalWriter:
+    def _writer(self, agent: Agent, llm: LLM) -> JournalWriter:
         from memagent.assemble import open_journal
 
-        return open_journal(self._settings, agent.state, agent.llm)
+        return open_journal(self._settings, agent.state, llm)
 
-    def _chores(self, agent: Agent, halt: Halt) -> Generator[object]:
+    def _chores(self, agent: Agent, llm: Leaving, halt: Halt) -> Generator[object]:
         idle = self._settings.idle_minutes * 60
         quiet = min(self._quiet, idle)
         if halt.wait(quiet):
             return
+        while agent.behind.busy:  # one after the other
+            if halt.wait(A_LITTLE):
+                return
         if self._settings.journal:
-            yield from _written(self._writer(agent))
+            yield from _written(self._writer(agent, llm.opened()))
         if halt.wait(idle - quiet + A_LITTLE):
             return
-        if self._settings.journal and (writer := self._writer(agent)).close():
+        if self._settings.journal and (writer := self._writer(agent, llm.opened())).close():
             yield from _written(writer)
         if self._settings.tidy:
-            yield from self._tidied(agent)
+            yield from self._tidied(agent, llm.opened())
 
-    def _tidied(self, agent: Agent) -> Generator[object]:
+    def _tidied(self, agent: Agent, llm: LLM) -> Generator[object]:
         from memagent.assemble import open_tidying
 
-        for step in open_tidying(self._settings, agent.state, agent.llm).tidy():
+        for step in open_tidying(self._settings, agent.state, llm).tidy():
             if step:
                 log.info("tidied %s: %s", step.kind, step.told)
             yield step

@@ -97,9 +97,14 @@ class ReadingBehind:
         """Whether what waits is read without a model."""
         return self.reader is not None and self.reader.quick
 
+    @property
+    def busy(self) -> bool:
+        """Whether it reads now."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to read, if it does not yet. What an earlier thread was asked comes to its end first."""
-        if self.reader is None or (self._thread and self._thread.is_alive()):
+        if self.reader is None or self.busy:
             return
         self._left.clear()
         if self._llm:

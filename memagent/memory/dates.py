@@ -87,6 +87,7 @@ def dated(text: str, now: date) -> Dated:
     return Dated(tuple(dict.fromkeys(spans)), frozenset(words - {"of", "a", "an", "ago"}))
 
 
+_SOON = re.compile(r"\b(?:(?:next|this|coming) week|(?:in|for) (?:a|one|two|1|2) weeks?|weekend)\b")
 _COMING = {"today": 0, "tonight": 0, "tomorrow": 1}
 
 
@@ -99,7 +100,7 @@ def names(text: str, day: date, now: date) -> bool:
         return False
     if any(word in words for word, days in _COMING.items() if days == ahead):
         return True
-    if ahead <= 14 and words & {_DAYS[day.weekday()], "week", "weeks", "weekend"}:
+    if ahead <= 14 and (_DAYS[day.weekday()] in words or _SOON.search(text.lower())):
         return True
     if any(re.fullmatch(rf"0?{day.day}{_ENDING}", word) for word in words):
         return True

@@ -194,7 +194,7 @@ class Journal:
         )  # fmt: skip
         return datetime.fromisoformat(rows[0][0]) if rows else None
 
-    def open(self, today: date, *, before: int = 0, entries: int = 100) -> list[Open]:
+    def open(self, today: date, *, before: int = 0, entries: int = 40) -> list[Open]:
         """What was promised or meant to be done and is neither done nor past, the newest first."""
         recent = self.entries(entries, before=before)
         settled = {key for entry in recent for key in entry.done}

@@ -18,6 +18,8 @@ from memagent.messages import estimate, storable
 
 LEAST = 0.15
 """What is left of a text must not be less than this part of it: that would be no shorter text, but another."""
+KEPT = 0.8
+"""Of the words of a text, each taken once, so many must be in what became of it: else more than words was lost."""
 _WORD = re.compile(r"\w+")
 _INSIDE = re.compile(r"(?<![.!?:…\n])(?<![.!?:…][\s\"'])[ \t(\"'-]+([^\W\d_a-z]\w+)")
 
@@ -70,10 +72,19 @@ def _form(most: int) -> dict[str, Any]:
 
 
 def faithful(before: str, after: str) -> bool:
-    """Whether all numbers and names of a text are in what became of it, and none has come."""
+    """Whether all numbers and names of a text are in what became of it, and nearly all of its other words, and no
+    number or name has come.
+    """
     old, new = _words(before), _words(after)
     kept = _numbers(old) | _names(before)
-    return kept <= new and _numbers(new) <= old and _names(after) <= old
+    stems, left = _stems(old), _stems(new)
+    whole = len(stems & left) >= KEPT * len(stems)
+    return whole and kept <= new and _numbers(new) <= old and _names(after) <= old
+
+
+def _stems(words: set[str]) -> set[str]:
+    """Words that tell something, by their beginnings."""
+    return {word[:4] for word in words if len(word) > 3 or not word.isascii()}
 
 
 def _words(text: str) -> set[str]:

@@ -15,6 +15,11 @@ from command_line import MEMAGENT, Memagent
 pytest.importorskip("pty", reason="it needs a pseudo-terminal")
 from terminal import CTRL_C, CTRL_D, Terminal
 
+from memagent import config
+from memagent.assemble import local_time, open_database
+from memagent.facts import Cause, Fact
+from memagent.facts.ledger import Ledger, keeper
+
 Open = Callable[..., Terminal]
 TOLD = "my sister Kate visits me on Friday with her two dogs"
 ENTRY = {
@@ -182,3 +187,56 @@ def test_a_chat_through_a_pipe_leaves_an_entry_too(home: Path, environment: dict
     )
     assert done.returncode == 0, done.stderr
     assert [entry["plain"] for entry in entries(memagent)] == [False]
+
+
+# Tidying --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def untidy(home: Path, memagent: Memagent) -> None:
+    """An agent that was told something, and facts that say the same or are over."""
+    (home / "script.yaml").write_text(script())
+    memagent("ask", TOLD)
+    database = open_database(config.load({}))
+    now = local_time()
+    ledger = Ledger(database, keeper(database, "local", None, now))
+    with database.write() as tx:
+        for text, until in (("Likes tea.", None), ("likes tea", None), ("Is away.", "2020-01-01")):
+            ledger.learn(tx, Fact(text, now, until=until, cause=Cause("talk")), now)
+    database.close()
+
+
+@pytest.mark.usefixtures("untidy")
+def test_memory_is_tidied_and_all_of_it_taken_back(memagent: Memagent) -> None:
+    looked = memagent("tidy", "--dry-run").out
+    assert '"Is away." held until 2020-01-01, and is past.\n' in looked and "2 changes; nothing was changed." in looked
+    refused = memagent("tidy")
+    assert refused.code == 2 and "Give --yes" in refused.err
+    done = memagent("tidy", "companion", "--yes").out
+    assert "is merged with it" in done and "2 changes. memagent tidy --undo takes them back." in done
+    assert memagent("tidy", "--yes").out == "There is nothing to tidy.\n"
+    assert memagent("tidy", "--undo").out.count("Taken back: ") == 2
+    assert memagent("tidy", "--undo").out == "There is no tidying left to take back.\n"
+    steps = json.loads(memagent("tidy", "--json").out)
+    assert [step["kind"] for step in steps] == ["expired facts", "duplicate facts"]
+    assert "don't go together" in memagent("tidy", "--undo", "--dry-run").err
+
+
+@pytest.mark.usefixtures("untidy")
+def test_without_a_model_only_facts_are_tidied(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMAGENT_PROVIDER", "openai")
+    done = memagent("tidy", "--yes")
+    assert "There is no model within reach" in done.err and "2 changes" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("untidy")
+def test_silence_lets_memory_be_tidied_if_that_is_wanted(chat: Open, memagent: Memagent) -> None:
+    with chat(MEMAGENT_IDLE_MINUTES="0.01", MEMAGENT_TIDY="on") as terminal:
+        terminal.expect("> ")
+        until = time.monotonic() + 20
+        while memagent("tidy", "--dry-run").out != "There is nothing to tidy.\n" and time.monotonic() < until:
+            time.sleep(0.3)
+        terminal.send(CTRL_D)
+        assert terminal.ended() == 0
+    assert memagent("tidy", "--undo").out.count("Taken back: ") == 2

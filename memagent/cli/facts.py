@@ -38,7 +38,7 @@ Past = Annotated[bool, typer.Option("--past", help="What held once, too.")]
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = Commands(help="What is known: facts from talk and by hand, with their history.", no_args_is_help=True)
+    group = Commands(help="What is known, from talk and by hand.", no_args_is_help=True)
     for command in (add, search, list_, forget, restore, correct, end, history, why, ask, read):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="facts")

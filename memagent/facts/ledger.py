@@ -73,6 +73,13 @@ def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:
     return Keeper(owner, stored_text(found[0][0]), agent) if found else None
 
 
+def keepers(database: Database, owner: str, agents: Sequence[str] | None = None) -> list[Keeper]:
+    """All for whom facts of a user are kept; or those of some agents alone."""
+    rows = database.rows("SELECT shelf, owner, agent FROM keepers WHERE owner = ? ORDER BY agent", owner)
+    kept = [Keeper(stored_text(owner), stored_text(shelf), stored_text(agent) or None) for shelf, owner, agent in rows]
+    return [keeper for keeper in kept if agents is None or keeper.agent in agents]
+
+
 class Ledger:
     """The facts of one keeper."""
 

@@ -226,6 +226,17 @@ class Ledger:
         where, values = self._where(states, kind, about)
         return int(self.database.rows(f"SELECT count(*) FROM facts t WHERE {where}", *values)[0][0])
 
+    def any(self, states: Sequence[State] = ("holds",)) -> bool:
+        """Whether there are any, which is told at once however many there are."""
+        return any(
+            self.database.rows("SELECT 1 FROM facts WHERE shelf = ? LIMIT 1", shelf)
+            for shelf in self.keeper.shelves(states)
+        )
+
+    def newest_change(self) -> int:
+        """The number of the newest change of any fact: while it is the same, nothing has changed."""
+        return int(self.database.rows("SELECT max(id) FROM fact_changes")[0][0] or 0)
+
     def _where(self, states: Sequence[State], kind: str, about: str) -> tuple[str, list[Any]]:
         shelves = self.keeper.shelves(states)
         where, values = f"t.shelf IN ({', '.join('?' for _ in shelves)})", list[Any](shelves)

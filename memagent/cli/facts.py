@@ -268,7 +268,7 @@ def history(
         if json:
             as_json([{**row(fact), "changes": [change_row(c) for c in ledger.history(fact.id)]} for fact in facts])
             return
-        told = sorted(each for fact in facts for each in lines(ledger, fact, known.agents))
+        told = list(lines(ledger, facts, known.agents))
     for each in told:
         typer.echo(each)
     if not told:

@@ -1,8 +1,9 @@
 """An agent as one JSON document, out and in again: everything it is and remembers, equal to the byte when exported
 again.
 
-Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources,
-which others may share: only their names go along. Knows nothing of files.
+Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources and
+facts that others share: only the sources' names go along, and the facts that the agent keeps alone. Knows nothing
+of files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from memagent.errors import StorageError, UserError
+from memagent.facts import carrying
 from memagent.memory.core import UNDO
 from memagent.memory.journal import entry_of
 from memagent.memory.log import COLUMNS, first_visible, message_of
@@ -58,6 +60,7 @@ def _columns(text: str) -> dict[str, str]:
 TABLES = {table: _columns(text) for table, text in _SCHEMA.items()}
 KEYS = {table: text.split("|")[1].split() for table, text in _SCHEMA.items()}
 AGENT = _columns(_AGENT)
+FACTS = {"facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CHANGES)}
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
@@ -71,6 +74,7 @@ def export(database: Database, roster: Roster, name: str) -> str:
             owned = f"{_OWNERS.get(table, 'agent')} = ?"
             rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
             document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+        document |= carrying.exported(database, roster.find(name).owner, agent)
         document["sources"] = list(attached(database, agent).values())
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
@@ -90,6 +94,7 @@ def read_in(
         for table, columns in TABLES.items():
             for row in document[table]:
                 _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+        carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
         lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
     if lacks:
         for source in lacking:
@@ -121,14 +126,16 @@ def _document(text: str) -> dict[str, Any]:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
     _renew(document)
     _check_row("agent", AGENT, document.get("agent"))
-    for table, columns in TABLES.items():
+    for table, columns in {**TABLES, **FACTS}.items():
         rows = document.get(table)
         if not isinstance(rows, list):
             raise _damaged(table)
         for row in rows:
             _check_row(table, columns, row)
-        if len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
+        if table in TABLES and len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
             raise _damaged(f"{table}: a row stands there twice")
+    if not carrying.fits(document):
+        raise _damaged("facts")
     sources = document.setdefault("sources", [])
     if not isinstance(sources, list) or not all(map(_is_text, sources)) or len({*sources}) < len(sources):
         raise _damaged("sources")
@@ -148,7 +155,8 @@ def _renew(document: dict[str, Any]) -> None:
     if version == 1:
         _from_first(document)
     if version in (1, 2):
-        document |= {"cards": [], "lore": [], "journal": []}
+        document |= {"cards": [], "lore": [], "journal": [], "facts": [], "fact_changes": []}
+        document["facts_read"] = len(_rows(document, "messages"))  # nothing is read unasked: that may be years
     elif version != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
 
@@ -246,6 +254,8 @@ def _is_text(value: Any) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "text": _is_text,
+    "flag": lambda value: isinstance(value, bool),
+    "share": lambda value: type(value) in (int, float) and 0 <= value <= 1,
     "number": lambda value: type(value) is int and 0 <= value < 2**40,
     "time": _is_time,
     "object": lambda value: _is_text(value) and _is_json(value, dict),

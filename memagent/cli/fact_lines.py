@@ -5,7 +5,7 @@ What a fact says is data, wherever it is shown. Knows nothing of commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,11 @@ def names(database: Database, owner: str) -> dict[str, str]:
     }
 
 
-def history(ledger: Ledger, fact: Fact, agents: Mapping[str, str]) -> Iterator[str]:
-    """All that became of a fact, a line each, the oldest first."""
-    for change in ledger.history(fact.id):
-        yield harmless(f"{when(change.when)}  {change.what:<12} {fact.text}  ({cause(change.cause, agents)})")
+def history(ledger: Ledger, facts: Iterable[Fact], agents: Mapping[str, str]) -> Iterator[str]:
+    """All that became of some facts, a line each, the oldest first."""
+    changes = [(change.when, fact.text, change) for fact in facts for change in ledger.history(fact.id)]
+    for moment, text, change in sorted(changes, key=lambda each: each[0]):
+        yield harmless(f"{when(moment)}  {change.what:<12} {text}  ({cause(change.cause, agents)})")
 
 
 def why(memory: FactMemory, fact: Fact, agents: Mapping[str, str]) -> Iterator[str]:

@@ -38,7 +38,7 @@ Past = Annotated[bool, typer.Option("--past", help="What held once, too.")]
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = Commands(help="Facts from talk and by hand, with their history.", no_args_is_help=True)
+    group = Commands(help="What is known, from talk and by hand.", no_args_is_help=True)
     for command in (add, search, list_, forget, restore, correct, end, history, why, ask, read):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="facts")
@@ -268,7 +268,7 @@ def history(
         if json:
             as_json([{**row(fact), "changes": [change_row(c) for c in ledger.history(fact.id)]} for fact in facts])
             return
-        told = sorted(each for fact in facts for each in lines(ledger, fact, known.agents))
+        told = list(lines(ledger, facts, known.agents))
     for each in told:
         typer.echo(each)
     if not told:

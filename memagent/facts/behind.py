@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 MOMENT = 0.003
 """Seconds that whoever calls the thread away waits for it to hear that."""
 
-PATIENCE = 2.0
-"""Seconds that letting an agent go may wait for the thread."""
+PATIENCE, SHORT_PATIENCE = 2.0, 0.5
+"""Seconds that letting an agent go may wait for the thread: to its end, where no model is asked, or until it hears."""
 
 
 class CalledAway(Exception):  # nothing is wrong, so it is no error
@@ -122,13 +122,13 @@ class ReadingBehind:
             self._llm.leave()
         thread.join(patience)
 
-    def finish(self, patience: float = PATIENCE) -> None:
+    def finish(self) -> None:
         """The agent is let go: what is read without a model is read to its end, as long as patience lasts; what a model
         would have to be asked for waits until the agent is there again.
         """
         if self.quick and self._thread:
-            self._thread.join(patience)
-        self.leave(patience)
+            self._thread.join(PATIENCE)
+        self.leave(SHORT_PATIENCE)
         if self._llm:
             self._llm.close()
 

@@ -53,14 +53,19 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
     if found := keeper_there(database, owner, agent):
         return found
     with database.write() as tx:
-        if found := _keeper(tx.rows, owner, agent):
-            return found
-        shelf = uuid.uuid4().hex
-        tx.run(
-            "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
-            shelf, owner, agent or "", now.isoformat(),
-        )  # fmt: skip
-        return Keeper(owner, shelf, agent)
+        return made_keeper(tx, owner, agent, now)
+
+
+def made_keeper(tx: Transaction, owner: str, agent: str | None, now: datetime) -> Keeper:
+    """The same, within a transaction."""
+    if found := _keeper(tx.rows, owner, agent):
+        return found
+    shelf = uuid.uuid4().hex
+    tx.run(
+        "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
+        shelf, owner, agent or "", now.isoformat(),
+    )  # fmt: skip
+    return Keeper(owner, shelf, agent)
 
 
 def keeper_there(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
@@ -71,6 +76,13 @@ def keeper_there(database: Database, owner: str, agent: str | None = None) -> Ke
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:
     found = rows("SELECT shelf FROM keepers WHERE owner = ? AND agent = ?", owner, agent or "")
     return Keeper(owner, stored_text(found[0][0]), agent) if found else None
+
+
+def keepers(database: Database, owner: str, agents: Sequence[str] | None = None) -> list[Keeper]:
+    """All for whom facts of a user are kept; or those of some agents alone."""
+    rows = database.rows("SELECT shelf, owner, agent FROM keepers WHERE owner = ? ORDER BY agent", owner)
+    kept = [Keeper(stored_text(owner), stored_text(shelf), stored_text(agent) or None) for shelf, owner, agent in rows]
+    return [keeper for keeper in kept if agents is None or keeper.agent in agents]
 
 
 class Ledger:
@@ -218,6 +230,17 @@ class Ledger:
         """How many there are of those."""
         where, values = self._where(states, kind, about)
         return int(self.database.rows(f"SELECT count(*) FROM facts t WHERE {where}", *values)[0][0])
+
+    def any(self, states: Sequence[State] = ("holds",)) -> bool:
+        """Whether there are any, which is told at once however many there are."""
+        return any(
+            self.database.rows("SELECT 1 FROM facts WHERE shelf = ? LIMIT 1", shelf)
+            for shelf in self.keeper.shelves(states)
+        )
+
+    def newest_change(self) -> int:
+        """The number of the newest change of any fact: while it is the same, nothing has changed."""
+        return int(self.database.rows("SELECT max(id) FROM fact_changes")[0][0] or 0)
 
     def _where(self, states: Sequence[State], kind: str, about: str) -> tuple[str, list[Any]]:
         shelves = self.keeper.shelves(states)

@@ -146,13 +146,15 @@ class FactReader:
 
 
 def _parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
-    """What was found, message by message, and up to which message that is; what names none is of the last one that the
-    user said. So a message can take back what an earlier one has told.
+    """What was found, message by message, and up to which message that is: so one can take back what an earlier one
+    has told. What names none is of the last one that the user said; what names one that was read before was learned.
     """
     numbers = {said.seq for said in batch}
     own = [said.seq for said in batch if said.who == "user"] or [batch[-1].seq]
     found: dict[int, list[Draft]] = {}
     for draft in checked(drafts):
+        if 0 < draft.message < batch[0].seq:
+            continue
         number = draft.message if draft.message in numbers else own[-1]
         found.setdefault(number, []).append(replace(draft, message=number))
     last = batch[-1].seq

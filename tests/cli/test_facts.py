@@ -188,3 +188,20 @@ def test_pop_takes_back_what_was_learned(environment: dict[str, str], memagent: 
     done = memagent("run", "--agent", "one", stdin=b"/pop\n/exit\n")
     assert "Taken back: I use Shram" in done.out
     assert known(memagent) == []
+
+
+def test_doctor_tells_what_waits_to_be_read(memagent: Memagent, home: Path) -> None:
+    def told() -> str:
+        return next(line for line in memagent("doctor").out.splitlines() if " facts: " in line)
+
+    assert "none yet" in told()
+    memagent("ask", "--agent", "one", "I use Shram", "--yes")
+    assert "waiting: 2 messages are not read yet" in told()
+    script = home / "script.yaml"
+    working = script.read_text()
+    script.write_text("- when: {kind: facts}\n  error: {status: 400, message: too tired}\n")
+    assert "still wait" in memagent("facts", "read").err
+    assert "the last trouble: " in told() and "too tired" in told()
+    script.write_text(working)
+    memagent("facts", "read")
+    assert told().endswith("facts: 1 hold, 0 are past")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from cards_made import V3, png
 from storages import NOW, Place
 
 from memagent.agent import Agent
-from memagent.assemble import load_agent, make_agent
+from memagent.assemble import load_agent, make_agent, open_behind
 from memagent.bridges.cards.arriving import arrive
 from memagent.bridges.cards.card import card_of
 from memagent.bridges.cards.leaving import leave
@@ -219,3 +220,55 @@ def test_a_card_comes_in_is_called_to_mind_and_leaves(home: Home, others: Databa
     assert leave(home.database, home.roster.find("copy"), home.clock) == sheet
     home.roster.delete("mira")
     assert not others.rows("SELECT 1 FROM cards JOIN agents ON id = agent WHERE name = 'mira'")
+
+
+# Facts ----------------------------------------------------------------------------------------------------------------
+
+
+FACTS = [
+    {"when": {"kind": "facts", "said": "no more (\\w+)"}, "facts": [{"text": "The user likes {1}.", "holds": False}]},
+    {"when": {"kind": "facts", "said": "I like (\\w+)\\."}, "facts": ["The user likes {1}."]},
+    {"when": {"reminder": "likes tea"}, "say": "You like tea."},
+    {"when": {}, "say": "Well."},
+]
+
+
+def test_what_was_said_is_read_for_facts_that_come_to_mind_and_go_with_their_turn(home: Home) -> None:
+    agent = make_agent(home.settings, home.database, "ada", llm=ScriptedLLM(FACTS), clock=home.clock)
+    reader, memory = agent.behind.reader, agent.state.facts
+    assert reader and memory
+
+    def said(text: str) -> list[str]:
+        replies = [event.text for event in agent.turn(text) if isinstance(event, Reply)]
+        list(reader.read())
+        return replies
+
+    def held() -> list[str]:
+        return [fact.text for fact in memory.ledger.listed()]
+
+    assert said("I like tea.") == ["Well."] and held() == ["The user likes tea."]
+    assert said("Is there tea?") == ["You like tea."]
+    assert said("no more tea") == ["You like tea."] and held() == []
+    assert [match.fact.text for match in memory.search("tea", states=("past",)).matches] == ["The user likes tea."]
+    agent.state.undo_turn()
+    assert held() == ["The user likes tea."] and memory.search("tea").total == 1
+    assert reader.waiting() == 0 and list(reader.read()) == []
+    assert open_behind(home.settings, home.database, agent.state.entry).reader.waiting() == 0  # type: ignore[union-attr]
+    home.roster.delete("ada")
+    assert held() == ["The user likes tea."]  # it is the user's, and other agents know it
+
+
+def test_facts_of_an_agent_alone_go_with_it(home: Home) -> None:
+    settings = replace(home.settings, facts="own")
+    agent = make_agent(settings, home.database, "ada", llm=ScriptedLLM(FACTS), clock=home.clock)
+    assert agent.behind.reader and agent.state.facts
+    list(agent.turn("I like tea."))
+    list(agent.behind.reader.read())
+    ledger = agent.state.facts.ledger
+    text = export(home.database, home.roster, "ada")
+    assert ledger.count() == 1 and read_in(home.database, settings.user, text, "eva") == "eva"
+    assert export(home.database, home.roster, "eva") == text.replace('"name": "ada"', '"name": "eva"')
+    home.roster.delete("ada")
+    assert ledger.count() == 0
+    other = load_agent(settings, home.database, "eva", llm=ScriptedLLM(FACTS), clock=home.clock)
+    assert other.state.facts and other.state.facts.ledger.count() == 1

@@ -28,6 +28,7 @@ FLOORS = [
     {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
+    {"remembering"},
     {"cli", "server", "bridges", "characters"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle

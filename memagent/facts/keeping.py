@@ -6,18 +6,23 @@ through it. All parts are handed in. Knows nothing of agents, or of how a model 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
-from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts import BY_HAND, USER, Cause, Draft, Extractor, Fact, Said, State, What
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
+from memagent.facts.policy import USUAL, Policy, lapse, sweep
 from memagent.facts.reconcile import Verdict, decide, probe
+from memagent.messages import storable
 from memagent.storage import Transaction
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
+MOST, LONGEST, SHORT = 60, 500, 100
+"""So many facts are taken from a few messages at the most, and so many characters each; names are shorter."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +38,26 @@ class FactMemory:
     """The facts of one keeper."""
 
     def __init__(
-        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime]
+        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime],
+        policy: Policy = USUAL,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.finder = finder
         self.extractor = extractor
         self.clock = clock
+        self.policy = policy
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
     def add(self, text: str, *, who: str = "user", cause: Cause | None = None) -> list[Outcome]:
         """Learn from something that was said now."""
-        said = Said(who, text, self.clock())
-        drafts = self.extract([said])
-        verdicts = self.weighed(drafts)
+        return self.take([Said(who, text, self.clock())], cause or Cause("talk"))
+
+    def take(self, talk: Sequence[Said], cause: Cause) -> list[Outcome]:
+        """Learn from some messages, the newest last."""
+        verdicts = self.weighed(self.extract(talk))
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            return self.take_in(tx, verdicts, [said], cause or Cause("talk"))
+            return self.take_in(tx, verdicts, talk, cause)
 
     def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
         """What is in these messages, as the extractor sees it; nothing is kept yet."""
@@ -58,7 +67,7 @@ class FactMemory:
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self._near(draft))) for draft in drafts]
+        return [(draft, decide(draft, self._near(draft))) for draft in usable(drafts)]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
@@ -105,6 +114,8 @@ class FactMemory:
             for one in old:
                 self.ledger.end(tx, one, verdict.what, cause, now, heir=new.id, until=draft.since)
             return [Outcome(verdict.what, new, old[0])]
+        if twin := self.ledger.twin(tx, draft.text, draft.about):
+            return self._confirmed(tx, [twin], draft, cause, now)
         return [Outcome("learned", self.ledger.learn(tx, fact, now))]
 
     def _confirmed(
@@ -166,11 +177,46 @@ class FactMemory:
             self.ledger.end(tx, old, "corrected", cause, now, heir=kept.id)
         return kept
 
+    def sweep(self) -> int:
+        """Let all facts lapse that no longer hold by themselves; returns how many."""
+        return sweep(self.ledger, self.policy, self.clock())
+
     # Asking -----------------------------------------------------------------------------------------------------------
 
     def search(
         self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",), kind: str = "",
         about: str = "",
     ) -> Matches:  # fmt: skip
-        """Facts with these words or this meaning, best first."""
+        """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
+        lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())
+
+
+def usable(drafts: Sequence[Draft]) -> list[Draft]:
+    """What an extractor found, without what can't be a fact: some models say nothing at great length."""
+    found: dict[tuple[str, bool, str], Draft] = {}
+    for draft in drafts:
+        text = " ".join(storable(draft.text).split())
+        if not any(char.isalnum() for char in text) or len(text) > LONGEST:
+            continue
+        sure = draft.confidence if 0.0 <= draft.confidence <= 1.0 else 0.5
+        one = replace(
+            draft, text=text, confidence=sure, since=_time(draft.since), until=_time(draft.until),
+            kind=draft.kind.strip()[:SHORT] or "fact", about=draft.about.strip()[:SHORT] or USER,
+            subject=draft.subject[:SHORT], quote=draft.quote[:LONGEST],
+        )  # fmt: skip
+        found.setdefault((text.lower(), one.holds, one.about), one)
+    return list(found.values())[:MOST]
+
+
+def _time(text: str | None) -> str | None:
+    """A time as it can be compared: an ISO date, or its beginning."""
+    day = (text or "")[:10]
+    try:
+        date.fromisoformat(day + "-01-01"[max(0, len(day) - 4) :])
+    except ValueError:
+        return None
+    return day if _ISO.fullmatch(day) else None
+
+
+_ISO = re.compile(r"\d{4}(?:-\d\d){0,2}")

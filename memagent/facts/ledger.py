@@ -28,6 +28,7 @@ COLUMNS = (
 """What `fact_of` reads."""
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
+LAST = 1000
 FORGOTTEN: frozenset[How] = frozenset({"forgotten", "undone"})
 
 
@@ -214,6 +215,40 @@ class Ledger:
             if value:
                 where, values = f"{where} AND t.{column} = ?", [*values, storable(value)]
         return where, values
+
+    def until_before(self, day: str) -> list[Fact]:
+        """The facts that hold until an earlier day than this (an ISO date), or within a month that is not over."""
+        return self._holding("t.until < ?", day)
+
+    def renewed_before(self, moment: datetime) -> list[Fact]:
+        """The facts that nobody has said since then, but for those that were written by hand."""
+        return self._holding("t.renewed < ? AND t.origin NOT IN ('user', 'agent')", moment.isoformat())
+
+    def _holding(self, where: str, value: str) -> list[Fact]:
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf = ? AND {where}", self.keeper.shelf, value
+        )
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def named(self, text: str, limit: int = 50) -> list[Fact]:
+        """Facts in any state that have this in their text, forgotten ones too; the oldest first."""
+        marks = "!%_"
+        wanted = "".join(f"!{char}" if char in marks else char for char in storable(text).lower())
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf IN (?, ?, ?) AND lower(t.text) LIKE ? ESCAPE '!' "
+            "ORDER BY t.id LIMIT ?",
+            *self.keeper.shelves(), f"%{wanted}%", limit,
+        )  # fmt: skip
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def twin(self, tx: Transaction, text: str, about: str) -> Fact | None:
+        """The same text among the facts that were learned last: somebody else may have been told at the same time."""
+        rows = tx.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.id > (SELECT max(id) FROM facts) - {LAST} AND t.shelf || '' = ? "
+            "AND t.about = ? AND t.text = ?",
+            self.keeper.shelf, storable(about), storable(text),
+        )  # fmt: skip
+        return fact_of(rows[0], self.keeper) if rows else None
 
     def line(self, number: int) -> list[Fact]:
         """A fact and those that it came from or that came of it, the oldest first."""

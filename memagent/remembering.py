@@ -138,6 +138,13 @@ class Memory:
         """Keep a fact as it is written here; it outranks what is taken from talk."""
         return self.facts.state(text, BY_HAND)
 
+    def state_many(self, texts: Sequence[str]) -> int:
+        """Keep many facts as they are written, such as those of another system, in batches; returns how many."""
+        done = self.facts.state_many(texts, BY_HAND)
+        while self.facts.finder.catch_up():
+            pass
+        return done
+
     def correct(self, which: int | str | Fact, text: str) -> Fact:
         """Put other words in the place of a fact."""
         return self.facts.correct(self._one(which).id, text, BY_HAND)

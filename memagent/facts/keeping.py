@@ -21,6 +21,7 @@ from memagent.storage import Transaction
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
+BATCH = 1000
 MOST, LONGEST, SHORT = 60, 500, 100
 """So many facts are taken from a few messages at the most, and so many characters each; names are shorter."""
 
@@ -167,6 +168,15 @@ class FactMemory:
         fact = Fact(text, now, kind, about, subject, confidence=1.0, cause=cause)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.learn(tx, fact, now)
+
+    def state_many(self, texts: Sequence[str], cause: Cause) -> int:
+        """Keep many facts as they are written, held against nothing, in batches; returns how many."""
+        now = self.clock()
+        for start in range(0, len(texts), BATCH):
+            facts = [Fact(text, now, confidence=1.0, cause=cause) for text in texts[start : start + BATCH]]
+            with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+                self.ledger.learn_many(tx, facts, now)
+        return len(texts)
 
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""

@@ -29,6 +29,14 @@ COLUMNS = (
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
 LAST = 1000
+_INSERT = (
+    "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, confirmed, "
+    "renewed, origin, agent, message, quote, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_CHANGE = (
+    "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 FORGOTTEN: frozenset[How] = frozenset({"forgotten", "undone"})
 
 
@@ -81,19 +89,35 @@ class Ledger:
     def learn(self, tx: Transaction, fact: Fact, now: datetime, *, heir_of: Fact | None = None, what: What = "learned",
     ) -> Fact:  # fmt: skip
         """Keep a new fact, of the line of another if it is that one's heir; returns it with its number."""
-        number = tx.add(
-            "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, "
-            "confirmed, renewed, origin, agent, message, quote, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.keeper.shelf, heir_of.line if heir_of else 0, storable(fact.text), storable(fact.kind),
-            storable(fact.about), storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(),
-            fact.since, fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(),
-            fact.cause.origin, fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
-        )  # fmt: skip
+        number = tx.add(_INSERT, *self._row(fact, heir_of.line if heir_of else 0, now))
         if not heir_of:
             tx.run("UPDATE facts SET line = ? WHERE id = ?", number, number)
         self._note(tx, number, what, fact.cause, now, {"from": heir_of.id} if heir_of else {})
         return self._fresh(tx, number)
+
+    def learn_many(self, tx: Transaction, facts: Sequence[Fact], now: datetime) -> list[int]:
+        """Keep many new facts at once, which are held against nothing; returns their numbers, in their order."""
+        numbers = tx.add_many(_INSERT, [self._row(fact, 0, now) for fact in facts])
+        if numbers:
+            tx.run(
+                "UPDATE facts SET line = id WHERE id BETWEEN ? AND ? AND line = 0 AND shelf || '' = ?",
+                min(numbers), max(numbers), self.keeper.shelf,
+            )  # fmt: skip
+            changes = [
+                (number, "learned", storable(f.cause.why), f.cause.origin, f.cause.agent, f.cause.message, "{}",
+                 now.isoformat())
+                for number, f in zip(numbers, facts, strict=True)
+            ]  # fmt: skip
+            tx.add_many(_INSERT_CHANGE, changes)
+        return numbers
+
+    def _row(self, fact: Fact, line: int, now: datetime) -> tuple[Any, ...]:
+        return (
+            self.keeper.shelf, line, storable(fact.text), storable(fact.kind), storable(fact.about),
+            storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(), fact.since, fact.until,
+            fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(), fact.cause.origin,
+            fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
+        )  # fmt: skip
 
     def confirm(self, tx: Transaction, fact: Fact, confidence: float, cause: Cause, now: datetime) -> Fact:
         """The same was said again."""
@@ -164,9 +188,7 @@ class Ledger:
         self, tx: Transaction, fact: int, what: What, cause: Cause, now: datetime, details: Mapping[str, Any]
     ) -> None:
         tx.run(
-            "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            fact, what, storable(cause.why), cause.origin, cause.agent, cause.message, as_json(dict(details)),
+            _INSERT_CHANGE, fact, what, storable(cause.why), cause.origin, cause.agent, cause.message, as_json(dict(details)),
             now.isoformat(),
         )  # fmt: skip
 

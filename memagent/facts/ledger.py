@@ -114,8 +114,8 @@ class Ledger:
     def _row(self, fact: Fact, line: int, now: datetime) -> tuple[Any, ...]:
         return (
             self.keeper.shelf, line, storable(fact.text), storable(fact.kind), storable(fact.about),
-            storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(), fact.since, fact.until,
-            fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(), fact.cause.origin,
+            storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(), fact.since,
+            fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(), fact.cause.origin,
             fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
         )  # fmt: skip
 
@@ -188,8 +188,8 @@ class Ledger:
         self, tx: Transaction, fact: int, what: What, cause: Cause, now: datetime, details: Mapping[str, Any]
     ) -> None:
         tx.run(
-            _INSERT_CHANGE, fact, what, storable(cause.why), cause.origin, cause.agent, cause.message, as_json(dict(details)),
-            now.isoformat(),
+            _INSERT_CHANGE, fact, what, storable(cause.why), cause.origin, cause.agent, cause.message,
+            as_json(dict(details)), now.isoformat(),
         )  # fmt: skip
 
     # Reading ----------------------------------------------------------------------------------------------------------

@@ -167,7 +167,8 @@ def _check_together(settings: Settings, among: Collection[str] = SETTINGS) -> No
 
 def _check_errand(settings: Settings, file: str) -> None:
     """A directory that was only downloaded must not send a key of the user's to an address of its own."""
-    for address, key in (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key")):
+    pairs = (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key"), ("facts_endpoint", "facts_api_key"))
+    for address, key in pairs:
         if file in settings.origin(address) and getattr(settings, key) and file not in settings.origin(key):
             raise ConfigError(
                 f"{file} would send your key, from {settings.origin(key)}, to {getattr(settings, address)}",

@@ -15,6 +15,7 @@ from typing import Any
 
 from memagent.errors import StorageError, UserError
 from memagent.memory.core import UNDO
+from memagent.memory.journal import entry_of
 from memagent.memory.log import COLUMNS, first_visible, message_of
 from memagent.memory.lore import trigger_of
 from memagent.memory.sources import Sources, attached
@@ -39,6 +40,7 @@ _SCHEMA = {
     " created:time | label version",
     "cards": "document:object files:object made:object |",
     "lore": "number:number note:number called_by:object text:text | number",
+    "journal": "first:number last:number entry:text details:object created:time undone:time? | first last created",
     "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
@@ -133,6 +135,8 @@ def _document(text: str) -> dict[str, Any]:
     _check_history(document["blocks"], document["block_edits"])
     for row in document["lore"]:
         _check_lore(row)
+    for row in document["journal"]:
+        _check_entry(row)
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
@@ -144,7 +148,7 @@ def _renew(document: dict[str, Any]) -> None:
     if version == 1:
         _from_first(document)
     if version in (1, 2):
-        document |= {"cards": [], "lore": []}
+        document |= {"cards": [], "lore": [], "journal": []}
     elif version != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
 
@@ -190,6 +194,14 @@ def _check_lore(row: Mapping[str, Any]) -> None:
         trigger_of(row["called_by"])
     except (TypeError, ValueError) as error:
         raise _damaged(f"piece {row['number']} of its lore") from error
+
+
+def _check_entry(row: Mapping[str, Any]) -> None:
+    """An entry of the journal must be such that it can be read."""
+    try:
+        entry_of([0, row["first"], row["last"], row["entry"], row["details"], row["created"], row["undone"]])
+    except StorageError as error:
+        raise _damaged(f"the journal's entry on message {row['first']}") from error
 
 
 def _check_message(number: int, row: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from memagent import messages
 from memagent.errors import NotFound, StorageError, UserError
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import Block, CoreMemory
+from memagent.memory.journal import Journal
 from memagent.memory.log import MessageLog
 from memagent.memory.lore import Lore, LoreBook, Trigger, keep
 from memagent.memory.recall import RecallMemory
@@ -39,6 +40,9 @@ def other(tmp_path: Path) -> Iterator[SqliteDatabase]:
     database = SqliteDatabase(tmp_path / "other.db")
     yield database
     database.close()
+
+
+_JOURNAL = "agent, first, last, entry, details, created, undone"
 
 
 def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉") -> str:
@@ -70,6 +74,11 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
         lore = Lore("Dragons live there.", Trigger(("dragon",), also=(("a", "b"),)))
         keep(tx, db, agent, [lore], f"card {words}", NOW)
         tx.run("INSERT INTO cards VALUES (?, ?, ?, ?)", agent, '{"data": {}}', "{}", '{"user": "Ann"}')
+    details = '{"began": "2026-11-21T09:30:00+00:00", "quotes": [["user", "maps", 4]], "plain": true, "tries": 1}'
+    with db.write() as tx:
+        for undone in (NOW.isoformat(), None):
+            values = (agent, 4, 6, f"We talked. {words}", details, f"2026-11-2{2 + (undone is None)}T00:00:00+00:00")
+            tx.run(f"INSERT INTO journal ({_JOURNAL}) VALUES (?, ?, ?, ?, ?, ?, ?)", *values, undone)
     draft = core.draft()
     draft.append("persona", words)
     draft.append("persona", "and more")
@@ -81,7 +90,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
 
 def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
     tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "passages_vectors"]
-    tables += ["cards", "lore"]
+    tables += ["cards", "lore", "journal"]
     return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
@@ -113,6 +122,8 @@ def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -
     found = ArchivalMemory(other, there.id, None).search("maps")
     assert [(f.text, tuple(f.tags), f.when) for f in found.results] == [("A note: I like\nmaps 🐉", ("tag", "é"), NOW)]
     assert LoreBook(other, there.id).all() == LoreBook(db, agent).all() != []
+    (entry_here,), (entry_there,) = Journal(db, agent).entries(), Journal(other, there.id).entries()
+    assert (entry_there.text, entry_there.quotes) == (entry_here.text, entry_here.quotes) and entry_here.quotes
 
 
 def test_under_another_name(db: SqliteDatabase) -> None:
@@ -234,17 +245,18 @@ def test_what_is_no_export_is_refused(db: SqliteDatabase, text: str) -> None:
 
 @pytest.fixture
 def cardless(db: SqliteDatabase) -> str:
-    """An agent that came from no card, exported."""
+    """An agent that came from no card and keeps no journal, exported."""
     make(db)
     with db.write() as tx:
         tx.run("DELETE FROM lore")
         tx.run("DELETE FROM cards")
+        tx.run("DELETE FROM journal")
     return export(db, Roster(db, "me"), "Ada")
 
 
 def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase) -> None:
     second = {**json.loads(cardless), "version": 2}
-    del second["cards"], second["lore"]
+    del second["cards"], second["lore"], second["journal"]
     read_in(other, "me", json.dumps(second))
     assert export(other, Roster(other, "me"), "Ada") == cardless
 
@@ -252,7 +264,7 @@ def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase)
 def test_one_of_the_first_version_is_read(cardless: str, other: SqliteDatabase) -> None:
     first = json.loads(cardless)
     first["version"] = 1
-    del first["cards"], first["lore"]
+    del first["cards"], first["lore"], first["journal"]
     for row in first["messages"]:
         del row["place"]
     for row in first["passages"]:
@@ -322,6 +334,8 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("block_edits", 0, "label"), None),
     (("block_edits", 0, "label"), "nobody"),
     (("lore", 0, "called_by"), '{"keys": 5}'),
+    (("journal", 0, "details"), "{}"),
+    (("journal", 0, "details"), '{"began": "2026-11-21T09:30:00+00:00", "quotes": [[1]]}'),
     (("lore", 0, "called_by"), '{"keys": [5]}'),
     (("lore", 0, "called_by"), '{"depth": "deep"}'),
     (("lore", 0, "called_by"), '{"logic": "perhaps"}'),

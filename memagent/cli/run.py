@@ -76,6 +76,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
+    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
@@ -102,6 +103,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             home.settings.heartbeat_minutes,
             approve_all=yes,
             debug=debug,
+            meanwhile=Meanwhile(home.settings),
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if talking.state.archival.others_vectors():
@@ -109,7 +111,10 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         try:
             if new and greeting:
                 chat.greet()
+            else:
+                chat.retell()
             chat.run()
+            chat.part()
         finally:
             chat.agent.close()
         chat.tell(f"Everything is kept. Come back with: memagent run --agent {quote(chat.agent.state.entry.name)}")
@@ -149,6 +154,8 @@ def ask(
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
         try:
             code = print_answer(talking, text, json=json, approve=yes)
+            if talking.behind.quick:  # nobody waits for a model here
+                talking.behind.start()
         finally:
             talking.close()
         if code and talking.state.held_by():

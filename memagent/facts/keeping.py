@@ -180,12 +180,9 @@ class FactMemory:
 
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
-        old, now = self.ledger.get(number), self.clock()
-        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        old = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            kept = self.ledger.learn(tx, new, now, heir_of=old, what="corrected")
-            self.ledger.end(tx, old, "corrected", cause, now, heir=kept.id)
-        return kept
+            return self.ledger.replace(tx, old, text, cause, self.clock())
 
     def sweep(self) -> int:
         """Let all facts lapse that no longer hold by themselves; returns how many."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +59,7 @@ class Keeper:
 
 def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> Keeper:
     """Where the facts of a user are kept, or those of one agent alone; made when it is first asked for."""
-    if found := _keeper(database.rows, owner, agent):
+    if found := keeper_there(database, owner, agent):
         return found
     with database.write() as tx:
         if found := _keeper(tx.rows, owner, agent):
@@ -70,6 +70,11 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
             shelf, owner, agent or "", now.isoformat(),
         )  # fmt: skip
         return Keeper(owner, shelf, agent)
+
+
+def keeper_there(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
+    """The same, if any facts were ever kept there."""
+    return _keeper(database.rows, owner, agent)
 
 
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:
@@ -143,6 +148,13 @@ class Ledger:
         if moved:
             self._note(tx, fact.id, how, cause, now, {"until": fact.until} if until else {})
         return self._fresh(tx, fact.id)
+
+    def replace(self, tx: Transaction, old: Fact, text: str, cause: Cause, now: datetime) -> Fact:
+        """Put other words in the place of a fact, by hand; the old one is past, and its heir is of the same line."""
+        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        kept = self.learn(tx, new, now, heir_of=old, what="corrected")
+        self.end(tx, old, "corrected", cause, now, heir=kept.id)
+        return kept
 
     def restore(self, tx: Transaction, fact: Fact, cause: Cause, now: datetime) -> Fact:
         """A fact that ended or was forgotten holds again."""

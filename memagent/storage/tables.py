@@ -58,4 +58,5 @@ TABLES = (
     _table("fact_readers", "agent seq tries failed changed", "agent"),
     _table("facts_vectors", "id item shelf model vector", counted=True),
     _table("journal", "id agent first last entry details created undone", counted=True),
+    _table("tidyings", "id agent run kind told details created undone", counted=True),
 )  # fmt: skip

@@ -9,10 +9,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from cards_made import V3, png
 from storages import NOW, Place
 
 from memagent.agent import Agent
 from memagent.assemble import load_agent, make_agent
+from memagent.bridges.cards.arriving import arrive
+from memagent.bridges.cards.card import card_of
+from memagent.bridges.cards.leaving import leave
+from memagent.bridges.cards.sheets import Sheet
 from memagent.config import Settings
 from memagent.errors import AgentBusy, NameTaken, NotFound, UserError
 from memagent.events import Event, MemoryEdited, Reply, TurnEnded
@@ -198,3 +203,19 @@ def test_a_broken_import_leaves_nothing(home: Home) -> None:
     with pytest.raises(UserError, match="damaged"):
         read_in(home.database, home.settings.user, json.dumps(document), "copy")
     assert [entry.name for entry in home.roster.all()] == ["ada"]
+
+
+def test_a_card_comes_in_is_called_to_mind_and_leaves(home: Home, others: Database) -> None:
+    sheet = Sheet(card_of(V3, "mira"), png(), {"a.txt": b"\0\xff"})
+    arrive(home.settings, home.database, sheet, "mira", name="mira", user="Bo 東京", clock=home.clock)
+    agent = home.old("mira", database=others)
+    assert [m.said for m in agent.state.window if m.said] == ["Shut the door, Bo 東京."]
+    list(agent.turn("Light the lamp!"))
+    assert isinstance(agent.llm, ScriptedLLM)
+    assert any("Old Tom" in m.content for m in agent.llm.requests[-1].messages if m.kind == "reminder")
+    assert leave(others, home.roster.find("mira"), home.clock) == sheet
+    whole = export(home.database, home.roster, "mira")
+    read_in(others, home.settings.user, whole, "copy")
+    assert leave(home.database, home.roster.find("copy"), home.clock) == sheet
+    home.roster.delete("mira")
+    assert not others.rows("SELECT 1 FROM cards JOIN agents ON id = agent WHERE name = 'mira'")

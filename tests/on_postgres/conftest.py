@@ -16,9 +16,11 @@ import postgres_server
 import pytest
 
 TESTED = Path(__file__).parents[1]
-sys.path += [str(TESTED / folder) for folder in ("memory", "torture", "facts")]
+sys.path += [str(TESTED / room) for room in ("memory", "torture", "facts", "looking")]
 
-EMPTY = "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts CASCADE"
+EMPTY = (
+    "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts, journal CASCADE"
+)
 _free: list[str] = []
 _used: dict[Path, str] = {}
 

@@ -6,24 +6,21 @@ through it. All parts are handed in. Knows nothing of agents, or of how a model 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 
-from memagent.facts import BY_HAND, USER, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts.drafts import checked
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
 from memagent.facts.policy import USUAL, Policy, lapse, sweep
 from memagent.facts.reconcile import Verdict, decide, probe
-from memagent.messages import storable
 from memagent.storage import Transaction
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
 BATCH = 1000
-MOST, LONGEST, SHORT = 60, 500, 100
-"""So many facts are taken from a few messages at the most, and so many characters each; names are shorter."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class FactMemory:
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self._near(draft))) for draft in usable(drafts)]
+        return [(draft, decide(draft, self._near(draft))) for draft in checked(drafts)]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
@@ -197,33 +194,3 @@ class FactMemory:
         """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
         lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())
-
-
-def usable(drafts: Sequence[Draft]) -> list[Draft]:
-    """What an extractor found, without what can't be a fact: some models say nothing at great length."""
-    found: dict[tuple[str, bool, str], Draft] = {}
-    for draft in drafts:
-        text = " ".join(storable(draft.text).split())
-        if not any(char.isalnum() for char in text) or len(text) > LONGEST:
-            continue
-        sure = draft.confidence if 0.0 <= draft.confidence <= 1.0 else 0.5
-        one = replace(
-            draft, text=text, confidence=sure, since=_time(draft.since), until=_time(draft.until),
-            kind=draft.kind.strip()[:SHORT] or "fact", about=draft.about.strip()[:SHORT] or USER,
-            subject=draft.subject[:SHORT], quote=draft.quote[:LONGEST],
-        )  # fmt: skip
-        found.setdefault((text.lower(), one.holds, one.about), one)
-    return list(found.values())[:MOST]
-
-
-def _time(text: str | None) -> str | None:
-    """A time as it can be compared: an ISO date, or its beginning."""
-    day = (text or "")[:10]
-    try:
-        date.fromisoformat(day + "-01-01"[max(0, len(day) - 4) :])
-    except ValueError:
-        return None
-    return day if _ISO.fullmatch(day) else None
-
-
-_ISO = re.compile(r"\d{4}(?:-\d\d){0,2}")

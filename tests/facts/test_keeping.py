@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from memagent.errors import LLMError, NotFound
 from memagent.facts import Cause, Draft, Fact, Said
+from memagent.facts.drafts import LONGEST_TEXT, MOST, checked
 from memagent.facts.finding import FactFinder
-from memagent.facts.keeping import LONGEST, MOST, FactMemory, usable
+from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.policy import Policy, passed
@@ -144,8 +145,8 @@ def test_doubtful_verdicts_spare_what_was_written_by_hand(db):
 
 
 RUBBISH = [
-    Draft(""), Draft("   "), Draft("!?"), Draft("x" * (LONGEST + 1)), Draft("ok", confidence=float("nan")),
-    Draft("fine", confidence=-3.0, kind="", about=" ", since="soon", until="2026-99-99"),
+    Draft(""), Draft("   "), Draft("!?"), Draft("x" * (LONGEST_TEXT + 1)), Draft("ok", confidence=float("nan")),
+    Draft("fine", confidence=float("inf"), kind="", about=" ", since="soon", until="2026-99-99"),
     Draft("a\0b \ud800", since="2026-05", until="2026-05-31T10:00:00"), Draft("OK"), Draft("ok", holds=False),
 ]  # fmt: skip
 
@@ -180,7 +181,7 @@ def test_a_model_that_finds_nothing_or_a_thousand_facts_or_fails(db):
                           st.floats())))  # fmt: skip
 @settings(max_examples=200)
 def test_what_is_usable_is_sound(drafts):
-    for draft in usable(drafts):
+    for draft in checked(drafts):
         assert draft.text and 0.0 <= draft.confidence <= 1.0 and draft.kind and draft.about
         assert all(time is None or len(time) in (4, 7, 10) for time in (draft.since, draft.until))
 

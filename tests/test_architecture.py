@@ -30,7 +30,7 @@ FLOORS = [
     {"looking"},
     {"agent"},
     {"assemble"},
-    {"bridges"},
+    {"bridges", "remembering"},
     {"cli", "server", "characters"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 
 from memagent.facts import USER, Draft
 from memagent.messages import storable
@@ -51,7 +52,14 @@ def _name(text: object) -> str:
 
 def _day(text: object) -> str | None:
     """An ISO date, as exact as it is known, or none."""
-    return text if isinstance(text, str) and _DATE.fullmatch(text) else None
+    day = text[:10] if isinstance(text, str) else ""
+    if not _DATE.fullmatch(day):
+        return None
+    try:
+        date.fromisoformat(day + "-01-01"[len(day) - 4 :])
+    except ValueError:
+        return None
+    return day
 
 
 def _share(value: object) -> float:

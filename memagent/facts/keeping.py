@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts.drafts import checked
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
+from memagent.facts.policy import USUAL, Policy, lapse, sweep
 from memagent.facts.reconcile import Verdict, decide, probe
 from memagent.storage import Transaction
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
+BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -33,22 +36,26 @@ class FactMemory:
     """The facts of one keeper."""
 
     def __init__(
-        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime]
+        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime],
+        policy: Policy = USUAL,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.finder = finder
         self.extractor = extractor
         self.clock = clock
+        self.policy = policy
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
     def add(self, text: str, *, who: str = "user", cause: Cause | None = None) -> list[Outcome]:
         """Learn from something that was said now."""
-        said = Said(who, text, self.clock())
-        drafts = self.extract([said])
-        verdicts = self.weighed(drafts)
+        return self.take([Said(who, text, self.clock())], cause or Cause("talk"))
+
+    def take(self, talk: Sequence[Said], cause: Cause) -> list[Outcome]:
+        """Learn from some messages, the newest last."""
+        verdicts = self.weighed(self.extract(talk))
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            return self.take_in(tx, verdicts, [said], cause or Cause("talk"))
+            return self.take_in(tx, verdicts, talk, cause)
 
     def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
         """What is in these messages, as the extractor sees it; nothing is kept yet."""
@@ -58,7 +65,7 @@ class FactMemory:
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self._near(draft))) for draft in drafts]
+        return [(draft, decide(draft, self._near(draft))) for draft in checked(drafts)]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
@@ -105,6 +112,8 @@ class FactMemory:
             for one in old:
                 self.ledger.end(tx, one, verdict.what, cause, now, heir=new.id, until=draft.since)
             return [Outcome(verdict.what, new, old[0])]
+        if twin := self.ledger.twin(tx, draft.text, draft.about):
+            return self._confirmed(tx, [twin], draft, cause, now)
         return [Outcome("learned", self.ledger.learn(tx, fact, now))]
 
     def _confirmed(
@@ -157,11 +166,24 @@ class FactMemory:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.learn(tx, fact, now)
 
+    def state_many(self, texts: Sequence[str], cause: Cause) -> int:
+        """Keep many facts as they are written, held against nothing, in batches; returns how many."""
+        now = self.clock()
+        for start in range(0, len(texts), BATCH):
+            facts = [Fact(text, now, confidence=1.0, cause=cause) for text in texts[start : start + BATCH]]
+            with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+                self.ledger.learn_many(tx, facts, now)
+        return len(texts)
+
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
         old = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.replace(tx, old, text, cause, self.clock())
+
+    def sweep(self) -> int:
+        """Let all facts lapse that no longer hold by themselves; returns how many."""
+        return sweep(self.ledger, self.policy, self.clock())
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -169,5 +191,6 @@ class FactMemory:
         self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",), kind: str = "",
         about: str = "",
     ) -> Matches:  # fmt: skip
-        """Facts with these words or this meaning, best first."""
+        """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
+        lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())

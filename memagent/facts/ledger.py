@@ -28,6 +28,15 @@ COLUMNS = (
 """What `fact_of` reads."""
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
+LAST = 1000
+_INSERT = (
+    "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, confirmed, "
+    "renewed, origin, agent, message, quote, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_CHANGE = (
+    "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 FORGOTTEN: frozenset[How] = frozenset({"forgotten", "undone"})
 
 
@@ -97,19 +106,35 @@ class Ledger:
     def learn(self, tx: Transaction, fact: Fact, now: datetime, *, heir_of: Fact | None = None, what: What = "learned",
     ) -> Fact:  # fmt: skip
         """Keep a new fact, of the line of another if it is that one's heir; returns it with its number."""
-        number = tx.add(
-            "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, "
-            "confirmed, renewed, origin, agent, message, quote, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.keeper.shelf, heir_of.line if heir_of else 0, storable(fact.text), storable(fact.kind),
-            storable(fact.about), storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(),
-            fact.since, fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(),
-            fact.cause.origin, fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
-        )  # fmt: skip
+        number = tx.add(_INSERT, *self._row(fact, heir_of.line if heir_of else 0, now))
         if not heir_of:
             tx.run("UPDATE facts SET line = ? WHERE id = ?", number, number)
         self._note(tx, number, what, fact.cause, now, {"from": heir_of.id} if heir_of else {})
         return self._fresh(tx, number)
+
+    def learn_many(self, tx: Transaction, facts: Sequence[Fact], now: datetime) -> list[int]:
+        """Keep many new facts at once, which are held against nothing; returns their numbers, in their order."""
+        numbers = tx.add_many(_INSERT, [self._row(fact, 0, now) for fact in facts])
+        if numbers:
+            tx.run(
+                "UPDATE facts SET line = id WHERE id BETWEEN ? AND ? AND line = 0 AND shelf || '' = ?",
+                min(numbers), max(numbers), self.keeper.shelf,
+            )  # fmt: skip
+            changes = [
+                (number, "learned", storable(f.cause.why), f.cause.origin, f.cause.agent, f.cause.message, "{}",
+                 now.isoformat())
+                for number, f in zip(numbers, facts, strict=True)
+            ]  # fmt: skip
+            tx.add_many(_INSERT_CHANGE, changes)
+        return numbers
+
+    def _row(self, fact: Fact, line: int, now: datetime) -> tuple[Any, ...]:
+        return (
+            self.keeper.shelf, line, storable(fact.text), storable(fact.kind), storable(fact.about),
+            storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(), fact.since,
+            fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(), fact.cause.origin,
+            fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
+        )  # fmt: skip
 
     def confirm(self, tx: Transaction, fact: Fact, confidence: float, cause: Cause, now: datetime) -> Fact:
         """The same was said again."""
@@ -187,10 +212,8 @@ class Ledger:
         self, tx: Transaction, fact: int, what: What, cause: Cause, now: datetime, details: Mapping[str, Any]
     ) -> None:
         tx.run(
-            "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            fact, what, storable(cause.why), cause.origin, cause.agent, cause.message, as_json(dict(details)),
-            now.isoformat(),
+            _INSERT_CHANGE, fact, what, storable(cause.why), cause.origin, cause.agent, cause.message,
+            as_json(dict(details)), now.isoformat(),
         )  # fmt: skip
 
     # Reading ----------------------------------------------------------------------------------------------------------
@@ -249,6 +272,40 @@ class Ledger:
             if value:
                 where, values = f"{where} AND t.{column} = ?", [*values, storable(value)]
         return where, values
+
+    def until_before(self, day: str) -> list[Fact]:
+        """The facts that hold until an earlier day than this (an ISO date), or within a month that is not over."""
+        return self._holding("t.until < ?", day)
+
+    def renewed_before(self, moment: datetime) -> list[Fact]:
+        """The facts that nobody has said since then, but for those that were written by hand."""
+        return self._holding("t.renewed < ? AND t.origin NOT IN ('user', 'agent')", moment.isoformat())
+
+    def _holding(self, where: str, value: str) -> list[Fact]:
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf = ? AND {where}", self.keeper.shelf, value
+        )
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def named(self, text: str, limit: int = 50) -> list[Fact]:
+        """Facts in any state that have this in their text, forgotten ones too; the oldest first."""
+        marks = "!%_"
+        wanted = "".join(f"!{char}" if char in marks else char for char in storable(text).lower())
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf IN (?, ?, ?) AND lower(t.text) LIKE ? ESCAPE '!' "
+            "ORDER BY t.id LIMIT ?",
+            *self.keeper.shelves(), f"%{wanted}%", limit,
+        )  # fmt: skip
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def twin(self, tx: Transaction, text: str, about: str) -> Fact | None:
+        """The same text among the facts that were learned last: somebody else may have been told at the same time."""
+        rows = tx.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.id > (SELECT max(id) FROM facts) - {LAST} AND t.shelf || '' = ? "
+            "AND t.about = ? AND t.text = ?",
+            self.keeper.shelf, storable(about), storable(text),
+        )  # fmt: skip
+        return fact_of(rows[0], self.keeper) if rows else None
 
     def line(self, number: int) -> list[Fact]:
         """A fact and those that it came from or that came of it, the oldest first."""

@@ -63,7 +63,7 @@ class FactReader:
         return waiting(self._database, self.agent)
 
     def go_back(self) -> None:
-        """Let all that was ever said be read again; what is known already is confirmed by it."""
+        """Let all that was ever said be read again; what is known from it already stays as it is."""
         with self._database.write(self.agent) as tx:
             _store(tx, self.agent, Progress(), self.memory.clock())
 

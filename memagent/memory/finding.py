@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -89,12 +89,16 @@ class Findings:
 class Finder:
     """Searches one kind of texts; a conversation if there is a `talk`."""
 
-    def __init__(self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None) -> None:
+    def __init__(
+        self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None,
+        vectors: Callable[[str, str, int], VectorIndex] | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._texts = texts
         self._embedder = embedder
         self._talk = talk
         self._words = database.words(texts)
+        self._open = vectors or database.vectors
         self._vectors: VectorIndex | None = None
         self._size = 0
         self._counted: tuple[Sequence[str], int] = ((), -1)
@@ -174,7 +178,7 @@ class Finder:
         if not any(map(str.isalnum, question.query.text)):  # signs alone mean nothing, but would be near to something
             return None, None
         if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
-            self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
+            self._vectors = self._open(self._texts.table, self._embedder.model, self._embedder.dimension)
         if not self._embedder or not self._vectors or not self._vectors.any(shelves):
             return None, None
         try:

@@ -28,7 +28,7 @@ Turn = tuple[str, str]
 @dataclass(frozen=True)
 class Question:
     """One text to go on with. `part` tells questions apart whose beginnings differ, so that what was read of each can
-    be kept; `most` is how many tokens are enough.
+    be kept; `most` is how many tokens are enough; `exact` that only the likeliest words will do.
     """
 
     prompt: str
@@ -37,6 +37,7 @@ class Question:
     part: str = "say"
     stop: tuple[str, ...] = ()
     most: int | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
 from memagent.embeddings.asked import Manner
 from memagent.errors import ConfigError, MissingExtra, UserError
+from memagent.facts.own import OwnRecords
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
@@ -163,7 +164,8 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
-        reminders=Reminders([LoreBook(database, entry.id)], settings.reminder_tokens),
+        # What the agent has none of leaves its share to those after it.
+        reminders=Reminders([OwnRecords(database, entry.id), LoreBook(database, entry.id)], settings.reminder_tokens),
     )  # fmt: skip
 
 

@@ -28,8 +28,8 @@ FLOORS = [
     {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
     {"agent"},
     {"assemble"},
-    {"bridges"},
-    {"cli", "server", "characters"},
+    {"bridges", "characters"},
+    {"cli", "server"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 

@@ -53,14 +53,19 @@ def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> 
     if found := _keeper(database.rows, owner, agent):
         return found
     with database.write() as tx:
-        if found := _keeper(tx.rows, owner, agent):
-            return found
-        shelf = uuid.uuid4().hex
-        tx.run(
-            "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
-            shelf, owner, agent or "", now.isoformat(),
-        )  # fmt: skip
-        return Keeper(owner, shelf, agent)
+        return keeper_in(tx, owner, agent, now)
+
+
+def keeper_in(tx: Transaction, owner: str, agent: str | None, now: datetime) -> Keeper:
+    """The same, within a transaction that nobody else writes beside."""
+    if found := _keeper(tx.rows, owner, agent):
+        return found
+    shelf = uuid.uuid4().hex
+    tx.run(
+        "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
+        shelf, owner, agent or "", now.isoformat(),
+    )  # fmt: skip
+    return Keeper(owner, shelf, agent)
 
 
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:

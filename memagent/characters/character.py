@@ -172,11 +172,6 @@ class Character:
             log.info("%s has no model now: %s", self.name, error)
             return None
 
-    def close(self) -> None:
-        """Let its model go."""
-        if "agent" in self.__dict__:
-            self.agent.close()
-
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:

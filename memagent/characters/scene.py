@@ -94,7 +94,7 @@ class Scene:
         for number in range(1, self._turns + 1):
             who = (number - 1) % len(members)
             renew(self._database, scene, holder)
-            words = self._words(who, told[who], first=number <= len(members))
+            words = self._words(who, told[who])
             message = cue(scene, number, self.topic, words, self._clock())
             replies: list[str] = []
             failed: Failed | None = None
@@ -134,8 +134,8 @@ class Scene:
                 yield Notice(f"{asked.name} would need a person's word, and is not done.")
             events = agent.decide(asked.call_id, asked.digest, self._approve)
 
-    def _words(self, who: int, told: int, *, first: bool) -> str:
-        """What somebody is told before its turn."""
+    def _words(self, who: int, told: int) -> str:
+        """What somebody is told before its turn, who has heard the others up to that turn already."""
         others = [name for name in self.names if name != self.names[who]]
         heard = [_as_heard(line) for line in self.lines if line.number > told and line.who != self.names[who]]
         listed = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
@@ -145,7 +145,7 @@ class Scene:
         )
         if not heard:
             heard = ["You speak first." if not self.lines else "Nobody has said anything since."]
-        return "\n\n".join([opening, *heard] if first else heard)
+        return "\n\n".join([opening, *heard] if not told else heard)
 
 
 def _as_heard(line: Line) -> str:

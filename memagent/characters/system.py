@@ -19,6 +19,7 @@ from memagent.assemble import Clock, Origin, load_agent, local_time, open_databa
 from memagent.characters.character import SETTING, Character, persona_text
 from memagent.characters.checking import MemoryConfig, check_data
 from memagent.characters.memories import Memory, record
+from memagent.characters.models import Models
 from memagent.characters.scene import Scene
 from memagent.characters.scenes import settle
 from memagent.characters.templates import Templates
@@ -74,6 +75,7 @@ class CharacterSystem:
         self.roster = Roster(self.database, self.settings.user)
         self.templates = Templates(self.database, self.settings.user, clock)
         self._llm = llm
+        self._models = Models()
         self._characters: dict[str, Character] = {}
 
     def __enter__(self) -> CharacterSystem:
@@ -84,9 +86,8 @@ class CharacterSystem:
 
     def close(self) -> None:
         """Let models go, and the database if it was opened here."""
-        for character in self._characters.values():
-            character.close()
         self._characters.clear()
+        self._models.close()
         if self._ours:
             self.database.close()
 
@@ -185,8 +186,7 @@ class CharacterSystem:
         entry = self.roster.find(name)
         self.roster.delete(name)
         log.info("the character %s was deleted", name)
-        if known := self._characters.pop(entry.id, None):
-            known.close()
+        self._characters.pop(entry.id, None)
 
     # Memories ---------------------------------------------------------------------------------------------------------
 
@@ -224,8 +224,9 @@ class CharacterSystem:
 
     def load(self, name: str) -> Agent:
         """The agent of that name, with its model."""
-        entry = self.roster.find(name)
-        return load_agent(self._settings_of(entry), self.database, name, clock=self.clock, llm=self._llm)
+        settings = self._settings_of(self.roster.find(name))
+        llm = self._llm or self._models.of(settings)
+        return load_agent(settings, self.database, name, clock=self.clock, llm=llm)
 
     def _settings_of(self, entry: Entry) -> Settings:
         own = entry.settings.get("settings") or {}

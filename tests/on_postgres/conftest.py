@@ -19,8 +19,8 @@ TESTED = Path(__file__).parents[1]
 sys.path += [str(TESTED / "memory"), str(TESTED / "torture"), str(TESTED / "characters")]
 
 EMPTY = (
-    "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts, templates, scenes "
-    "CASCADE"
+    "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts, templates, "
+    "scenes CASCADE"
 )
 _free: list[str] = []
 _used: dict[Path, str] = {}

@@ -1,8 +1,9 @@
 """An agent as one JSON document, out and in again: everything it is and remembers, equal to the byte when exported
 again.
 
-Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources,
-which others may share: only their names go along. Knows nothing of files.
+Facts that it alone keeps go along, with their history. Vectors stay out: they are made again from the texts. Keys and
+the home's settings stay out too, and so do sources, which others may share: only their names go along. Knows nothing of
+files.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from memagent.errors import StorageError, UserError
+from memagent.facts import How, Origin, State, What
+from memagent.facts.carried import put_back, taken_out
+from memagent.facts.ledger import FORGOTTEN
 from memagent.memory.core import UNDO
 from memagent.memory.log import COLUMNS, first_visible, message_of
 from memagent.memory.lore import trigger_of
@@ -24,7 +28,7 @@ from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-VERSION = 3
+VERSION = 4
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
 # id and the numbers of rows are left out.
@@ -43,6 +47,12 @@ _SCHEMA = {
     "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
+_FACT = (
+    "state:state own:number line:number text:text kind:text about:text subject:text details:object said:time"
+    " since:text? until:text? confidence:share confirmed:number renewed:time origin:origin message:number? quote:text"
+    " ended:time? how:how? heir:number? created:time"
+)
+_CHANGE = "fact:number own:number what:what why:text origin:origin message:number? details:object created:time"
 _AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
 _OWNERS = {"passages": "shelf"}
 """The column that names the agent, where it has another name."""
@@ -57,6 +67,7 @@ def _columns(text: str) -> dict[str, str]:
 TABLES = {table: _columns(text) for table, text in _SCHEMA.items()}
 KEYS = {table: text.split("|")[1].split() for table, text in _SCHEMA.items()}
 AGENT = _columns(_AGENT)
+FACTS = {"facts": _columns(_FACT), "fact_changes": _columns(_CHANGE)}
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
@@ -76,6 +87,7 @@ def as_document(database: Database, roster: Roster, name: str) -> dict[str, Any]
         owned = f"{_OWNERS.get(table, 'agent')} = ?"
         rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
         document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+    document["facts"], document["fact_changes"] = taken_out(database, agent)
     document["sources"] = list(attached(database, agent).values())
     return document
 
@@ -113,6 +125,7 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
     for table, columns in TABLES.items():
         for row in document[table]:
             _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+    put_back(tx, owner, number, document["facts"], document["fact_changes"], datetime.now().astimezone())
     lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
     return Arrived(number, free, lacking)
 
@@ -156,6 +169,7 @@ def checked(text: str) -> dict[str, Any]:
     _check_history(document["blocks"], document["block_edits"])
     for row in document["lore"]:
         _check_lore(row)
+    _check_facts(document)
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
@@ -168,6 +182,8 @@ def _renew(document: dict[str, Any]) -> None:
         _from_first(document)
     if version in (1, 2):
         document |= {"cards": [], "lore": []}
+    if version in (1, 2, 3):
+        document |= {"facts": [], "fact_changes": []}
     elif version != VERSION:
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
 
@@ -205,6 +221,25 @@ def _check_history(blocks: list[dict[str, Any]], edits: list[dict[str, Any]]) ->
             raise _damaged(f"the history of the block {label[:40]!r}")
     if not blocks:
         raise _damaged("blocks: there are none")
+
+
+def _check_facts(document: Mapping[str, Any]) -> None:
+    """Facts and what became of them must be rows as they are stored, and name each other by numbers that there are."""
+    for table, columns in FACTS.items():
+        rows = document.get(table)
+        if not isinstance(rows, list):
+            raise _damaged(table)
+        for row in rows:
+            _check_row(table, columns, row)
+    total = len(document["facts"])
+    for place, row in enumerate(document["facts"]):
+        past = row["state"] if row["how"] is None else "forgotten" if row["how"] in FORGOTTEN else "past"
+        whole = row["state"] == past and (row["how"] is None) == (row["ended"] is None) == (past == "holds")
+        known = not row["own"] or (row["message"] or 0) <= len(document["messages"])
+        if row["line"] > place or not (whole and known) or (row["heir"] or 0) >= total:
+            raise _damaged(f"fact {place}")
+    if any(row["fact"] >= total for row in document["fact_changes"]):
+        raise _damaged("fact_changes.fact")
 
 
 def _check_lore(row: Mapping[str, Any]) -> None:
@@ -261,6 +296,11 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "time": _is_time,
     "object": lambda value: _is_text(value) and _is_json(value, dict),
     "list": lambda value: _is_text(value) and _is_json(value, list),
+    "share": lambda value: type(value) in (int, float) and 0 <= value <= 1,
+    "state": lambda value: value in get_args(State),
+    "how": lambda value: value in get_args(How),
+    "what": lambda value: value in get_args(What),
+    "origin": lambda value: value in get_args(Origin),
     "cause": lambda value: _is_text(value) and (not value.startswith(UNDO) or value[len(UNDO) :].isdecimal()),
     "role": lambda value: value in ("system", "user", "assistant", "tool"),
     "kind": lambda value: value in ("boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"),

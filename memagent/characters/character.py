@@ -183,7 +183,7 @@ class Character:
     def as_dict(self) -> dict[str, Any]:
         """The same, as it is now, within a snapshot."""
         made = {"prompt": self.prompt, "background": self.background, "memory_config": self.memory_config.as_dict()}
-        return character_as_dict(self._system.database, self._system.roster, self.name, made, self.memories)
+        return character_as_dict(self._system.database, self._system.roster, self.name, made)
 
     def to_json(self, path: Path | str) -> None:
         """Write all of it to a file."""

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from memagent.characters.checking import check_data, check_memory_config, check_prompt_template
-from memagent.characters.memories import Memories, Memory, record
+from memagent.characters.memories import Memory, record
 from memagent.config_file import write_whole
 from memagent.errors import NotFound, UserError
-from memagent.facts import Cause, Fact, How, Origin, State
-from memagent.facts.ledger import FORGOTTEN, Ledger, keeper_in
-from memagent.facts.own import SUMMARY, records
+from memagent.facts import Fact
+from memagent.facts.ledger import Ledger, keeper_in
+from memagent.facts.own import SUMMARY
 from memagent.library import check_name
 from memagent.messages import storable
 from memagent.roster import Roster
@@ -28,7 +28,6 @@ from memagent.transfer import as_document, checked, put_in
 SYSTEM, CHARACTER, MEMORIES = "memagent-characters", "memagent-character", "memagent-memories"
 VERSION = 1
 SETTING = "character"
-STATES: Sequence[State] = ("holds", "past", "forgotten")
 
 
 # Out ------------------------------------------------------------------------------------------------------------------
@@ -44,27 +43,12 @@ def system_as_dict(
     }  # fmt: skip
 
 
-def character_as_dict(
-    database: Database, roster: Roster, name: str, made: Mapping[str, Any], memories: Memories
-) -> dict[str, Any]:
-    """One character: what it was made of, the agent that it is, and all its memories, with what became of them. Read
+def character_as_dict(database: Database, roster: Roster, name: str, made: Mapping[str, Any]) -> dict[str, Any]:
+    """One character: what it was made of, and the agent that it is, with all its memories and what became of them. Read
     within a snapshot, it is all from one moment.
     """
     agent = as_document(database, roster, name)
-    facts = sorted(records(memories.ledger, states=STATES), key=lambda fact: fact.id)
-    places = {fact.id: place for place, fact in enumerate(facts)}
-    whole = {"format": CHARACTER, "version": VERSION, "name": name, **made, "agent": agent}
-    return {**whole, "memories": [_kept(fact, places) for fact in facts]}
-
-
-def _kept(fact: Fact, places: Mapping[int, int]) -> dict[str, Any]:
-    heir = places.get(fact.heir) if fact.heir is not None else None
-    ended = fact.ended.isoformat() if fact.ended else None
-    return {
-        "type": fact.kind, "content": fact.details["content"], "metadata": fact.details.get("metadata", {}),
-        "when": fact.said.isoformat(), "origin": fact.cause.origin, "message": fact.cause.message,
-        "how": fact.how, "ended": ended, "heir": heir,
-    }  # fmt: skip
+    return {"format": CHARACTER, "version": VERSION, "name": name, **made, "agent": agent}
 
 
 def memories_as_dict(name: str, memories: Sequence[Memory]) -> dict[str, Any]:
@@ -110,7 +94,7 @@ def read_in(database: Database, owner: str, data: Any, name: str, now: datetime)
         raise _wrong("active")
     with database.write() as tx:
         for each in made:
-            each.store(tx, database, owner, "" if kind == SYSTEM else name, now)
+            each.store(tx, database, owner, "" if kind == SYSTEM else name)
         for called, text in templates.items():
             _store_template(tx, owner, called, text, now)
         if active:
@@ -144,45 +128,9 @@ class _Character:
         if SETTING in kept or prompt:
             kept[SETTING] = {"prompt": prompt, "background": background, "memory_config": bounds}
         self.agent["agent"] |= {"settings": json.dumps(kept, sort_keys=True), "name": self.name}
-        written = _list(data, "memories", where)
-        self.memories = [
-            _Kept(each, f"{where}, memory {number}", len(written), len(self.agent["messages"]))
-            for number, each in enumerate(written)
-        ]
 
-    def store(self, tx: Transaction, database: Database, owner: str, name: str, now: datetime) -> None:
-        agent = put_in(tx, database, owner, self.agent, name).id
-        if not self.memories:
-            return
-        ledger = Ledger(database, keeper_in(tx, owner, agent, now))
-        kept = [ledger.learn(tx, memory.fact(agent), memory.when) for memory in self.memories]
-        for fact, memory in zip(kept, self.memories, strict=True):
-            if memory.how and memory.ended:
-                heir = None if memory.heir is None else kept[memory.heir].id
-                ledger.end(tx, fact, memory.how, Cause("policy"), memory.ended, heir=heir)
-
-
-class _Kept:
-    """A memory that was written, checked."""
-
-    def __init__(self, data: Any, where: str, total: int, messages: int) -> None:
-        if not isinstance(data, Mapping):
-            raise _wrong(where)
-        self.when = _moment(data.get("when"), f"{where}: when")
-        self.how: How | None = _one_of(data.get("how"), get_args(How), f"{where}: how")
-        self.ended = None if data.get("ended") is None else _moment(data["ended"], f"{where}: ended")
-        self.heir = _number(data.get("heir"), total - 1, f"{where}: heir")
-        message = _number(data.get("message"), messages, f"{where}: message")
-        origin: Origin | None = _one_of(data.get("origin"), get_args(Origin), f"{where}: origin")
-        if (self.how is None) != (self.ended is None) or (self.heir is not None and self.how in (None, *FORGOTTEN)):
-            raise _wrong(f"{where}: how")
-        self._fact = _record(data, self.when, where)
-        self._cause = Cause(origin or "user", "", None, message)
-
-    def fact(self, agent: str) -> Fact:
-        """The memory as a fact of this agent."""
-        own = agent if self._cause.message is not None else None
-        return replace(self._fact, cause=replace(self._cause, agent=own))
+    def store(self, tx: Transaction, database: Database, owner: str, name: str) -> None:
+        put_in(tx, database, owner, self.agent, name)
 
 
 def _record(data: Mapping[str, Any], when: datetime, where: str) -> Fact:
@@ -262,18 +210,6 @@ def _moment(value: Any, where: str) -> datetime:
     if moment.tzinfo is None:
         raise _wrong(f"{where} has no offset")
     return moment
-
-
-def _number(value: Any, most: int, where: str) -> int | None:
-    if value is not None and (type(value) is not int or not 0 <= value <= most):
-        raise _wrong(where)
-    return value
-
-
-def _one_of(value: Any, known: Sequence[Any], where: str) -> Any:
-    if value is not None and (not isinstance(value, str) or value not in known):
-        raise _wrong(where)
-    return value
 
 
 def _wrong(where: str) -> UserError:

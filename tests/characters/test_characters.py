@@ -363,8 +363,15 @@ def test_bounds_are_as_they_are_by_default() -> None:
 
 def test_an_exported_character_is_one_where_it_is_read_in(system: CharacterSystem, ann: Character) -> None:
     ann.talk("one")
-    read_in(system.database, "local", export(system.database, system.roster, "Ann"), "copy")
+    ann.add_memory("A storm.", "event")
+    ann.forget(ann.add_memory("A secret.", "event").id)
+    assert len(ann.get_memories()) == 2
+    whole = export(system.database, system.roster, "Ann")
+    read_in(system.database, "local", whole, "copy")
+    assert export(system.database, system.roster, "copy").replace('"name": "copy"', '"name": "Ann"', 1) == whole
     copy = system.get_character("copy")
+    assert told(copy.get_memories()) == told(ann.get_memories())
+    assert told(copy.search("storm")) == ["A storm."] and copy.search("secret", past=True) == []
     assert (copy.prompt, copy.background) == (ann.prompt, ann.background)
     assert [memory["user"] for memory in told(copy.get_memories(types=["interaction"]))][:1] == ["one"]
 

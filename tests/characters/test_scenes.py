@@ -81,7 +81,7 @@ def test_nobody_hears_what_another_thinks(system: CharacterSystem) -> None:
     everything = " ".join(said for name in ("Ann", "Bo", "Cy") for said in said_to(system, name))
     assert "secret" not in everything and "hate" not in everything
     for name in ("Ann", "Bo", "Cy"):
-        assert "secret" not in json.dumps(system.get_character(name).to_dict()["memories"])
+        assert "secret" not in json.dumps(system.get_character(name).memories_to_dict())
 
 
 def test_each_remembers_it_from_its_own_side(system: CharacterSystem) -> None:

@@ -125,19 +125,19 @@ def test_whatever_is_remembered_is_the_same(background: Any, memories: Any, boun
             assert one.get_character("Bo").memories_to_dict() == {**some, "character": "Bo"}
 
 
+FACT = ["characters", 0, "agent", "facts", 0]
 DAMAGES: list[Any] = [
     (["format"], "x"), (["version"], 2), (["characters"], {}), (["characters", 0], 1), (["active"], "nobody"),
     (["active"], 3), (["templates"], []), (["templates", "hello"], "${"), (["templates", "../x"], "a"),
     (["characters", 0, "name"], "a/b"), (["characters", 0, "prompt"], None), (["characters", 0, "agent"], {}),
     (["characters", 0, "agent", "version"], 99), (["characters", 0, "agent", "messages", 0, "seq"], "1"),
     (["characters", 0, "memory_config"], {"max_memories": -1}), (["characters", 0, "background"], "x"),
-    (["characters", 0, "memories"], None), (["characters", 0, "memories", 0], []),
-    (["characters", 0, "memories", 0, "when"], "yesterday"), (["characters", 0, "memories", 0, "when"], "2026-01-01"),
-    (["characters", 0, "memories", 0, "content"], {}), (["characters", 0, "memories", 0, "type"], ["event"]),
-    (["characters", 0, "memories", 0, "how"], "eaten"), (["characters", 0, "memories", 0, "how"], None),
-    (["characters", 0, "memories", 0, "heir"], 10_000), (["characters", 0, "memories", 0, "heir"], True),
-    (["characters", 0, "memories", 0, "message"], 10**9), (["characters", 0, "memories", 0, "origin"], {"a": 1}),
-    (["characters", 0, "memories", 0, "metadata"], [1]), (["characters", 1, "name"], "Ann"),
+    (["characters", 0, "agent", "facts"], None), ([*FACT], []), ([*FACT, "said"], "2026-01-01"),
+    ([*FACT, "details"], "[]"), ([*FACT, "kind"], ["event"]), ([*FACT, "how"], "eaten"), ([*FACT, "how"], None),
+    ([*FACT, "how"], "forgotten"), ([*FACT, "state"], "holds"), ([*FACT, "heir"], 10_000), ([*FACT, "heir"], True),
+    ([*FACT, "message"], 10**9), ([*FACT, "origin"], {"a": 1}), ([*FACT, "line"], 1), ([*FACT, "confidence"], 2),
+    (["characters", 0, "agent", "fact_changes", 0, "fact"], 10_000),
+    (["characters", 0, "agent", "fact_changes", 0, "what"], "eaten"), (["characters", 1, "name"], "Ann"),
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.minding import FactReminder
+from memagent.facts.own import OwnRecords
 from memagent.facts.reading import FactReader
 from memagent.journal import JournalWriter
 from memagent.library import Library, check_name
@@ -179,8 +180,11 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
-        reminders=Reminders(
-            [LoreBook(database, entry.id), *([FactReminder(facts.ledger, facts.finder)] if facts else [])],
+        reminders=Reminders(  # what the agent has none of leaves its share to those after it
+            [
+                OwnRecords(database, entry.id), LoreBook(database, entry.id),
+                *([FactReminder(facts.ledger, facts.finder)] if facts else []),
+            ],
             settings.reminder_tokens,
         ),
         behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,

@@ -68,12 +68,15 @@ def load(
     agent: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    place: Path | None = None,
 ) -> Settings:
-    """The settings that hold now. `flags` are those of the command (`None`: not given), `agent` those of its agent."""
+    """The settings that hold now. `flags` are those of the command (`None`: not given), `agent` those of its agent;
+    `place` is home, where it is known already.
+    """
     environ = os.environ if environ is None else environ
     cwd = cwd or _current()
     here = list(_dotenv(cwd / ".env"))
-    home = _home(environ, here, cwd)
+    home = cwd / place if place else _home(environ, here, cwd)
     outside = [Given(key, value, "the environment") for key, value in environ.items() if value]
     variables = [*_dotenv(home / ".env"), *here, *outside]
     found = dict(_settled(_file(home / FILE)))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -66,17 +67,23 @@ FACTS = {"facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CH
 def export(database: Database, roster: Roster, name: str) -> str:
     """The whole agent as text."""
     with database.snapshot():
-        agent = roster.find(name).id
-        row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", agent)[0]
-        document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
-        for table, columns in TABLES.items():
-            order = _ORDERS.get(table) or ", ".join(KEYS[table])
-            owned = f"{_OWNERS.get(table, 'agent')} = ?"
-            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
-            document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
-        document |= carrying.exported(database, roster.find(name).owner, agent)
-        document["sources"] = list(attached(database, agent).values())
+        document = as_document(database, roster, name)
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def as_document(database: Database, roster: Roster, name: str) -> dict[str, Any]:
+    """The whole agent, as `export` writes it; read within a snapshot, it is all from one moment."""
+    entry = roster.find(name)
+    row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", entry.id)[0]
+    document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
+    for table, columns in TABLES.items():
+        order = _ORDERS.get(table) or ", ".join(KEYS[table])
+        owned = f"{_OWNERS.get(table, 'agent')} = ?"
+        rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", entry.id)
+        document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+    document |= carrying.exported(database, entry.owner, entry.id)
+    document["sources"] = list(attached(database, entry.id).values())
+    return document
 
 
 def read_in(
@@ -86,20 +93,35 @@ def read_in(
 
     It can search the sources of these names that there are; `lacks` is told of the others.
     """
-    document = _document(text)
-    number = uuid.uuid4().hex
+    document = checked(text)
     with database.write() as tx:
-        free = Roster(database, owner).free(tx, name or document["agent"]["name"])
-        _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
-        for table, columns in TABLES.items():
-            for row in document[table]:
-                _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
-        carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
-        lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+        arrived = put_in(tx, database, owner, document, name)
     if lacks:
-        for source in lacking:
+        for source in arrived.lacking:
             lacks(source)
-    return free
+    return arrived.name
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An agent that was read in: its id and name, and the sources that it could search where it was."""
+
+    id: str
+    name: str
+    lacking: Sequence[str]
+
+
+def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[str, Any], name: str = "") -> Arrived:
+    """Store an agent from a document that was `checked`, within a transaction."""
+    number = uuid.uuid4().hex
+    free = Roster(database, owner).free(tx, name or document["agent"]["name"])
+    _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
+    for table, columns in TABLES.items():
+        for row in document[table]:
+            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+    carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
+    lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+    return Arrived(number, free, lacking)
 
 
 def _attach(tx: Transaction, database: Database, owner: str, source: str, agent: str) -> bool:
@@ -117,7 +139,8 @@ def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[s
 # What can be read in --------------------------------------------------------------------------------------------------
 
 
-def _document(text: str) -> dict[str, Any]:
+def checked(text: str) -> dict[str, Any]:
+    """An exported agent as a document of today's version, each part of which is as it must be."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -30,8 +30,8 @@ FLOORS = [
     {"looking"},
     {"agent"},
     {"assemble"},
-    {"bridges", "remembering"},
-    {"cli", "server", "characters"},
+    {"bridges", "remembering", "characters"},
+    {"cli", "server"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 

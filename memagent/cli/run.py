@@ -69,7 +69,7 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Chat with an agent. Everything is stored as it happens; leave with /exit or Ctrl-D."""
-    _chat(agent, _flags(locals()), greeting=not first, yes=yes, debug=debug or debugging())
+    _chat(agent, flags_of(locals()), greeting=not first, yes=yes, debug=debug or debugging())
 
 
 def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug: bool) -> None:
@@ -82,7 +82,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.log import start_log
     from memagent.memory.sources import Sources
 
-    flags, kept = _with_model(agent, given, asking=not yes and attended(), yes=yes)
+    flags, kept = with_model(agent, given, asking=not yes and attended(), yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
@@ -143,9 +143,9 @@ def ask(
     from memagent.cli.printer import print_answer
     from memagent.log import start_log
 
-    given = _flags(locals())
+    given = flags_of(locals())
     text = _words(message)
-    flags, kept = _with_model(agent, given, asking=False, yes=yes)
+    flags, kept = with_model(agent, given, asking=False, yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
@@ -180,7 +180,7 @@ def _words(message: str) -> str:
     return text.strip()
 
 
-def _flags(given: dict[str, Any]) -> dict[str, Any]:
+def flags_of(given: dict[str, Any]) -> dict[str, Any]:
     """The flags that are settings."""
     names = ("persona", "human", "preset", "model", "endpoint", "provider", "context_window", "thoughts")
     flags = {name: given[name] for name in names if given.get(name) is not None}
@@ -191,7 +191,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
-def _with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """The flags, and with them a model when none is chosen; and what of that is kept with a new agent."""
     from memagent import config
     from memagent.cli.choosing import Chooser

@@ -216,7 +216,22 @@ CREATE TABLE tidyings (
 CREATE INDEX tidyings_of ON tidyings (agent, run);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS)
+# Characters are agents; here stands what belongs to all of an owner's. The members of a scene are in JSON, each with
+# its agent's id, its name, and the number of the last message in its log before the scene: what was said stands there.
+CHARACTERS = """
+CREATE TABLE templates (
+    owner TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (owner, name)) WITHOUT ROWID;
+CREATE TABLE active_characters (
+    owner TEXT PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX active_characters_of ON active_characters (agent);
+CREATE TABLE scenes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, topic TEXT NOT NULL, members TEXT NOT NULL,
+    holder TEXT, lease_until INTEGER, started TEXT NOT NULL, ended TEXT);
+CREATE INDEX scenes_open ON scenes (owner) WHERE ended IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS)
 VERSION = len(MIGRATIONS)
 
 

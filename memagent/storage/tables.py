@@ -59,4 +59,7 @@ TABLES = (
     _table("facts_vectors", "id item shelf model vector", counted=True),
     _table("journal", "id agent first last entry details created undone", counted=True),
     _table("tidyings", "id agent run kind told details created undone", counted=True),
+    _table("templates", "owner name text created", "owner name"),
+    _table("active_characters", "owner agent", "owner"),
+    _table("scenes", "id owner topic members holder lease_until started ended", counted=True),
 )  # fmt: skip

@@ -140,7 +140,7 @@ def _silenced(prefixes: Sequence[str]) -> Iterator[None]:
         network = ranking._networks()["words" if found.meaning is None else "both"]
         usual = dict(zip(network.names, network.mean, strict=True))
         return {
-            name: [usual.get(name, 0.0)] * len(column) if name.startswith(tuple(prefixes)) else column
+            name: 0.0 * column + usual.get(name, 0.0) if name.startswith(tuple(prefixes)) else column
             for name, column in made.items()
         }
 

@@ -25,10 +25,13 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
+    | {"journal", "waking", "tidying"},
+    {"looking"},
     {"agent"},
     {"assemble"},
-    {"cli", "server", "bridges", "characters"},
+    {"bridges", "remembering", "characters"},
+    {"cli", "server"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 

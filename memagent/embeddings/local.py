@@ -25,6 +25,8 @@ NEEDED = ("wordllama", "numpy", "safetensors", "tokenizers")
 BATCH = 256
 LETTERS = 1 << 15
 """So many letters are looked at together, also of a single text: one may cost some thousand bytes meanwhile."""
+FEW = 4
+"""So few texts are taken apart one by one: it would take longer to wake a thread on each core for them."""
 _AGAIN = "Install it again with: pip install --force-reinstall 'memagent[embeddings]'"
 _guard = threading.Lock()
 
@@ -98,7 +100,9 @@ def _sum(table: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
     import numpy as np
 
     sums = np.zeros((len(texts), table.shape[1]), "<f4")
-    for row, found in zip(sums, tokenizer.encode_batch_fast(list(texts), add_special_tokens=False), strict=True):
+    together = [list(texts)] if len(texts) > FEW else [[text] for text in texts]
+    each = [found for some in together for found in tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+    for row, found in zip(sums, each, strict=True):
         if found.ids:
             table.take(found.ids, axis=0, mode="clip").sum(axis=0, out=row)
     return sums

@@ -6,7 +6,7 @@ A forgotten fact is never found. Knows nothing of where facts come from.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from time import monotonic
@@ -20,19 +20,25 @@ from memagent.memory.finding import Finder, Limits
 from memagent.memory.search import Query, first_of
 from memagent.memory.waiting import BATCH, Waiting
 from memagent.messages import storable
+from memagent.storage import VectorIndex
 
 log = logging.getLogger(__name__)
 
+VectorStore = Callable[[str, str, int], VectorIndex]
+"""Opens where the nearest are found: of a table ("facts"), the model's vectors of so many dimensions. The vectors
+themselves stand in the database, in the table of that name and `_vectors`, from which any index can be made.
+"""
 SOON = 1.0
 """Seconds that a search may take to embed what was learned since; the next one goes on."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A fact that was found, and why."""
+    """A fact that was found, and why; `meaning` is how near it is to what was looked for (1 is the same)."""
 
     fact: Fact
     why: str
+    meaning: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,9 @@ class Matches:
 class FactFinder:
     """Searches the facts of one ledger."""
 
-    def __init__(self, ledger: Ledger, embedder: Embedder | None) -> None:
+    def __init__(self, ledger: Ledger, embedder: Embedder | None, vectors: VectorStore | None = None) -> None:
         self._ledger = ledger
-        self._finder = Finder(ledger.database, TEXTS, embedder)
+        self._finder = Finder(ledger.database, TEXTS, embedder, vectors=vectors)
         self._waiting = (
             {s: Waiting(ledger.database, TEXTS, s, embedder) for s in ledger.keeper.shelves(("holds", "past"))}
             if embedder
@@ -71,7 +77,8 @@ class FactFinder:
         limits = Limits(self._ledger.keeper.shelves(searched), where, values)
         found = self._finder.find(wanted, limits, now or date.today())
         facts = self._ledger.of(found.page(start, size))
-        return Matches([Match(fact, found.why(fact.id)) for fact in facts], found.total)
+        told = zip(facts, found.why([fact.id for fact in facts]), strict=True)
+        return Matches([Match(fact, why, found.meaning.get(fact.id, 0.0)) for fact, why in told], found.total)
 
     def catch_up(self, limit: int = BATCH) -> int:
         """Embed some facts that have no vector of this model yet; returns how many, 0 when there are no more."""

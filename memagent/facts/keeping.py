@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
-from memagent.facts.finding import FactFinder, Matches
+from memagent.facts.drafts import checked
+from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
-from memagent.facts.reconcile import Verdict, decide
+from memagent.facts.policy import USUAL, Policy, lapse, sweep
+from memagent.facts.reconcile import Verdict, decide, probe
 from memagent.storage import Transaction
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
+BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -33,22 +36,26 @@ class FactMemory:
     """The facts of one keeper."""
 
     def __init__(
-        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime]
+        self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime],
+        policy: Policy = USUAL,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.finder = finder
         self.extractor = extractor
         self.clock = clock
+        self.policy = policy
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
     def add(self, text: str, *, who: str = "user", cause: Cause | None = None) -> list[Outcome]:
         """Learn from something that was said now."""
-        said = Said(who, text, self.clock())
-        drafts = self.extract([said])
-        verdicts = self.weighed(drafts)
+        return self.take([Said(who, text, self.clock())], cause or Cause("talk"))
+
+    def take(self, talk: Sequence[Said], cause: Cause) -> list[Outcome]:
+        """Learn from some messages, the newest last."""
+        verdicts = self.weighed(self.extract(talk))
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            return self.take_in(tx, verdicts, [said], cause or Cause("talk"))
+            return self.take_in(tx, verdicts, talk, cause)
 
     def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
         """What is in these messages, as the extractor sees it; nothing is kept yet."""
@@ -58,7 +65,16 @@ class FactMemory:
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self.finder.find(draft.text, size=CANDIDATES).matches)) for draft in drafts]
+        return [(draft, decide(draft, self._near(draft))) for draft in checked(drafts)]
+
+    def _near(self, draft: Draft) -> list[Match]:
+        """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
+        looked_for = [text for text in (draft.text, *draft.replaces, probe(draft)) if text.strip()]
+        found: dict[int, Match] = {}
+        for text in looked_for:
+            for match in self.finder.find(text, size=CANDIDATES, about=draft.about).matches:
+                found.setdefault(match.fact.id, match)
+        return list(found.values())
 
     def take_in(
         self, tx: Transaction, weighed: Sequence[tuple[Draft, Verdict]], talk: Sequence[Said], cause: Cause
@@ -76,16 +92,19 @@ class FactMemory:
         self, tx: Transaction, draft: Draft, verdict: Verdict, when: datetime, cause: Cause
     ) -> list[Outcome]:  # fmt: skip
         now = self.clock()
+        if self.ledger.learned_from(tx, cause, draft.text):  # the same message came again
+            return []
         old = [fact for fact in map(lambda f: self._still(tx, f), verdict.facts) if fact]
-        if cause.origin not in BY_HAND:  # what a person or the agent wrote outranks what is taken from talk
-            old = [fact for fact in old if fact.cause.origin not in BY_HAND] if verdict.doubtful else old
-        if verdict.what == "confirmed" and old:
-            confidence = 1 - (1 - old[0].confidence) * (1 - draft.confidence)
-            return [Outcome("confirmed", self.ledger.confirm(tx, old[0], confidence, cause, now))]
+        if verdict.what == "confirmed":
+            return self._confirmed(tx, old, draft, cause, now)
+        outranked = verdict.doubtful and cause.origin not in BY_HAND
+        spared = [fact for fact in old if outranked and fact.cause.origin in BY_HAND]
+        old = [fact for fact in old if fact not in spared]
         if verdict.what == "ended":
-            return [Outcome("ended", self.ledger.end(tx, fact, "ended", cause, now, until=draft.until)) for fact in old]
+            return [self._ended(tx, fact, verdict.left, draft, cause, now) for fact in old]
+        confidence = draft.confidence / 2 if spared else draft.confidence  # what was written by hand says otherwise
         fact = Fact(
-            draft.text, when, draft.kind, draft.about, draft.subject, draft.since, draft.until, draft.confidence,
+            draft.text, when, draft.kind, draft.about, draft.subject, draft.since, draft.until, confidence,
             draft.details, draft.quote, cause,
         )  # fmt: skip
         if verdict.what in ("refined", "contradicted") and old:
@@ -93,9 +112,27 @@ class FactMemory:
             for one in old:
                 self.ledger.end(tx, one, verdict.what, cause, now, heir=new.id, until=draft.since)
             return [Outcome(verdict.what, new, old[0])]
-        if verdict.what == "confirmed":  # what it repeats is gone meanwhile
-            return []
+        if twin := self.ledger.twin(tx, draft.text, draft.about):
+            return self._confirmed(tx, [twin], draft, cause, now)
         return [Outcome("learned", self.ledger.learn(tx, fact, now))]
+
+    def _confirmed(
+        self, tx: Transaction, old: Sequence[Fact], draft: Draft, cause: Cause, now: datetime
+    ) -> list[Outcome]:  # fmt: skip
+        """The same is said again; nothing, if what is repeated is gone meanwhile, or by the very same message."""
+        if not old or self.ledger.touched_by(tx, old[0], cause):
+            return []
+        confidence = 1 - (1 - old[0].confidence) * (1 - draft.confidence)
+        return [Outcome("confirmed", self.ledger.confirm(tx, old[0], confidence, cause, now))]
+
+    def _ended(
+        self, tx: Transaction, fact: Fact, left: str, draft: Draft, cause: Cause, now: datetime
+    ) -> Outcome:  # fmt: skip
+        """A fact is over; what is left of it, if it told of several things, still holds."""
+        heir = None
+        if left:
+            heir = self.ledger.learn(tx, replace(fact, text=left, cause=cause), now, heir_of=fact).id
+        return Outcome("ended", self.ledger.end(tx, fact, "ended", cause, now, heir=heir, until=draft.until))
 
     def _still(self, tx: Transaction, fact: Fact) -> Fact | None:
         """The fact as it is now, if it still holds: a person may have changed it meanwhile."""
@@ -129,14 +166,24 @@ class FactMemory:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.learn(tx, fact, now)
 
+    def state_many(self, texts: Sequence[str], cause: Cause) -> int:
+        """Keep many facts as they are written, held against nothing, in batches; returns how many."""
+        now = self.clock()
+        for start in range(0, len(texts), BATCH):
+            facts = [Fact(text, now, confidence=1.0, cause=cause) for text in texts[start : start + BATCH]]
+            with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+                self.ledger.learn_many(tx, facts, now)
+        return len(texts)
+
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
-        old, now = self.ledger.get(number), self.clock()
-        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        old = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            kept = self.ledger.learn(tx, new, now, heir_of=old, what="corrected")
-            self.ledger.end(tx, old, "corrected", cause, now, heir=kept.id)
-        return kept
+            return self.ledger.replace(tx, old, text, cause, self.clock())
+
+    def sweep(self) -> int:
+        """Let all facts lapse that no longer hold by themselves; returns how many."""
+        return sweep(self.ledger, self.policy, self.clock())
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -144,5 +191,6 @@ class FactMemory:
         self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",), kind: str = "",
         about: str = "",
     ) -> Matches:  # fmt: skip
-        """Facts with these words or this meaning, best first."""
+        """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
+        lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,15 @@ COLUMNS = (
 """What `fact_of` reads."""
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
+LAST = 1000
+_INSERT = (
+    "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, confirmed, "
+    "renewed, origin, agent, message, quote, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_CHANGE = (
+    "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 FORGOTTEN: frozenset[How] = frozenset({"forgotten", "undone"})
 
 
@@ -50,22 +59,39 @@ class Keeper:
 
 def keeper(database: Database, owner: str, agent: str | None, now: datetime) -> Keeper:
     """Where the facts of a user are kept, or those of one agent alone; made when it is first asked for."""
-    if found := _keeper(database.rows, owner, agent):
+    if found := keeper_there(database, owner, agent):
         return found
     with database.write() as tx:
-        if found := _keeper(tx.rows, owner, agent):
-            return found
-        shelf = uuid.uuid4().hex
-        tx.run(
-            "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
-            shelf, owner, agent or "", now.isoformat(),
-        )  # fmt: skip
-        return Keeper(owner, shelf, agent)
+        return made_keeper(tx, owner, agent, now)
+
+
+def made_keeper(tx: Transaction, owner: str, agent: str | None, now: datetime) -> Keeper:
+    """The same, within a transaction."""
+    if found := _keeper(tx.rows, owner, agent):
+        return found
+    shelf = uuid.uuid4().hex
+    tx.run(
+        "INSERT INTO keepers (shelf, owner, agent, created) VALUES (?, ?, ?, ?)",
+        shelf, owner, agent or "", now.isoformat(),
+    )  # fmt: skip
+    return Keeper(owner, shelf, agent)
+
+
+def keeper_there(database: Database, owner: str, agent: str | None = None) -> Keeper | None:
+    """The same, if any facts were ever kept there."""
+    return _keeper(database.rows, owner, agent)
 
 
 def _keeper(rows: Any, owner: str, agent: str | None) -> Keeper | None:
     found = rows("SELECT shelf FROM keepers WHERE owner = ? AND agent = ?", owner, agent or "")
     return Keeper(owner, stored_text(found[0][0]), agent) if found else None
+
+
+def keepers(database: Database, owner: str, agents: Sequence[str] | None = None) -> list[Keeper]:
+    """All for whom facts of a user are kept; or those of some agents alone."""
+    rows = database.rows("SELECT shelf, owner, agent FROM keepers WHERE owner = ? ORDER BY agent", owner)
+    kept = [Keeper(stored_text(owner), stored_text(shelf), stored_text(agent) or None) for shelf, owner, agent in rows]
+    return [keeper for keeper in kept if agents is None or keeper.agent in agents]
 
 
 class Ledger:
@@ -80,19 +106,35 @@ class Ledger:
     def learn(self, tx: Transaction, fact: Fact, now: datetime, *, heir_of: Fact | None = None, what: What = "learned",
     ) -> Fact:  # fmt: skip
         """Keep a new fact, of the line of another if it is that one's heir; returns it with its number."""
-        number = tx.add(
-            "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, "
-            "confirmed, renewed, origin, agent, message, quote, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.keeper.shelf, heir_of.line if heir_of else 0, storable(fact.text), storable(fact.kind),
-            storable(fact.about), storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(),
-            fact.since, fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(),
-            fact.cause.origin, fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
-        )  # fmt: skip
+        number = tx.add(_INSERT, *self._row(fact, heir_of.line if heir_of else 0, now))
         if not heir_of:
             tx.run("UPDATE facts SET line = ? WHERE id = ?", number, number)
         self._note(tx, number, what, fact.cause, now, {"from": heir_of.id} if heir_of else {})
         return self._fresh(tx, number)
+
+    def learn_many(self, tx: Transaction, facts: Sequence[Fact], now: datetime) -> list[int]:
+        """Keep many new facts at once, which are held against nothing; returns their numbers, in their order."""
+        numbers = tx.add_many(_INSERT, [self._row(fact, 0, now) for fact in facts])
+        if numbers:
+            tx.run(
+                "UPDATE facts SET line = id WHERE id BETWEEN ? AND ? AND line = 0 AND shelf || '' = ?",
+                min(numbers), max(numbers), self.keeper.shelf,
+            )  # fmt: skip
+            changes = [
+                (number, "learned", storable(f.cause.why), f.cause.origin, f.cause.agent, f.cause.message, "{}",
+                 now.isoformat())
+                for number, f in zip(numbers, facts, strict=True)
+            ]  # fmt: skip
+            tx.add_many(_INSERT_CHANGE, changes)
+        return numbers
+
+    def _row(self, fact: Fact, line: int, now: datetime) -> tuple[Any, ...]:
+        return (
+            self.keeper.shelf, line, storable(fact.text), storable(fact.kind), storable(fact.about),
+            storable(fact.subject), storable(as_json(dict(fact.details))), fact.said.isoformat(), fact.since,
+            fact.until, fact.confidence, fact.confirmed, (fact.renewed or fact.said).isoformat(), fact.cause.origin,
+            fact.cause.agent, fact.cause.message, storable(fact.quote), now.isoformat(),
+        )  # fmt: skip
 
     def confirm(self, tx: Transaction, fact: Fact, confidence: float, cause: Cause, now: datetime) -> Fact:
         """The same was said again."""
@@ -118,6 +160,13 @@ class Ledger:
         if moved:
             self._note(tx, fact.id, how, cause, now, {"until": fact.until} if until else {})
         return self._fresh(tx, fact.id)
+
+    def replace(self, tx: Transaction, old: Fact, text: str, cause: Cause, now: datetime) -> Fact:
+        """Put other words in the place of a fact, by hand; the old one is past, and its heir is of the same line."""
+        new = replace(old, text=text, said=now, cause=cause, confidence=1.0, confirmed=1, renewed=now, quote="")
+        kept = self.learn(tx, new, now, heir_of=old, what="corrected")
+        self.end(tx, old, "corrected", cause, now, heir=kept.id)
+        return kept
 
     def restore(self, tx: Transaction, fact: Fact, cause: Cause, now: datetime) -> Fact:
         """A fact that ended or was forgotten holds again."""
@@ -163,10 +212,8 @@ class Ledger:
         self, tx: Transaction, fact: int, what: What, cause: Cause, now: datetime, details: Mapping[str, Any]
     ) -> None:
         tx.run(
-            "INSERT INTO fact_changes (fact, what, why, origin, agent, message, details, created) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            fact, what, storable(cause.why), cause.origin, cause.agent, cause.message, as_json(dict(details)),
-            now.isoformat(),
+            _INSERT_CHANGE, fact, what, storable(cause.why), cause.origin, cause.agent, cause.message,
+            as_json(dict(details)), now.isoformat(),
         )  # fmt: skip
 
     # Reading ----------------------------------------------------------------------------------------------------------
@@ -207,6 +254,17 @@ class Ledger:
         where, values = self._where(states, kind, about)
         return int(self.database.rows(f"SELECT count(*) FROM facts t WHERE {where}", *values)[0][0])
 
+    def any(self, states: Sequence[State] = ("holds",)) -> bool:
+        """Whether there are any, which is told at once however many there are."""
+        return any(
+            self.database.rows("SELECT 1 FROM facts WHERE shelf = ? LIMIT 1", shelf)
+            for shelf in self.keeper.shelves(states)
+        )
+
+    def newest_change(self) -> int:
+        """The number of the newest change of any fact: while it is the same, nothing has changed."""
+        return int(self.database.rows("SELECT max(id) FROM fact_changes")[0][0] or 0)
+
     def _where(self, states: Sequence[State], kind: str, about: str) -> tuple[str, list[Any]]:
         shelves = self.keeper.shelves(states)
         where, values = f"t.shelf IN ({', '.join('?' for _ in shelves)})", list[Any](shelves)
@@ -214,6 +272,40 @@ class Ledger:
             if value:
                 where, values = f"{where} AND t.{column} = ?", [*values, storable(value)]
         return where, values
+
+    def until_before(self, day: str) -> list[Fact]:
+        """The facts that hold until an earlier day than this (an ISO date), or within a month that is not over."""
+        return self._holding("t.until < ?", day)
+
+    def renewed_before(self, moment: datetime) -> list[Fact]:
+        """The facts that nobody has said since then, but for those that were written by hand."""
+        return self._holding("t.renewed < ? AND t.origin NOT IN ('user', 'agent')", moment.isoformat())
+
+    def _holding(self, where: str, value: str) -> list[Fact]:
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf = ? AND {where}", self.keeper.shelf, value
+        )
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def named(self, text: str, limit: int = 50) -> list[Fact]:
+        """Facts in any state that have this in their text, forgotten ones too; the oldest first."""
+        marks = "!%_"
+        wanted = "".join(f"!{char}" if char in marks else char for char in storable(text).lower())
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.shelf IN (?, ?, ?) AND lower(t.text) LIKE ? ESCAPE '!' "
+            "ORDER BY t.id LIMIT ?",
+            *self.keeper.shelves(), f"%{wanted}%", limit,
+        )  # fmt: skip
+        return [fact_of(row, self.keeper) for row in rows]
+
+    def twin(self, tx: Transaction, text: str, about: str) -> Fact | None:
+        """The same text among the facts that were learned last: somebody else may have been told at the same time."""
+        rows = tx.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.id > (SELECT max(id) FROM facts) - {LAST} AND t.shelf || '' = ? "
+            "AND t.about = ? AND t.text = ?",
+            self.keeper.shelf, storable(about), storable(text),
+        )  # fmt: skip
+        return fact_of(rows[0], self.keeper) if rows else None
 
     def line(self, number: int) -> list[Fact]:
         """A fact and those that it came from or that came of it, the oldest first."""
@@ -239,6 +331,24 @@ class Ledger:
             f"SELECT {COLUMNS} FROM facts t WHERE t.id = ? AND t.shelf IN (?, ?, ?)", number, *self.keeper.shelves()
         )
         return fact_of(rows[0], self.keeper) if rows else None
+
+    def learned_from(self, tx: Transaction, cause: Cause, text: str) -> bool:
+        """Whether this very text was learned from this message before, whatever became of it."""
+        if cause.agent is None or cause.message is None:
+            return False
+        return bool(
+            tx.rows(
+                "SELECT 1 FROM facts t WHERE t.agent = ? AND t.message = ? AND t.text = ? AND t.shelf IN (?, ?, ?)",
+                cause.agent, cause.message, storable(text), *self.keeper.shelves(),
+            )
+        )  # fmt: skip
+
+    def touched_by(self, tx: Transaction, fact: Fact, cause: Cause) -> bool:
+        """Whether this message has changed the fact already."""
+        if cause.agent is None or cause.message is None:
+            return False
+        sql = "SELECT 1 FROM fact_changes WHERE fact = ? AND agent = ? AND message = ?"
+        return bool(tx.rows(sql, fact.id, cause.agent, cause.message))
 
     def _fresh(self, tx: Transaction, number: int) -> Fact:
         rows = tx.rows(f"SELECT {COLUMNS} FROM facts t WHERE t.id = ?", number)

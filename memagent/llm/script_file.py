@@ -24,6 +24,7 @@ _CONDITIONS: _Fields = {
 _NUMBER = (int, float)
 _REPLY: _Fields = {
     "say": str, "text": str, "thoughts": str, "call": str, "arguments": (dict, str), "heartbeat": bool, "calls": list,
+    "facts": list,
     "usage": (dict, type(None)), "finish": (str, type(None)), "delay": _NUMBER, "pace": _NUMBER,
     "error": (int, dict), "cut": int, "done": bool, "close": bool,
 }  # fmt: skip

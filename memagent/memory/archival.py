@@ -121,7 +121,9 @@ class ArchivalMemory:
         where, values = conditions(tags, since, until)
         found = self._finder.find(wanted, Limits(list(shelves), where, values), date.today())
         rows = self._found(found.page(start, size), shelves)
-        return Page([replace(passage, why=found.why(row)) for row, passage in rows], found.total, page, size)
+        why = found.why([row for row, _ in rows])
+        shown = [replace(passage, why=one) for (_, passage), one in zip(rows, why, strict=True)]
+        return Page(shown, found.total, page, size)
 
     def shelves(self, only: str = "") -> dict[str, str]:
         """What is searched: the agent's own notes, named "you", and the sources that are attached, by their names."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -73,9 +73,11 @@ class Findings:
             shown += self.tally.rest(skip, size - len(shown), frozenset(self.ranked))
         return shown
 
-    def why(self, row: int) -> str:
-        """Why a row was found, in a few words."""
-        words = self.tally.sums([row]).words[0]
+    def why(self, rows: Sequence[int]) -> list[str]:
+        """Why each of some rows was found, in a few words."""
+        return [self._why(row, words) for row, words in zip(rows, self.tally.telling(rows)[1].tolist(), strict=True)]
+
+    def _why(self, row: int, words: int) -> str:
         named = [word for n, word in enumerate(self.question.query.words.words) if words >> n & 1]
         parts = [f"words: {', '.join(named)}"] if named else []
         if self.meaning.get(row, 0.0) > 0:
@@ -87,12 +89,16 @@ class Findings:
 class Finder:
     """Searches one kind of texts; a conversation if there is a `talk`."""
 
-    def __init__(self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None) -> None:
+    def __init__(
+        self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None,
+        vectors: Callable[[str, str, int], VectorIndex] | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._texts = texts
         self._embedder = embedder
         self._talk = talk
         self._words = database.words(texts)
+        self._open = vectors or database.vectors
         self._vectors: VectorIndex | None = None
         self._size = 0
         self._counted: tuple[Sequence[str], int] = ((), -1)
@@ -102,11 +108,9 @@ class Finder:
         question, candidates = self.candidates(query, limits, now)
         found = candidates.evidence(question, self._talk)
         order = scores(question, found)
-        ranked = [
-            row for _, row in sorted(zip(order, candidates.rows, strict=True), key=lambda one: (-one[0], -one[1]))
-        ]
+        ranked = [row for _, row in sorted(zip(order, candidates.rows, strict=True), reverse=True)]
         tally = candidates.tally
-        total = tally.total + sum(not words for words in candidates.sums.words)
+        total = tally.total + candidates.sums.words.tolist().count(0)
         dated = {row for row, fit in zip(candidates.rows, found.dates, strict=False) if fit > 0.5}
         return Findings(question, tally, ranked, candidates.meaning, dated, total)
 
@@ -170,9 +174,11 @@ class Finder:
         )  # fmt: skip
 
     def _embedded(self, question: Question, shelves: Sequence[str]) -> tuple[bytes | None, bytes | None]:
-        """The vectors of the query and of its telling words, if there is anything to compare them with."""
+        """The vectors of the query and of its telling words, if they say anything and there is something to compare."""
+        if not any(map(str.isalnum, question.query.text)):  # signs alone mean nothing, but would be near to something
+            return None, None
         if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
-            self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
+            self._vectors = self._open(self._texts.table, self._embedder.model, self._embedder.dimension)
         if not self._embedder or not self._vectors or not self._vectors.any(shelves):
             return None, None
         try:
@@ -198,10 +204,11 @@ class Finder:
             among = [row[0] for row in self._rows("t.id", limits)]
         near = self._vectors.near(vector, BY_MEANING + more, limits.shelves, among)
         talk = self._talk
-        near = {row: n for row, n in near.items() if row < below and (not talk or talk.position(row) >= 0)}
-        least = CLOSE_ENOUGH * max(near.values(), default=0.0)
-        best = sorted(near.items(), key=lambda one: (-one[1], -one[0]))[:BY_MEANING]
-        return {row: closeness for row, closeness in best if closeness >= least > 0}
+        rows = list(near)
+        known = talk.positions(rows).tolist() if talk else rows
+        best = [row for row, place in zip(rows, known, strict=True) if row < below and place >= 0][:BY_MEANING]
+        least = CLOSE_ENOUGH * near[best[0]] if best else 0.0
+        return {row: near[row] for row in best if near[row] >= least > 0}
 
     def _beside(
         self, tally: Tally, near: Mapping[int, float], rows: Sequence[int], allowed: Collection[int] | None, below: int
@@ -212,35 +219,39 @@ class Finder:
         strongest = tally.most[1] or 1.0
         worth = [
             telling / strongest + max(0.0, near.get(row, 0.0)) / nearest
-            for row, telling in zip(rows, tally.telling(rows)[0], strict=True)
+            for row, telling in zip(rows, tally.telling(rows)[0].tolist(), strict=True)
         ]
         best = [row for _, row in sorted(zip(worth, rows, strict=True), reverse=True)[:BESIDE]]
         places = talk.positions(best)
-        found = [*talk.beside(places, -1), *talk.beside(places, 1)]
-        beside = dict.fromkeys(talk.ids[place] for place in found if place >= 0)
-        return [r for r in beside if r not in known and r < below and (allowed is None or r in allowed)]
+        found = [row for reach in (-1, 1) for row in talk.told("ids", talk.beside(places, reach), -1).tolist()]
+        known.add(-1)
+        return [
+            row for row in dict.fromkeys(found)
+            if row not in known and row < below and (allowed is None or row in allowed)
+        ]  # fmt: skip
 
     def _known(
         self, tally: Tally, rows: Sequence[int], whole: bytes | None, gist: bytes | None, near: Mapping[int, float],
         limits: Limits,
     ) -> Candidates:  # fmt: skip
         """The candidates with their texts and how near they are, without those that are not worth it after all."""
-        marks, numbers = marked(rows)
-        column = f"t.{self._texts.column}"
-        found = self._rows(f"t.id, {column}", limits, f"t.id IN ({marks})", numbers) if rows else []
-        texts: dict[int, str] = {row[0]: str(row[1]) for row in found}
+        texts, meaning = self._read(rows, limits), dict[int, float]()
         rows = [row for row in rows if row in texts]
-        if not whole or not gist or not self._vectors:
-            rows = [row for row, words in zip(rows, tally.telling(rows)[1], strict=True) if words]
-            return Candidates(tally, rows, tally.sums(rows), texts, documents=self._documents(rows, limits))
-        meaning, close = self._vectors.closeness([whole, gist], rows, limits.shelves)
-        near = {**near, **close}
+        words = tally.telling(rows)[1].tolist()
+        if whole and gist and self._vectors:
+            meaning, close = self._vectors.closeness([whole, gist], rows, limits.shelves, sure=True)
+            near = {**near, **close}
         least = CLOSE_BESIDE * max(near.values(), default=0.0)
-        said = zip(rows, tally.telling(rows)[1], strict=True)
-        rows = [row for row, words in said if words or near.get(row, -1.0) >= least > 0]
+        rows = [row for row, has in zip(rows, words, strict=True) if has or near.get(row, -1.0) >= least > 0]
         if not any(row in meaning for row in rows):
             meaning = near = {}
         return Candidates(tally, rows, tally.sums(rows), texts, meaning, near, self._documents(rows, limits))
+
+    def _read(self, rows: Sequence[int], limits: Limits) -> dict[int, str]:
+        """The texts of some rows, as far as they are there."""
+        marks, numbers = marked(rows)
+        found = self._rows(f"t.id, t.{self._texts.column}", limits, f"t.id IN ({marks})", numbers) if rows else []
+        return {row: str(text) for row, text in found}
 
     def _documents(self, rows: Sequence[int], limits: Limits) -> dict[int, Any]:
         """What the candidates and the rows beside them are parts of, where there are parts."""
@@ -295,22 +306,22 @@ class Candidates:
     def _in_talk(self, question: Question, talk: Talk) -> dict[str, Any]:
         places = talk.positions(self.rows)
         beside = {distance: talk.beside(places, distance) for distance in REACH}
-        others = [talk.ids[place] if place >= 0 else -1 for each in beside.values() for place in each]
-        strengths, words = self.tally.telling(others)
-        parts = zip(REACH, range(0, len(others) + 1, len(places) or 1), strict=False)
-        near = {d: Near(strengths[at : at + len(places)], words[at : at + len(places)]) for d, at in parts}
         people, dates = question.people, question.dates
-        names = [talk.known[talk.names[place]] for place in places]
-        fits = {day: dates.fit_day(day) for day in {talk.days[place] for place in places}} if dates.spans else {}
-        return {
-            "near": near,
-            "role": [talk.roles[place] for place in places],
-            "speaker": [(1 if name in people else -1 if name else 0) if people else 0 for name in names],
-            "dates": [fits[talk.days[place]] for place in places] if dates.spans else [],
-            "asked": [talk.asks[place] if place >= 0 else 0 for place in beside[-1]],
-            "asks_next": [talk.asks[place] if place >= 0 else 0 for place in beside[1]],
-            "session": self.tally.sittings([talk.sittings[place] for place in places]),
+        known: dict[str, Any] = {
+            "near": {d: Near(*self.tally.telling(talk.told("ids", at, -1))) for d, at in beside.items()},
+            "role": talk.told("roles", places),
+            "asked": talk.told("asks", beside[-1]),
+            "asks_next": talk.told("asks", beside[1]),
+            "session": self.tally.sittings(talk.told("sittings", places).tolist()),
         }
+        if people:
+            named = [1 if name in people else -1 if name else 0 for name in talk.known]
+            known["speaker"] = [named[name] for name in talk.told("names", places).tolist()]
+        if dates.spans:
+            days = talk.told("days", places).tolist()
+            fits = {day: dates.fit_day(day) for day in set(days)}
+            known["dates"] = [fits[day] for day in days]
+        return known
 
 
 def _below(talk: Talk, before_seq: int | None) -> int:

@@ -28,6 +28,9 @@ DEPTH = 4
 LONGEST_TALK = 20_000
 MOST_ROUNDS = 5
 
+THERE = "EXISTS (SELECT 1 FROM passages p WHERE p.shelf = lore.agent AND p.note = lore.note AND p.undone IS NULL)"
+"""That the note of a piece is still there, in SQL."""
+
 Logic = Literal["any", "all", "not any", "not all"]
 
 _SPECIAL = re.compile(r"[\\\[\](){}^$*+?|]")
@@ -101,9 +104,16 @@ class LoreBook:
     def __init__(self, database: Database, agent: str) -> None:
         self._database = database
         self._agent = agent
+        self._told: tuple[tuple[int, ...], list[str]] = ((), [])
 
     def remind(self, talk: Sequence[Message], room: int) -> Sequence[str]:
-        """The texts that what was said last calls to mind, in the order of the book."""
+        """The texts that what was said last calls to mind, in the order of the book; looked for once in a turn."""
+        turn = (talk[-1].seq, len(talk), room)
+        if turn != self._told[0]:
+            self._told = (turn, self._reminded(talk, room))
+        return self._told[1]
+
+    def _reminded(self, talk: Sequence[Message], room: int) -> list[str]:
         pieces = self.all()
         if not pieces:
             return []
@@ -114,10 +124,8 @@ class LoreBook:
     def all(self) -> list[Lore]:
         """Every piece whose note is still there."""
         rows = self._database.rows(
-            "SELECT number, called_by, text FROM lore WHERE agent = ? AND note IN "
-            "(SELECT note FROM passages WHERE shelf = ? AND undone IS NULL) ORDER BY number",
-            self._agent, self._agent,
-        )  # fmt: skip
+            f"SELECT number, called_by, text FROM lore WHERE agent = ? AND {THERE} ORDER BY number", self._agent
+        )
         with reading("Lore"):
             return [Lore(str(text), trigger_of(str(called_by)), int(number)) for number, called_by, text in rows]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 LONGEST = 500
@@ -38,64 +38,65 @@ class _State:
     to: tuple[int, ...] = ()
 
 
-@dataclass
 class Pattern:
     """A pattern that is ready to be looked for."""
 
-    states: Sequence[_State]
-    _starts: dict[str, bool] = field(default_factory=dict)
+    def __init__(self, states: Sequence[_State], flags: re.RegexFlag) -> None:
+        self._states = states
+        self._starts = self._first(flags)
 
     def found(self, text: str) -> bool:
         """Whether it is somewhere in the text; False as well when that would take too long to say."""
-        steps = 0
+        steps = at = 0
         here: set[int] = set()
-        first = self._first()
-        for at in range(len(text) + 1):
-            letter = text[at : at + 1]
-            if not here and first is not None and not self._may_start(letter, first):
-                continue
+        while at <= len(text):
+            if not here and self._starts is not None:
+                start = self._starts.search(text, at)
+                if start is None:
+                    return False
+                at = start.start()
             reached = self._closed({0, *here}, text, at)
             steps += len(reached)
-            if any(not self.states[i].to for i in reached):
+            if any(not self._states[i].to for i in reached):
                 return True
-            if steps > MOST_STEPS or not letter:
+            if steps > MOST_STEPS:
                 return False
+            letter = text[at : at + 1]
             here = {
                 goal
                 for i in reached
-                if (takes := self.states[i].takes) is not None and takes.match(letter)
-                for goal in self.states[i].to
+                if (takes := self._states[i].takes) is not None and takes.match(letter)
+                for goal in self._states[i].to
             }
+            at += 1
         return False
 
     def _closed(self, begun: set[int], text: str, at: int) -> set[int]:
         """All states that are reached without taking a character."""
         reached, waiting = set(begun), list(begun)
         while waiting:
-            state = self.states[waiting.pop()]
+            state = self._states[waiting.pop()]
             if state.takes is None and (not state.asserts or _holds(state.asserts, text, at)):
                 new = [goal for goal in state.to if goal not in reached]
                 reached.update(new)
                 waiting += new
         return reached
 
-    def _first(self) -> list[re.Pattern[str]] | None:
-        """What a match can begin with; None when it can be empty."""
+    def _first(self, flags: re.RegexFlag) -> re.Pattern[str] | None:
+        """What a match begins with, so that other places can be passed over; None when a match can be empty."""
         reached, waiting = {0}, [0]
+        letters: set[str] = set()
         while waiting:
-            state = self.states[waiting.pop()]
+            state = self._states[waiting.pop()]
             if not state.to:
                 return None
-            if state.takes is None:
-                new = [goal for goal in state.to if goal not in reached]
-                reached.update(new)
-                waiting += new
-        return [takes for i in reached if (takes := self.states[i].takes) is not None]
-
-    def _may_start(self, letter: str, first: list[re.Pattern[str]]) -> bool:
-        if letter not in self._starts:
-            self._starts[letter] = any(takes.match(letter) for takes in first)
-        return self._starts[letter]
+            if state.takes is not None:
+                letters.add(state.takes.pattern)
+                continue
+            new = [goal for goal in state.to if goal not in reached]
+            reached.update(new)
+            waiting += new
+        return re.compile("|".join(sorted(letters)), flags)
 
 
 def _holds(assertion: str, text: str, at: int) -> bool:
@@ -111,18 +112,18 @@ def _is_word(letter: str) -> bool:
 
 def is_written_as_one(key: str) -> bool:
     """Whether a text is written as a pattern: between slashes."""
-    return _WRITTEN.fullmatch(key) is not None
+    return key.startswith("/") and len(key) <= LONGEST + 10 and _WRITTEN.fullmatch(key) is not None
 
 
 @lru_cache(maxsize=2_000)
 def pattern(key: str, *, case_sensitive: bool = False) -> Pattern:
     """The pattern in a key, written between slashes or not; raises `Unfit`."""
+    if len(key) > LONGEST + 10:
+        raise Unfit(f"it has more than {LONGEST} characters")
     written = _WRITTEN.fullmatch(key)
     body, flags = (written[1], written[2]) if written else (key, "" if case_sensitive else "i")
-    if len(body) > LONGEST:
-        raise Unfit(f"it has more than {LONGEST} characters")
-    parser = _Parser(body, re.IGNORECASE if "i" in flags else re.NOFLAG)
-    return Pattern(parser.states())
+    how = re.DOTALL | (re.IGNORECASE if "i" in flags else re.NOFLAG)
+    return Pattern(_Parser(body, how).states(), how)
 
 
 class _Parser:
@@ -187,7 +188,7 @@ class _Parser:
         elif not written.startswith("\\") and written != ".":
             written = re.escape(written)
         try:
-            return re.compile(written, self._flags | re.DOTALL)
+            return re.compile(written, self._flags)
         except re.error as error:
             raise Unfit(str(error)) from error
 

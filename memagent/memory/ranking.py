@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from itertools import chain, pairwise, takewhile
-from math import log, tanh
+from itertools import pairwise, takewhile
+from math import tanh
 from pathlib import Path
 from typing import Any
 
+from memagent.memory.columns import Column, PlainColumn, reckoner, worth
 from memagent.memory.question import Question
 from memagent.storage.closeness import possible
 
@@ -44,7 +45,6 @@ _SHORT = 300  # characters of a text that may be a statement like another
 _ALL_WORDS = 0.4  # what it counts besides to have all telling words: where little else is known, more words come first
 _VERY_WORDS = 100.0  # what it counts that a text has the query as it stands, word for word; more than all else …
 _FROM_THE_START = 10.0  # … and that it begins with it
-Column = list[float]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evidence:
     """… and the one after."""
     near: Mapping[int, Near] = field(default_factory=dict)
     """By distance: -2 to 2 without 0; only the nearest of a document's parts."""
-    session: Sequence[tuple[float, float, int]] = ()
+    session: tuple[Column, Column, Column] | None = None
     """Of the sitting that a message is from: the greatest and the mean telling strength, and the words in it."""
     most: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """The greatest strength, telling strength and mean of a sitting there is."""
@@ -91,25 +91,28 @@ class Evidence:
 
 def features(question: Question, found: Evidence) -> dict[str, Column]:
     """What is known of each candidate, as numbers."""
-    made = {**_by_words(question, found), **_by_text(question, found), **_by_place(found)}
-    made |= _by_form(question, found.texts)
+    told = list(zip(*(_told(text[:_LOOKED_AT]) for text in found.texts), strict=True))
+    made = {**_by_words(question, found), **_by_neighbours(question, found), **_by_beginning(question, *told[3:])}
+    made |= {**_by_text(question, found, *told[:3]), **_by_place(found), **_by_form(question, found.texts)}
     if found.meaning is not None and found.gist is not None:
         made |= {**_closeness("meaning", found.meaning), **_closeness("gist", found.gist)}
     return made
 
 
-def scores(question: Question, found: Evidence) -> Column:
+def scores(question: Question, found: Evidence) -> Sequence[float]:
     """How good each candidate is."""
     if not found.texts:
         return []
-    made = features(question, found)
+    np, made = reckoner(), features(question, found)
     network = _networks()["words" if found.meaning is None else "both"]
     wanted, every = " ".join(question.query.text.lower().split()), (1 << len(found.rarity)) - 1
-    covered = made["telling covered"]
-    return [  # rounded, so that equals are equal however they were reckoned
-        round(score + _ALL_WORDS * share + (_verbatim(text, wanted) if words == every else 0.0), 9)
-        for score, share, text, words in zip(network.run(made), covered, found.texts, found.words, strict=True)
+    very = [
+        _verbatim(text, wanted) if words == every else 0.0
+        for text, words in zip(found.texts, np.asarray(found.words).tolist(), strict=True)
     ]
+    whole = network.run(made) + _ALL_WORDS * made["telling covered"] + np.asarray(very)
+    rounded: list[float] = np.round(whole, 9).tolist()  # so that equals are equal however they were reckoned
+    return rounded
 
 
 def _verbatim(text: str, wanted: str) -> float:
@@ -120,90 +123,87 @@ def _verbatim(text: str, wanted: str) -> float:
 
 
 def _by_words(question: Question, found: Evidence) -> dict[str, Column]:
-    rarity, many = found.rarity, max(1, len(found.rarity))
-    telling = [r if is_telling else 0.0 for r, is_telling in zip(rarity, question.telling, strict=True)]
-    proper = [r if is_proper else 0.0 for r, is_proper in zip(rarity, question.proper, strict=True)]
+    np = reckoner()
+    words, strength, says = (np.asarray(part) for part in (found.words, found.strength, found.telling))
+    rarity, telling, proper = found.rarity, _only(found.rarity, question.telling), _only(found.rarity, question.proper)
     all_of, all_telling, all_proper = (max(sum(part), 1e-6) for part in (rarity, telling, proper))
     most, most_telling, _ = (max(number, 1e-6) for number in found.most)
-    sums = _Sums(rarity, telling, proper)
-    known = sums.of(found.words)
-    whole, said, names = zip(*(known[words] for words in found.words), strict=True)
+    whole, said, names = worth(words, rarity, telling, proper)
     rarest = 1 << telling.index(max(telling)) if telling else 0
-    named = any(question.proper)
-    asked = {word.lower() for word in question.query.words.words}
-    told = [_told(text[:_LOOKED_AT])[3:] for text in found.texts]
-    begins = [len(asked & first) / 2 for first, _ in told]
-    columns = {
-        "strength": [s / all_of / 2.2 for s in found.strength],
-        "strength of best": [s / most for s in found.strength],
-        "telling": [s / all_telling / 2.2 for s in found.telling],
-        "telling of best": [s / most_telling for s in found.telling],
-        "covered": [c / all_of for c in whole],
-        "telling covered": [c / all_telling for c in said],
-        "phrases": [p / all_of for p in found.phrases],
-        "rarest": [float(bool(words & rarest)) for words in found.words],
-        "words": [words.bit_count() / many for words in found.words],
-        "names covered": [c / all_proper for c in names],
-        "names missing": [1 - c / all_proper if named else 0.0 for c in names],
-        "begins alike": begins,
-        "begins with the name": [
-            2 * b - 1 if named and is_name else 0.0 for b, (_, is_name) in zip(begins, told, strict=True)
-        ],
-    }  # fmt: skip
-    return columns | _by_neighbours(found, sums, said, all_telling, most_telling)
+    return {
+        "strength": strength / all_of / 2.2,
+        "strength of best": strength / most,
+        "telling": says / all_telling / 2.2,
+        "telling of best": says / most_telling,
+        "covered": whole / all_of,
+        "telling covered": said / all_telling,
+        "phrases": np.asarray(found.phrases) / all_of,
+        "rarest": words & rarest > 0,
+        "words": np.bitwise_count(words) / max(1, len(rarity)),
+        "names covered": names / all_proper,
+        "names missing": 1.0 - names / all_proper if any(question.proper) else np.full(len(words), 0.0),
+    }
 
 
-def _by_neighbours(
-    found: Evidence, sums: _Sums, said: Sequence[float], all_telling: float, most_telling: float
-) -> dict[str, Column]:
+def _by_neighbours(question: Question, found: Evidence) -> dict[str, Column]:
     """How well the messages around a candidate match: an answer is often told by its question."""
-    none = [0.0] * len(found.texts)
+    np, telling = reckoner(), _only(found.rarity, question.telling)
+    words, none, all_telling = np.asarray(found.words), np.full(len(found.texts), 0.0), max(sum(telling), 1e-6)
+    _, most_telling, most_mean = (max(number, 1e-6) for number in found.most)
     columns: dict[str, Column] = {}
     for distance in (-1, 1, -2, 2):
         near = found.near.get(distance)
-        columns[f"telling at {distance}"] = [s / most_telling for s in near.strength] if near else none
+        columns[f"telling at {distance}"] = np.asarray(near.strength) / most_telling if near else none
     for name, reach in (
         ("with the one before", (-1,)),
         ("with both sides", (-1, 1)),
         ("with two sides", (-2, -1, 1, 2)),
     ):
-        words = list(found.words)
+        around = words
         for distance in reach:
             if near := found.near.get(distance):
-                words = [a | b for a, b in zip(words, near.words, strict=True)]
-        known = sums.of(words)
-        columns[name] = [(known[w][1] - own) / all_telling for w, own in zip(words, said, strict=True)]
-    most_mean = max(found.most[2], 1e-6)
-    session = found.session or [(0.0, 0.0, 0)] * len(none)
-    columns["sitting's best"] = [best / most_telling for best, _, _ in session]
-    columns["sitting's mean"] = [mean / most_mean for _, mean, _ in session]
-    known = sums.of([words for _, _, words in session])
-    columns["sitting covers"] = [known[words][1] / all_telling for _, _, words in session]
-    asked = found.asked or none
-    columns["answers what matches"] = [a * n for a, n in zip(asked, columns["telling at -1"], strict=True)]
+                around = around | np.asarray(near.words)
+        columns[name] = worth(around - words, telling)[0] / all_telling
+    best, mean, inside = found.session or (none, none, none)
+    columns["sitting's best"] = np.asarray(best) / most_telling
+    columns["sitting's mean"] = np.asarray(mean) / most_mean
+    columns["sitting covers"] = worth(np.asarray(inside), telling)[0] / all_telling if found.session else none
+    columns["answers what matches"] = _given(found.asked, none) * columns["telling at -1"]
     return columns
 
 
-def _by_text(question: Question, found: Evidence) -> dict[str, Column]:
-    count = len(found.texts)
-    asks, times, numbers, *_ = zip(*(_told(text[:_LOOKED_AT]) for text in found.texts), strict=True)
-    lengths = [len(text) / _WORD for text in found.texts]
-    logs = [log(max(1.0, length)) for length in lengths]
-    usual = sum(logs) / max(1, count)
+def _by_beginning(question: Question, first: Sequence[Collection[str]], named: Sequence[bool]) -> dict[str, Column]:
+    np, asked = reckoner(), {word.lower() for word in question.query.words.words}
+    alike = np.asarray([len(asked.intersection(two)) for two in first]) / 2
+    by_name = any(question.proper)
     return {
-        "asks": list(asks),
-        "ends asking": [float(text.endswith("?")) for text in found.texts],
-        "times": list(times),
-        "times when asked": list(times) if question.when else [0.0] * count,
-        "numbers": list(numbers),
-        "numbers when asked": list(numbers) if question.many else [0.0] * count,
-        "when": [float(question.when)] * count,
-        "length": [length / 5 for length in logs],
-        "longer than usual": [(length - usual) / 2 for length in logs],
-        "usual length": [usual / 5] * count,
-        "short": [max(0.0, 1 - length / 8) for length in lengths],
-        "query's length": [min(len(found.rarity), 12) / 12] * count,
-        "query asks": [float(question.asks)] * count,
+        "begins alike": alike,
+        "begins with the name": np.where(np.asarray(named), 2 * alike - 1, 0.0) if by_name else 0 * alike,
+    }
+
+
+def _by_text(
+    question: Question, found: Evidence, asking: Sequence[float], times: Sequence[float], numbers: Sequence[float]
+) -> dict[str, Column]:
+    np, count = reckoner(), len(found.texts)
+    asks, tells, counts = (np.asarray(column) for column in (asking, times, numbers))
+    lengths = np.asarray([len(text) for text in found.texts]) / _WORD
+    logs = np.log(np.maximum(lengths, 1.0))
+    usual = sum(logs.tolist()) / count
+    return {
+        "asks": asks,
+        "ends asking": np.asarray([text.endswith("?") for text in found.texts]),
+        "times": tells,
+        "times when asked": tells * question.when,
+        "numbers": counts,
+        "numbers when asked": counts * question.many,
+        "when": np.full(count, float(question.when)),
+        "length": logs / 5,
+        "longer than usual": (logs - usual) / 2,
+        "usual length": np.full(count, usual / 5),
+        "short": np.maximum(1.0 - lengths / 8, 0.0),
+        "query's length": np.full(count, min(len(found.rarity), 12) / 12),
+        "query asks": np.full(count, float(question.asks)),
     }
 
 
@@ -211,13 +211,13 @@ def _by_form(question: Question, texts: Sequence[str]) -> dict[str, Column]:
     """How alike a short text is to what is stated, small words and all: what is put in the same words about the same
     thing is what a new statement replaces. Questions are not put like their answers.
     """
-    names = ("begins the same", "put the same", "of it put the same")
+    np, names = reckoner(), ("begins the same", "put the same", "of it put the same")
     if question.asks:
-        return {name: [0.0] * len(texts) for name in names}
+        return dict.fromkeys(names, np.full(len(texts), 0.0))
     wanted = question.query.text.lower().split()
     pairs = set(pairwise(wanted))
     rows = [_form(wanted, pairs, text.lower().split()) if len(text) < _SHORT else (0.0, 0.0, 0.0) for text in texts]
-    return dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
+    return dict(zip(names, map(np.asarray, zip(*rows, strict=True)), strict=True))
 
 
 def _form(wanted: Sequence[str], pairs: Collection[tuple[str, str]], words: Sequence[str]) -> tuple[float, ...]:
@@ -244,43 +244,36 @@ def _told(text: str) -> tuple[float, float, float, frozenset[str], bool]:
 
 
 def _by_place(found: Evidence) -> dict[str, Column]:
-    none = [0.0] * len(found.texts)
+    none = reckoner().full(len(found.texts), 0.0)
     return {
-        "talk": [float(bool(found.role))] * len(none),
-        "role": [float(role) for role in found.role] or none,
-        "speaker": [float(speaker) for speaker in found.speaker] or none,
-        "date": list(found.dates) or none,
-        "asked before": [float(flag) for flag in found.asked] or none,
-        "asks next": [float(flag) for flag in found.asks_next] or none,
+        "talk": none + bool(len(found.role)),
+        "role": _given(found.role, none),
+        "speaker": _given(found.speaker, none),
+        "date": _given(found.dates, none),
+        "asked before": _given(found.asked, none),
+        "asks next": _given(found.asks_next, none),
     }
 
 
 def _closeness(name: str, near: Sequence[float]) -> dict[str, Column]:
-    best = max(near, default=0.0)
-    ordered = sorted(near, reverse=True)
-    usual = ordered[min(len(ordered) - 1, 50)] if ordered else 0.0
-    usual = max(usual, 0.0)
+    np, column = reckoner(), reckoner().asarray(near)
+    ordered = np.sort(column).tolist()
+    best, usual = ordered[-1], max(ordered[-min(len(ordered), 51)], 0.0)
     room, most = max(best - usual, 1e-6), max(best, 1e-6)
-    least = usual - 2 * room
     return {
-        name: [n / most if n > 0 else 0.0 for n in near],
-        f"{name} above the usual": [(n - usual) / room if n > least else -2.0 for n in near],
+        name: np.where(column > 0, column / most, 0.0),
+        f"{name} above the usual": np.where(column > usual - 2 * room, (column - usual) / room, -2.0),
     }
 
 
-class _Sums:
-    """What sets of words are worth, each reckoned once: all of them, the telling ones, and the names."""
+def _only(rarity: Sequence[float], flags: Sequence[bool]) -> list[float]:
+    """The rarities of the words that are meant, 0 for the others."""
+    return [one if meant else 0.0 for one, meant in zip(rarity, flags, strict=True)]
 
-    def __init__(self, *rarities: Sequence[float]) -> None:
-        self._rarities = rarities
-        self._known: dict[int, tuple[float, ...]] = {}
 
-    def of(self, words: Sequence[int]) -> Mapping[int, tuple[float, ...]]:
-        """For each of these sets, the rarities of the words whose bits are set."""
-        for one in set(words) - self._known.keys():
-            bits = [n for n in range(len(self._rarities[0])) if one >> n & 1]
-            self._known[one] = tuple(sum(part[n] for n in bits) for part in self._rarities)
-        return self._known
+def _given(known: Column, none: Column) -> Column:
+    """What is known, as a column, or nothing."""
+    return reckoner().asarray(known) if len(known) else none
 
 
 @dataclass(frozen=True)
@@ -304,22 +297,24 @@ class Network:
         import numpy as np
 
         mean, scale, units, straight = self._arrays
-        numbers = np.fromiter(chain.from_iterable(columns), "f8", len(columns) * len(columns[0]))
-        inputs = np.clip((numbers.reshape(len(columns), -1).T - mean) / scale, -self.limit, self.limit)
-        out: Column = []
-        for start in range(0, len(inputs), ROWS_AT_ONCE):
-            some = inputs[start : start + ROWS_AT_ONCE]
-            hidden = np.tanh(some @ units[:, 1:-1].T + units[:, 0])
-            out += (hidden @ units[:, -1] + some @ straight).tolist()
+        inputs = np.clip((np.array(columns, "f8") - mean) / scale, -self.limit, self.limit)
+        out = np.empty(inputs.shape[1])
+        for start in range(0, len(out), ROWS_AT_ONCE):
+            some = inputs[:, start : start + ROWS_AT_ONCE]
+            hidden = np.tanh(units[:, 1:-1] @ some + units[:, :1])
+            out[start : start + ROWS_AT_ONCE] = units[:, -1] @ hidden + straight @ some
         return out
 
     @cached_property
     def _arrays(self) -> tuple[Any, ...]:
         import numpy as np
 
-        return tuple(np.array(part, "f8") for part in (self.mean, self.scale, self.units, self.straight))
+        mean, scale, units, straight = (
+            np.array(part, "f8") for part in (self.mean, self.scale, self.units, self.straight)
+        )
+        return mean[:, None], scale[:, None], units, straight
 
-    def _plainly(self, columns: Sequence[Column]) -> Column:
+    def _plainly(self, columns: Sequence[Iterable[float]]) -> Column:
         scaled = [
             [max(-self.limit, min(self.limit, (value - mean) / scale)) for value in column]
             for column, mean, scale in zip(columns, self.mean, self.scale, strict=True)
@@ -330,7 +325,7 @@ class Network:
             for unit in self.units:
                 total += unit[-1] * tanh(unit[0] + sum(map(float.__mul__, row, unit[1:-1])))
             out.append(total)
-        return out
+        return PlainColumn(out)
 
 
 @cache

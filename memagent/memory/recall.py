@@ -65,7 +65,9 @@ class RecallMemory:
         limits = Limits([self._agent], where, values, before_seq)
         found = self._finder.find(wanted, limits, now or date.today())
         rows = self._found(found.page(start, size))
-        return Page([replace(said, why=found.why(row)) for row, said in rows], found.total, page, size)
+        why = found.why([row for row, _ in rows])
+        shown = [replace(said, why=one) for (_, said), one in zip(rows, why, strict=True)]
+        return Page(shown, found.total, page, size)
 
     def catch_up(self, limit: int = BATCH, least: int = 1) -> int:
         """Embed some messages that have no vector of this model yet, once at least so many are new; returns how many,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from memagent.memory.columns import Column, PlainColumn
 from memagent.storage import Database, Row, reading
 from memagent.storage.closeness import possible
 
@@ -24,6 +25,7 @@ OFTEN = 3
 """So many messages must begin with a name and a colon before that is taken for a speaker."""
 BATCH = 20_000
 _NAMED = re.compile(r"([^\W\d_][\w'’.-]{0,24}(?: [^\W\d_][\w'’.-]{0,24})?): ")
+_NUMBERS = ("ids", "sittings", "roles", "asks", "names", "days")
 _ROLES = {"user": 1, "human": 1, "assistant": -1, "agent": -1, "ai": -1}
 
 
@@ -68,43 +70,49 @@ class Talk:
         at = bisect_left(self.ids, message)
         return at if at < len(self.ids) and self.ids[at] == message else -1
 
-    def positions(self, messages: Sequence[int]) -> list[int]:
+    def positions(self, messages: Sequence[int] | Column) -> Column:
         """Where messages stand; -1 for those that are not known."""
-        if possible() and self.ids:
+        if possible():
             import numpy as np
 
             known, wanted = self.arrays()["ids"], np.asarray(messages, "i8")
+            if not len(known):
+                return np.full(len(wanted), -1)
             at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-            found: list[int] = np.where(known[at] == wanted, at, -1).tolist()
-            return found
-        ids, end = self.ids, len(self.ids)
-        places = [bisect_left(ids, message) for message in messages]
-        return [at if at < end and ids[at] == one else -1 for at, one in zip(places, messages, strict=True)]
+            return np.where(known[at] == wanted, at, -1)
+        return PlainColumn(map(self.position, messages))
 
-    def beside(self, positions: Sequence[int], distance: int) -> list[int]:
+    def beside(self, positions: Column, distance: int) -> Column:
         """For each position the one so far from it, in the same sitting; -1 where there is none."""
-        if possible() and self.ids:
+        if possible():
             import numpy as np
 
-            numbers, at = self.arrays()["sittings"], np.asarray(positions, "i8")
-            other = at + distance
-            there = (at >= 0) & (other >= 0) & (other < len(numbers))
-            there &= numbers[np.where(there, other, 0)] == numbers[at]
-            found: list[int] = np.where(there, other, -1).tolist()
-            return found
+            numbers, other = self.arrays()["sittings"], positions + distance
+            there = (positions >= 0) & (other >= 0) & (other < len(numbers))
+            there &= numbers[np.where(there, other, 0)] == numbers[positions]
+            return np.where(there, other, -1)
         sittings, end = self.sittings, len(self.ids)
-        return [
+        return PlainColumn(
             at + distance if at >= 0 and 0 <= at + distance < end and sittings[at + distance] == sittings[at] else -1
             for at in positions
-        ]
+        )
+
+    def told(self, what: str, positions: Column, otherwise: int = 0) -> Column:
+        """The "ids", "names" or other numbers of the messages at some positions."""
+        if possible():
+            import numpy as np
+
+            return np.where(positions >= 0, self.arrays()[what][positions], otherwise)
+        numbers = getattr(self, what)
+        return PlainColumn(numbers[at] if at >= 0 else otherwise for at in positions)
 
     def arrays(self) -> dict[str, Any]:
-        """The same numbers as numpy has them: ids, sittings, names, days; and how many messages each sitting has."""
+        """The same numbers as numpy has them, and how many messages each sitting has ("sizes")."""
         import numpy as np
 
         with self._guard:
             if self._arrays_of != len(self.ids):
-                kept = {name: getattr(self, name) for name in ("ids", "sittings", "names", "days")}
+                kept = {name: getattr(self, name) for name in _NUMBERS}
                 self._arrays = {name: np.array(numbers, "i8") for name, numbers in kept.items()}
                 self._arrays["sizes"] = np.bincount(self._arrays["sittings"]) if self.ids else np.zeros(0, "i8")
                 self._arrays_of = len(self.ids)

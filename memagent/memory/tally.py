@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any, NamedTuple
 
+from memagent.memory.columns import Column, PlainColumn
 from memagent.memory.question import Question
 from memagent.memory.talk import Talk
 from memagent.storage import Spread
@@ -22,14 +23,14 @@ BY_NAME = 1.3
 
 @dataclass(frozen=True)
 class Sums:
-    """Of some rows, each in a list: how strongly all words stand there, the telling ones, and the phrases; and which
+    """Of some rows, each in a column: how strongly all words stand there, the telling ones, and the phrases; and which
     words they are.
     """
 
-    strength: Sequence[float]
-    telling: Sequence[float]
-    phrases: Sequence[float]
-    words: Sequence[int]
+    strength: Column
+    telling: Column
+    phrases: Column
+    words: Column
 
 
 @dataclass
@@ -87,16 +88,18 @@ class Tally:
     def sums(self, rows: Sequence[int]) -> Sums:
         """The sums of some rows, nothing for those that have none of the words."""
         found = [self._rows.get(row, _NOTHING) for row in rows]
-        return Sums(*(list(column) for column in zip(*found, strict=True))) if found else Sums((), (), (), ())
+        return Sums(*(PlainColumn(own[part] for own in found) for part in range(len(_NOTHING))))
 
-    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
+    def telling(self, rows: Sequence[int]) -> tuple[Column, Column]:
         """Of some rows only the telling strength, and the words."""
         found = self.sums(rows)
-        return list(found.telling), list(found.words)
+        return found.telling, found.words
 
-    def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
+    def sittings(self, numbers: Sequence[int]) -> tuple[Column, Column, Column]:
         """Of some sittings: the greatest telling strength, the mean of all messages, and the words in them."""
-        return [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
+        found = [self._sittings.get(number, (0.0, 0.0, 0)) for number in numbers]
+        best, mean, words = (PlainColumn(own[part] for own in found) for part in range(3))
+        return best, mean, words
 
     def _add_up(self, parts: Sequence[_Part], talk: Talk | None, allowed: Collection[int] | None, below: int) -> None:
         sums: dict[int, list[float]] = {}
@@ -137,32 +140,34 @@ class QuickTally(Tally):
         import numpy as np
 
         lists = [np.asarray(part.spread.rows, "i8") for part in parts]
-        rows = np.concatenate([*lists, np.zeros(0, "i8")])
-        rows.sort(kind="stable")  # quick, since each list is in order already
-        rows = rows[np.diff(rows, prepend=-1) > 0]
-        rows = rows[rows < below]
+        counts = [len(listed) for listed in lists]
+        every = np.concatenate([*lists, np.zeros(0, "i8")])
+        order = every.argsort(kind="stable")  # quick, since each list is in order already
+        every = every[order]
+        first = np.diff(every, prepend=-1) > 0
+        rows, at = every[first], np.cumsum(first) - 1
+
+        def summed(worth: Sequence[float], by: Any = 1.0) -> Any:
+            return np.bincount(at, (np.repeat(np.asarray(worth, "f8"), counts) * by)[order], len(rows))
+
+        given = [part.spread.strengths for part in parts]
+        strengths = np.concatenate([
+            np.zeros(0), *(some if len(some) else np.ones(count) for some, count in zip(given, counts, strict=True))
+        ])  # fmt: skip
+        sums = np.stack([
+            summed([part.rarity for part in parts], strengths), summed([part.telling for part in parts], strengths),
+            summed([part.phrase for part in parts]), summed([part.bit for part in parts]),
+        ])  # fmt: skip
+        there = rows < below
         if allowed is not None:
-            rows = rows[np.isin(rows, np.fromiter(allowed, "i8", len(allowed)))]
+            there &= np.isin(rows, np.fromiter(allowed, "i8", len(allowed)))
         if talk:
             numbers = talk.arrays()
-            at = np.searchsorted(numbers["ids"], rows)
-            known = at < len(numbers["ids"])
-            known[known] = numbers["ids"][at[known]] == rows[known]
-            rows, self._at = rows[known], at[known]
-        self._ids = rows
-        self._sum = np.zeros((3, len(rows)))
-        self._words = np.zeros(len(rows), "i8")
-        for part, listed in zip(parts, lists, strict=True):
-            at = np.searchsorted(rows, listed)
-            known = at < len(rows)
-            known[known] = rows[at[known]] == listed[known]
-            strengths = np.asarray(part.spread.strengths, "f8")[known] if len(part.spread.strengths) else 1.0
-            at = at[known]
-            self._sum[0, at] += part.rarity * strengths
-            self._sum[1, at] += part.telling * strengths
-            self._sum[2, at] += part.phrase
-            self._words[at] |= part.bit
-        self.total = len(rows)
+            self._at = talk.positions(rows)
+            there &= self._at >= 0
+            self._at = self._at[there]
+        self._ids, self._sum, self._words = rows[there], sums[:3, there], sums[3, there].astype("i8")
+        self.total = len(self._ids)
         mean = self._of_sittings(numbers) if talk else 0.0
         self.most = (*(float(self._sum[n].max(initial=0.0)) for n in (0, 1)), mean)  # type: ignore[assignment]
 
@@ -204,34 +209,34 @@ class QuickTally(Tally):
         return found
 
     def sums(self, rows: Sequence[int]) -> Sums:
-        if not len(self._ids):
-            return super().sums(rows)
-        at, known = self._places(rows)
-        strength, telling, phrases = (self._sum[:, at] * known).tolist()
-        return Sums(strength, telling, phrases, (self._words[at] * known).tolist())
+        import numpy as np
 
-    def telling(self, rows: Sequence[int]) -> tuple[list[float], list[int]]:
         if not len(self._ids):
-            return [0.0] * len(rows), [0] * len(rows)
+            none = np.zeros(len(rows), "i8")
+            return Sums(none, none, none, none)
         at, known = self._places(rows)
-        return (self._sum[1, at] * known).tolist(), (self._words[at] * known).tolist()
+        strength, telling, phrases = self._sum[:, at] * known
+        return Sums(strength, telling, phrases, self._words[at] * known)
+
+    def telling(self, rows: Sequence[int]) -> tuple[Column, Column]:
+        if not len(self._ids):
+            return super().telling(rows)
+        at, known = self._places(rows)
+        return self._sum[1, at] * known, self._words[at] * known
 
     def _places(self, rows: Sequence[int]) -> tuple[Any, Any]:
         """Where rows stand among those that have any of the words, and whether they do."""
         import numpy as np
 
         wanted = np.asarray(rows, "i8")
-        if not len(self._ids):
-            return wanted, wanted
         at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
         return at, self._ids[at] == wanted
 
-    def sittings(self, numbers: Sequence[int]) -> list[tuple[float, float, int]]:
+    def sittings(self, numbers: Sequence[int]) -> tuple[Column, Column, Column]:
         import numpy as np
 
         at = np.asarray(numbers, "i8")
-        columns = (self._best[at].tolist(), self._mean[at].tolist(), self._all[at].tolist())
-        return list(zip(*columns, strict=True))
+        return self._best[at], self._mean[at], self._all[at]
 
     def _top(self, weights: Any, count: int, least: float | None = None) -> list[int]:
         import numpy as np

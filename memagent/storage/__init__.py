@@ -231,9 +231,11 @@ class VectorIndex(Protocol):
         ...
 
     def closeness(
-        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str], *, sure: bool = False
     ) -> list[dict[int, float]]:
-        """For each query how near these items are, but for those without a vector."""
+        """For each query how near these items are, but for those without a vector. `sure`: whoever asks sees to it that
+        they are there, and on these shelves; so that need not be looked up.
+        """
         ...
 
     def save(self) -> None:

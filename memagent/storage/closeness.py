@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 from memagent.errors import StorageError
 from memagent.storage import Database, marked
 
 BATCH = 500
 THERE = {
-    "passages": "t.shelf = v.shelf AND t.undone IS NULL",
-    "messages": "t.agent = v.shelf AND t.undone IS NULL",
-    "facts": "t.shelf = v.shelf",
+    "passages": "t.shelf {} AND t.undone IS NULL",
+    "messages": "t.agent {} AND t.undone IS NULL",
+    "facts": "t.shelf {}",
 }
-"""By table: what must hold for a row `t` and its vector `v` to be found."""
+"""By table: what must hold for a row `t` to be found, with what its shelf is compared with."""
 
 
 class Vectors:
@@ -42,14 +43,19 @@ class Vectors:
         )  # fmt: skip
 
     def closeness(
-        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str], *, sure: bool = False
     ) -> list[dict[int, float]]:
         """For each query how near these items are, but for those without a vector."""
-        _, found, scores = self.looked_up(queries, "item", items, shelves)
+        _, found, scores = self.looked_up(queries, "item", items, shelves, sure)
         return [dict(zip(found, each, strict=True)) for each in scores]
 
     def looked_up(
-        self, queries: Sequence[bytes], by: str, numbers: Iterable[int], shelves: Sequence[str]
+        self,
+        queries: Sequence[bytes],
+        by: str,
+        numbers: Iterable[int],
+        shelves: Sequence[str],
+        sure: bool = False,  # noqa: ARG002  # of what has to be read, it is not worth anything
     ) -> tuple[list[int], list[int], list[list[float]]]:
         """The rows with these numbers, by their "id" or by their "item": both, and for each query how near they are."""
         import numpy as np
@@ -64,14 +70,12 @@ class Vectors:
             ours = ", ".join("?" for _ in shelves)
             rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
                 f"SELECT v.id, v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
-                f"WHERE v.{by} IN ({marks}) AND {THERE[self.table]} "
+                f"WHERE v.{by} IN ({marks}) AND {THERE[self.table].format('= v.shelf')} "
                 f"AND v.shelf || '' IN ({ours}) AND v.model = ? AND length(v.vector) = ?",
                 *some, *shelves, self.model, 4 * self.dimension,
             )  # fmt: skip
             matrix = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(-1, self.dimension)
-            with np.errstate(invalid="ignore", over="ignore"):
-                # Not `@`: for so few numbers it would wake a thread for each core, and wait for all of them.
-                scores = np.stack([np.einsum("ij,j->i", matrix, one) for one in asked])
+            scores = compared(matrix, asked)
             if not (sound := np.isfinite(scores).all(axis=0)).all():
                 rows, scores = [row for row, is_sound in zip(rows, sound, strict=True) if is_sound], scores[:, sound]
             ids += [row[0] for row in rows]
@@ -88,6 +92,15 @@ class Vectors:
                 f"which are of dimension {self.dimension}.",
                 hint="Check the embedding model in the settings.",
             )
+
+
+def compared(matrix: Any, asked: Any) -> Any:
+    """For each vector that is asked for, how near those of a matrix are."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Not `@`: for so few numbers it would wake a thread for each core, and wait for all of them.
+        return np.stack([np.einsum("ij,j->i", matrix, one) for one in asked])
 
 
 def nearest(closeness: dict[int, float], count: int) -> dict[int, float]:

@@ -157,7 +157,8 @@ CREATE TABLE lore (
 # Facts are kept for a user, or for one agent alone. Those that hold are on the shelf that `keepers` names; what ended
 # is on the shelf of that name with a p, and what was forgotten on the one with an f: so no search finds what it is not
 # asked for, and none looks at the others. The text of a fact never changes: one that does is a new fact, the heir of
-# the old one, and of the same line. `fact_changes` tells what became of each, and why.
+# the old one, and of the same line. `fact_changes` tells what became of each, and why. What was said before there were
+# facts is not read unasked: that may be years, and a model is asked for each bit of it.
 FACTS = """
 CREATE TABLE keepers (
     shelf TEXT PRIMARY KEY, owner TEXT NOT NULL, agent TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
@@ -183,6 +184,8 @@ CREATE INDEX fact_changes_messages ON fact_changes (agent, message) WHERE messag
 CREATE TABLE fact_readers (
     agent TEXT PRIMARY KEY REFERENCES agents (id) ON DELETE CASCADE, seq INTEGER NOT NULL, tries INTEGER NOT NULL,
     failed TEXT, changed TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO fact_readers (agent, seq, tries, changed)
+    SELECT agent, max(seq), 0, max(created) FROM messages GROUP BY agent;
 CREATE TABLE facts_vectors (
     id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES facts (id) ON DELETE CASCADE,
     shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
@@ -206,9 +209,29 @@ CREATE TABLE journal (
     first INTEGER NOT NULL, last INTEGER NOT NULL, entry TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
     undone TEXT);
 CREATE INDEX journal_of ON journal (agent, last);
+CREATE TABLE tidyings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    run INTEGER NOT NULL, kind TEXT NOT NULL, told TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
+    undone TEXT);
+CREATE INDEX tidyings_of ON tidyings (agent, run);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS)
+# Characters are agents; here stands what belongs to all of an owner's. The members of a scene are in JSON, each with
+# its agent's id, its name, and the number of the last message in its log before the scene: what was said stands there.
+CHARACTERS = """
+CREATE TABLE templates (
+    owner TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (owner, name)) WITHOUT ROWID;
+CREATE TABLE active_characters (
+    owner TEXT PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX active_characters_of ON active_characters (agent);
+CREATE TABLE scenes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, topic TEXT NOT NULL, members TEXT NOT NULL,
+    holder TEXT, lease_until INTEGER, started TEXT NOT NULL, ended TEXT);
+CREATE INDEX scenes_open ON scenes (owner) WHERE ended IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS)
 VERSION = len(MIGRATIONS)
 
 

@@ -1,8 +1,9 @@
 """The vector index of SQLite: which items of some shelves have the vectors nearest to one.
 
-Each `Shelf` says where to look: exactly while it is small, likely beyond. What is answered, and how near it is, is read
-from the database each time. So what was deleted or taken back is gone at once, whoever did it, and nothing on another
-shelf is ever found, whatever stands in a file. Knows nothing of texts or of how vectors are made. Needs numpy.
+Each `Shelf` says where to look: exactly while it is small, likely beyond. Whether what is answered is there is read
+from the database each time, and so is its vector if that is not in memory. So what was deleted or taken back is gone at
+once, whoever did it, and nothing on another shelf is ever found, whatever stands in a file. Knows nothing of texts or
+of how vectors are made. Needs numpy.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from memagent.storage import Database
-from memagent.storage.closeness import Vectors, nearest
+from memagent.storage import Database, Row, marked
+from memagent.storage.closeness import BATCH, THERE, Vectors, compared, nearest
 from memagent.storage.shelf import Shelf, Tail, Which, sweep
 from memagent.storage.signs import Signs, largest
 
@@ -74,6 +75,50 @@ class SqliteVectors(Vectors):
             times *= 4
         self._tidy(opened if times >= MANY_GONE else ())
         return nearest(dict(zip(items, scores, strict=True)), count)
+
+    def looked_up(
+        self, queries: Sequence[bytes], by: str, numbers: Iterable[int], shelves: Sequence[str], sure: bool = False
+    ) -> tuple[list[int], list[int], list[list[float]]]:
+        """Of what one shelf has in memory, only whether it is still there is read: a row's vector never changes."""
+        import numpy as np
+
+        wanted = list(numbers)
+        if len(shelves) != 1 or not wanted or self._writing():
+            return super().looked_up(queries, by, wanted, shelves)
+        for query in queries:
+            self.check(query)
+        tail, rest = self._shelf(shelves[0]).kept(), list[int]()
+        if by == "id":
+            rows = np.array(wanted, "i8")
+            at, known = tail.places(rows)
+            rest, wanted = rows[~known].tolist(), tail.items[at[known]].tolist()
+        there = self._there(wanted, None if sure else shelves[0])
+        at, known = tail.places(there[:, 0])
+        rest += there[~known, 0].tolist()
+        asked = np.frombuffer(b"".join(queries), "<f4").reshape(-1, self.dimension)
+        ids, items = (column.tolist() for column in there[known].T)
+        near = compared(tail.matrix[at[known]], asked).tolist()
+        if rest:
+            more_ids, more_items, more = super().looked_up(queries, "id", rest, shelves)
+            ids, items = ids + more_ids, items + more_items
+            near = [one + other for one, other in zip(near, more, strict=True)]
+        return ids, items, near
+
+    def _there(self, items: Sequence[int], shelf: str | None) -> Any:
+        """Those of some items that have a vector, and are on a shelf: the numbers of its row and of the item."""
+        import numpy as np
+
+        found, source, on_shelf = list[Row](), f"{self.table}_vectors v", ""
+        if shelf is not None:
+            source += f" JOIN {self.table} t ON t.id = v.item"
+            on_shelf = " AND " + THERE[self.table].format("|| '' = ?")
+        for start in range(0, len(items), BATCH):
+            marks, some = marked(items[start : start + BATCH])
+            found += self.database.rows(
+                f"SELECT v.id, v.item FROM {source} WHERE v.item IN ({marks}){on_shelf}",
+                *some, *(() if shelf is None else (shelf,)),
+            )  # fmt: skip
+        return np.array(found, "i8").reshape(-1, 2)
 
     def save(self) -> None:
         """Bring the files up to date; shelves that need none are read when they are asked for."""

@@ -47,7 +47,7 @@ class PostgresVectors(Vectors):
         self._ours = f"model = '{model.replace(chr(39), chr(39) * 2)}' AND vector_dims(vector) = {dimension}"
         self._rows = (
             f"{table}_vectors v JOIN {table} t ON t.id = v.item WHERE {self._ours} "
-            f"AND v.shelf = ANY(CAST(? AS text[])) AND {THERE[table]}"
+            f"AND v.shelf = ANY(CAST(? AS text[])) AND {THERE[table].format('= v.shelf')}"
         )
         self._indexed = False
         self._looked = -LOOKED_SECONDS
@@ -83,8 +83,9 @@ class PostgresVectors(Vectors):
         )  # fmt: skip
 
     def closeness(
-        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str]
-    ) -> list[dict[int, float]]:
+        self, queries: Sequence[bytes], items: Iterable[int], shelves: Sequence[str], *,
+        sure: bool = False,  # noqa: ARG002  # it costs next to nothing to see whether they are there
+    ) -> list[dict[int, float]]:  # fmt: skip
         """For each query how near these items are, but for those without a vector."""
         for query in queries:
             self.check(query)

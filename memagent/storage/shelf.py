@@ -59,9 +59,13 @@ class Tail:
         self.matrix = np.zeros((0, dimension), "f4")
 
     def add(self, rows: Any, items: Any, vectors: Any) -> None:
-        """Keep more of them. Whoever has a view of those before keeps it: none is ever moved."""
+        """Keep more of them, but for those that are not of numbers. Whoever has a view of those before keeps it: none
+        is ever moved.
+        """
         import numpy as np
 
+        self.last, sound = int(rows[-1]), np.isfinite(vectors).all(axis=1)
+        rows, items, vectors = rows[sound], items[sound], vectors[sound]
         end = self.size + len(rows)
         if end > len(self.rows):
             room = max(end, 2 * self.size)
@@ -72,7 +76,7 @@ class Tail:
                 setattr(self, name, grown)
         self.rows[self.size : end], self.items[self.size : end] = rows, items
         self.matrix[self.size : end] = vectors
-        self.size, self.last = end, int(rows[-1])
+        self.size = end
 
     def view(self) -> Tail:
         """What is in it now."""
@@ -81,6 +85,15 @@ class Tail:
         seen.rows, seen.items = self.rows[: self.size], self.items[: self.size]
         seen.matrix = self.matrix[: self.size]
         return seen
+
+    def places(self, rows: Any) -> tuple[Any, Any]:
+        """Where some rows stand, and whether they do at all."""
+        import numpy as np
+
+        if not self.size:
+            return np.zeros(len(rows), "i8"), np.zeros(len(rows), bool)
+        at = np.minimum(np.searchsorted(self.rows, rows), self.size - 1)
+        return at, self.rows[at] == rows
 
     def closeness(self, query: Any) -> Any:
         """How near each is."""
@@ -121,6 +134,11 @@ class Shelf:
             while self._read_tail():
                 self._grow()
             return self._signs, self._tail.view()
+
+    def kept(self) -> Tail:
+        """What is in memory as it is, of what was read so far."""
+        with self._guard:
+            return self._tail.view()
 
     def forget_gone(self) -> None:
         """Read all again, if more than half of the rows are gone."""
@@ -177,11 +195,14 @@ class Shelf:
 
     def _read_tail(self) -> bool:
         """Read what is new; True when that is too much to be kept as it is."""
+        import numpy as np
+
         while self._tail.size <= self._exact_most:
             found = self._after(self._tail.last, BATCH)
             if not found:
                 return False
-            self._tail.add(*self._arrays(found))
+            numbers, items, vectors = zip(*found, strict=True)
+            self._tail.add(np.array(numbers, "i8"), np.array(items, "i8"), self._matrix(vectors))
         return True
 
     def _grow(self) -> None:
@@ -264,8 +285,13 @@ class Shelf:
         import numpy as np
 
         numbers, items, vectors = zip(*rows, strict=True)
-        matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(-1, self._which.dimension)
-        return np.array(numbers, "i8"), np.array(items, "i8"), np.nan_to_num(matrix, posinf=0, neginf=0)
+        matrix = np.nan_to_num(self._matrix(vectors), posinf=0, neginf=0)
+        return np.array(numbers, "i8"), np.array(items, "i8"), matrix
+
+    def _matrix(self, vectors: Any) -> Any:
+        import numpy as np
+
+        return np.frombuffer(b"".join(vectors), "<f4").reshape(-1, self._which.dimension)
 
 
 def sweep(database: Database, table: str, folder: Path) -> None:

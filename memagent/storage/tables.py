@@ -58,4 +58,8 @@ TABLES = (
     _table("fact_readers", "agent seq tries failed changed", "agent"),
     _table("facts_vectors", "id item shelf model vector", counted=True),
     _table("journal", "id agent first last entry details created undone", counted=True),
+    _table("tidyings", "id agent run kind told details created undone", counted=True),
+    _table("templates", "owner name text created", "owner name"),
+    _table("active_characters", "owner agent", "owner"),
+    _table("scenes", "id owner topic members holder lease_until started ended", counted=True),
 )  # fmt: skip

@@ -342,6 +342,7 @@ def test_closeness_of_some(db: Database, store: PassageStore) -> None:
     assert one == {first: pytest.approx(1.0, abs=1e-5), second: pytest.approx(0.0, abs=1e-5)}
     assert other == {first: pytest.approx(0.0, abs=1e-5), second: pytest.approx(1.0, abs=1e-5)}
     assert index_of(store).closeness(both, [first], [new_agent(db)]) == [{}, {}]
+    assert index_of(store).closeness(both, [bare, second, first], [store.shelf], sure=True) == [one, other]
 
 
 def test_several_shelves_are_searched_as_one(db: Database) -> None:

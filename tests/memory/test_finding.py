@@ -1,6 +1,7 @@
 """What a search finds in a conversation and in notes: with the limits inside, on whole pages, and why."""
 
 import string
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from math import ceil
 
@@ -11,12 +12,13 @@ from memory_rows import NOW, new_agent, new_database, say
 
 from memagent.embeddings import packed
 from memagent.errors import EmbeddingError, NotFound, ToolError
-from memagent.memory import ranking, tally
+from memagent.memory import columns, finding, ranking, talk, tally
 from memagent.memory.archival import ArchivalMemory
+from memagent.memory.finding import Limits
 from memagent.memory.question import Question
 from memagent.memory.recall import RecallMemory
 from memagent.memory.search import Query
-from memagent.storage import Spread
+from memagent.storage import Spread, sqlite_words
 
 
 class ByLetters:
@@ -79,6 +81,13 @@ def test_a_message_is_found_by_its_meaning_once_it_is_embedded(db, agent):
     assert texts(page) == ["abba abba"] and page.results[0].why.startswith("meaning ")
     assert db.rows("SELECT count(*) FROM messages_vectors")[0][0] == 3
     assert recall.catch_up() == 0
+
+
+@pytest.mark.parametrize("sign", ['"', "%", "?!", "🎂"])
+def test_signs_are_found_where_they_stand_and_mean_nothing(db, agent, sign):
+    say(db, agent, "no sign at all", f"with {sign} in it")
+    recall = RecallMemory(db, agent, ByLetters())
+    assert texts(recall.search(sign)) == [f"with {sign} in it"]
 
 
 def test_while_the_embedder_is_down_words_alone_are_found(db, agent):
@@ -155,12 +164,12 @@ def test_speakers_are_told_by_their_names(db, agent, recall):
     lines = ["Anna: I hiked", "Ben: I swam", "Anna: so nice", "Ben: yes", "Anna: bye", "Ben: bye", "Note: bye"]
     say(db, agent, *lines)
     recall.search("bye")
-    talk = recall._finder._talk
-    assert sorted(talk.speakers()) == ["anna", "ben"]
-    question = Question.of(Query.of("Where did Ben swim in May?"), talk.speakers(), NOW.date())
+    told = recall._finder._talk
+    assert sorted(told.speakers()) == ["anna", "ben"]
+    question = Question.of(Query.of("Where did Ben swim in May?"), told.speakers(), NOW.date())
     assert question.people == {"ben"}
     assert question.gist == "swim"
-    assert Question.of(Query.of("Anna and Ben"), talk.speakers(), NOW.date()).people == frozenset()
+    assert Question.of(Query.of("Anna and Ben"), told.speakers(), NOW.date()).people == frozenset()
 
 
 # In notes -------------------------------------------------------------------------------------------------------------
@@ -235,10 +244,12 @@ def test_the_sums_are_the_same_without_numpy(lists, allowed, below):
         one = kind(question, [1.5, 2.0])
         one._add_up(parts, None, allowed, below)
         every = list(range(1, 41))
+        sums = one.sums(every)
+        columns = [sums.strength, sums.telling, sums.phrases, sums.words, *one.telling(every)]
         made.append(
             (
-                one.total, one.best(7), one.best_telling(9, None), one.rest(2, 9, {3, 4}),
-                one.sums(every), one.telling(every), one.most,
+                one.total, one.best(7), one.best_telling(9, None), one.rest(2, 9, {3, 4}), one.most,
+                [column.tolist() for column in columns],
             )
         )  # fmt: skip
     assert made[0] == made[1]
@@ -250,13 +261,42 @@ def test_the_network_gives_the_same_without_numpy():
         assert network._plainly([made[name] for name in network.names]) == pytest.approx(network.run(made), rel=1e-6)
 
 
+def without_numpy(patch):
+    for module in (columns, finding, ranking, sqlite_words, talk, tally):
+        patch.setattr(module, "possible", lambda: False)
+
+
 def test_without_numpy_a_conversation_is_searched_all_the_same(db, agent, monkeypatch):
     say(db, agent, "Anna: the cat sat", "Ben: the dog ran", "Anna: a cat again", created="2025-05-01T10:00:00+00:00")
     quick = RecallMemory(db, agent).search("cat in May")
-    for module in (tally, ranking):
-        monkeypatch.setattr(module, "possible", lambda: False)
+    without_numpy(monkeypatch)
     plain = RecallMemory(db, agent).search("cat in May")
     assert texts(plain) == texts(quick) and plain.total == quick.total == 2
+
+
+@pytest.mark.parametrize("query", ["Which cat did Anna see in May 2025?", "how often Ben ran", "The cat sat.", "zzz"])
+def test_all_that_is_known_is_the_same_without_numpy(db, agent, monkeypatch, query):
+    said = ["Anna: the cat sat", "Ben: which cat?", "Anna: the cat, in May", "Ben: I ran 3 times", "Ben: a cat ran"]
+    say(db, agent, *said * 3, created="2025-05-01T10:00:00+00:00")
+    say(db, agent, *said, created="2025-07-01T10:00:00+00:00", role="assistant")
+
+    def known():
+        finder = RecallMemory(db, agent)._finder
+        question, candidates = finder.candidates(Query.of(query), Limits([agent]), NOW.date())
+        found = candidates.evidence(question, finder._talk)
+        near = [n / len(found.texts) - 0.2 for n in range(len(found.texts))]
+        found = replace(found, meaning=near, gist=near)
+        made = ranking.features(question, found) if found.texts else {}
+        scores = ranking.scores(question, found)
+        return candidates.rows, scores, {name: [float(n) for n in column] for name, column in made.items()}
+
+    quick = known()
+    assert bool(quick[0]) == (query != "zzz")
+    without_numpy(monkeypatch)
+    plain = known()
+    assert plain[0] == quick[0]
+    assert plain[1] == pytest.approx(quick[1], abs=1e-8)
+    assert plain[2] == {name: pytest.approx(column, abs=1e-12) for name, column in quick[2].items()}
 
 
 def test_a_damaged_row_is_told_and_breaks_nothing_else(db, agent, recall):

@@ -261,6 +261,22 @@ def test_what_is_gone_is_gone_at_once(store: Store, exact_most: int, change: str
     other.close()
 
 
+@pytest.mark.parametrize("sure", [False, True])
+def test_how_near_some_are_is_told_from_memory_as_from_the_database(store: Store, sure: bool) -> None:
+    vectors = some(40)
+    items = store.add(vectors)
+    store.check(vectors[7])  # now they are in memory
+    store.delete(items[:3])
+    store.run("DELETE FROM passages_vectors WHERE item IN (?, ?)", items[3], items[4])
+    store.give(items[4:5], vectors[30:31])  # made again
+    later = store.add(vectors[:2])
+    queries = [vectors[7].tobytes(), vectors[30].tobytes()]
+    kept = store.index.closeness(queries, [*items, *later], ["ada"], sure=sure)
+    read = Vectors(store.database, "passages", MODEL, store.dimension).closeness(queries, [*items, *later], ["ada"])
+    assert kept == [pytest.approx(near, abs=1e-6) for near in read]
+    assert kept[0].keys() == {*items[4:], *later} and kept[1][items[4]] == pytest.approx(1.0, abs=1e-6)
+
+
 def test_what_comes_is_found_at_once_and_goes_to_the_file_by_and_by(filed: Store) -> None:
     query, sizes = some(1, seed=2)[0], set()
     for number in range(30):

@@ -16,7 +16,7 @@ from typing import Any
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
 from memagent.facts.grounds import KIN, likeness, plain, source_of, stated, stem, telling
-from memagent.facts.wording import dated, put_right, split, third, tidied, without
+from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
 from memagent.messages import storable
 
 MOST = 6
@@ -81,7 +81,7 @@ _LASTING = re.compile(
     r"I'm allergic|[Mm]y (?:favourite|favorite|name is|birthday)) "
 )
 """How people tell what lasts, in the plainest way."""
-_NAME = re.compile(r"^(?P<name>[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
+_NAME = re.compile(r"^(?P<name>(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,25 @@ def sentences_of(talk: Sequence[Said]) -> list[Sentence]:
 
 def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
     """The drafts in what a model noted. `known` are the facts that it was shown, in the order of their numbers."""
+    names = {in_short(fact.text): fact.text for fact in known}
+    shown = [replace(fact, text=in_short(fact.text)) for fact in known]
+    return [
+        replace(
+            draft, text=_whole(draft) if draft.holds else names.get(draft.text, draft.text),
+            replaces=[names[text] for text in draft.replaces],
+        )
+        for draft in _found(answer, sentences, shown)
+    ]  # fmt: skip
+
+
+def _whole(draft: Draft) -> str:
+    """A statement with its subject."""
+    if draft.about == USER or _KIN.match(draft.text):
+        return in_full(draft.text)
+    return re.sub(r"\b(is|are|was|were) their\b", r"\1 the user's", draft.text)
+
+
+def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
     found, ended = dict[str, Draft](), _ended(answer.get("ended"), known)
     every = list(_listed(answer.get("new", answer.get("facts"))))
     for noted in every:
@@ -153,8 +172,8 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
         for met in _MY_KIN.finditer(sentence.text):
             name, who = met["name"], met["who"].lower()
             if not any({stem(name.lower()), stem(who)} <= telling(draft.text) for draft in found):
-                text = f"{name} is the user's {who}"
-                yield Draft(text, about=name, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
+                text = f"{who.capitalize()} is called {name}"
+                yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
 
 def _listed(value: Any) -> Iterable[Noted]:

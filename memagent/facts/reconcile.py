@@ -68,12 +68,12 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
     named = [fact for fact in facts if plain(fact.text) in told]
     if not draft.holds:
         return Verdict("ended", named, doubtful=False) if named else _ended(draft, matches)
+    if named and all(plain(fact.text) != plain(draft.text) for fact in facts):  # who is engaged marries the same one
+        return Verdict("contradicted", named, doubtful=False)
     new = Frame(draft.text[:LONGEST])
     bears = [(fact, new.bears_on(Frame(fact.text[:LONGEST]))) for fact in facts]
     if same := [fact for fact, how in bears if how in ("same", "vaguer") and not _another_time(draft, fact)]:
         return Verdict("confirmed", same[:1])
-    if named:
-        return Verdict("contradicted", named, doubtful=False)
     if against := [fact for fact, how in bears if how == "against"]:
         return Verdict("contradicted", against, doubtful=not new.changed)
     if finer := [fact for fact, how in bears if how == "finer" and not _another_time(draft, fact)]:

@@ -222,6 +222,14 @@ def test_several_messages_cost_one_call() -> None:
     assert extractor.asked == len(model.requests) == 1
 
 
+def test_what_is_taken_back_in_the_same_talk_ends() -> None:
+    talk = [Said("user", "I use Magnet.", NOW, 3), Said("user", "I use Magnet no more.", NOW, 5)]
+    for later in ("No longer uses Magnet", {"text": "Uses Magnet", "holds": False, "message": 5}):
+        first, last = taken(talk, {"new": [{"text": "Uses Magnet", "message": 3}, later]})
+        assert (first.text, first.holds, first.message) == ("The user uses Magnet", True, 3)
+        assert (last.text, last.holds, last.message) == ("The user uses Magnet", False, 5)
+
+
 def test_a_short_answer_is_shown_with_its_question() -> None:
     model = says({"new": []})
     talk = [Said("agent", "Hi! Where are you from?", NOW, 1), Said("user", "Chile.", NOW, 2)]

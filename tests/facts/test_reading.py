@@ -102,7 +102,7 @@ def test_what_was_said_is_read_once_in_its_order(agent: Agent) -> None:
 def test_a_later_message_takes_back_an_earlier_one_that_is_read_with_it(agent: Agent) -> None:
     say(agent, "I use Shram", "I use Magnet", "No more Magnet")
     list(reader_of(agent).read())
-    assert held(agent) == ["The user uses Shram"]
+    assert held(agent) == ["The user uses Shram."]
     assert [f.text for f in agent.state.facts.ledger.listed(("past",))] == ["The user uses Magnet."]  # type: ignore[union-attr]
 
 
@@ -148,7 +148,7 @@ def test_another_process_that_was_quicker_is_noticed(agent: Agent) -> None:
 
     slower = reader_of(agent, Told(found))
     assert list(slower.read()) == []
-    assert held(agent) == ["The user uses Shram"]
+    assert held(agent) == ["The user uses Shram."]
     assert agent.state.facts.ledger.listed()[0].confirmed == 1  # type: ignore[union-attr]
 
 
@@ -194,7 +194,7 @@ def test_what_can_never_be_read_is_passed_over(
     for _ in range(most - 1):
         assert list(reader.read()) == [] and held(agent) == []
     list(reader.read())
-    assert held(agent) == ["The user uses Shram"]  # the turn of the poison alone is lost
+    assert held(agent) == ["The user uses Shram."]  # the turn of the poison alone is lost
     assert reader.waiting() == 0
     assert len(extractor.asked) == most + 1
 
@@ -222,7 +222,7 @@ def test_why_it_waits_is_told(agent: Agent, database: SqliteDatabase) -> None:
 def test_rubbish_is_left_out(agent: Agent, rubbish: Draft) -> None:
     say(agent, "I use Shram")
     list(reader_of(agent, Told(lambda talk: [rubbish, *drafts(talk), rubbish])).read())
-    assert held(agent) == ["The user uses Shram"]
+    assert held(agent) == ["The user uses Shram."]
 
 
 def test_odd_fields_are_put_right(agent: Agent) -> None:
@@ -257,7 +257,7 @@ def test_what_was_learned_goes_with_the_turn(agent: Agent) -> None:
     agent.state.undo_turn()
     assert held(agent) == ["The user uses Shram.", "The user uses Magnet."]
     agent.state.undo_turn()
-    assert held(agent) == ["The user uses Shram"]
+    assert held(agent) == ["The user uses Shram."]
     ledger = agent.state.facts.ledger  # type: ignore[union-attr]
     assert [fact.how for fact in ledger.listed(("forgotten",))] == ["undone"]
 

@@ -48,6 +48,14 @@ def told(text: str, *facts: str, holds: bool = True, since: str | None = None) -
         ("The user's meeting with Anna is on Tuesday", "The user's meeting with Anna is on Monday"),
         ("The user now takes the train to work", "The user takes the bus to work"),
         ("The user only drinks tea", "The user drinks coffee"),
+        ("Lives in Lisbon", "Lives in Porto"),
+        ("Lives in Lisbon", "The user lives in Porto"),
+        ("Birthday is on 14 May", "Birthday is on 4 May"),
+        ("Boss is Ms Okafor", "Boss is Mr Keller"),
+        ("Has four children", "Has three children"),
+        ("Favourite colour is green", "Favourite colour is blue"),
+        ("I live in Lisbon", "The user lives in Porto"),
+        ("I am 35 years old", "Is 34 years old"),
     ],
 )
 def test_what_can_not_hold_beside_it_is_contradicted(new: str, old: str) -> None:
@@ -76,6 +84,10 @@ def test_what_can_not_hold_beside_it_is_contradicted(new: str, old: str) -> None
         ("The user wants to learn to sail", "The user wants to learn Italian"),
         ("The user works at Canonical", "The user works as a teacher"),
         ("The user likes green apples", "The user hates red apples"),
+        ("Likes coffee", "The user likes tea"),
+        ("Speaks French", "Speaks English"),
+        ("Best friend is Tim", "Boss is Bob"),
+        ("Hobby is chess", "Hobby is golf"),
     ],
 )
 def test_what_can_hold_beside_it_is_left_alone(new: str, old: str) -> None:
@@ -86,6 +98,7 @@ def test_what_can_hold_beside_it_is_left_alone(new: str, old: str) -> None:
     ("new", "old"),
     [
         ("The user likes tea.", "the user likes Tea"),
+        ("Likes tea", "The user likes tea"),
         ("The user has a dog", "The user has a dog named Rex"),
         ("The user lives in Porto", "The user lives in Porto, Portugal"),
         ("The user's sister is called Anna", "The user's sister is Anna"),
@@ -123,6 +136,9 @@ def test_what_says_more_refines(new: str, old: str) -> None:
         ("The user gave up the piano", "The user plays the piano"),
         ("The user is no longer vegetarian", "The user is a vegetarian"),
         ("The user used to play chess", "The user plays chess"),
+        ("Uses Magnet", "Uses Magnet as a productivity tool"),
+        ("Stopped smoking", "Smokes a pack a day"),
+        ("No longer has a gym membership", "Has a gym membership at FitHub"),
     ],
 )
 def test_an_ending_ends_exactly_what_it_names(ending: str, old: str) -> None:

@@ -116,6 +116,7 @@ _WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IG
 _HAS_NOUN = re.compile(r"(?P<of>(?!(?:is|was|has|are|were)\b)[\w'-]+(?: [\w'-]+){0,4}?)(?= (?:is|are|was|were|has) )")
 _ACTING = "is was has does did had went met got bought sold saw began left came ran took made gave told"
 _ACTS = frozenset(_ACTING.split())
+_TIE = re.compile(r"\b(?:married|engaged|dating)\b")
 _PAST = re.compile(r"\b(?:\w\w+ed|went|saw|met|was|were|did|had|bought)\b")
 _MEATLESS = re.compile(r"\b(?:vegetarian|vegan)\b")
 _MEAT = re.compile(r"\beats? (?:\w+ )?(?:meat|beef|pork|chicken|steak)\b")
@@ -247,7 +248,7 @@ class Frame:
         if self.denied != old.denied:
             return "against" if self._alike(old) else "none"
         if value == value_old or (self.words and self.words == old.words):
-            return "same"
+            return "same" if _TIE.findall(self.small) == _TIE.findall(old.small) else "against"
         if self.single:
             return "none" if self.denied else self._other_value(old)
         return self._among_many(old)

@@ -71,14 +71,38 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
     new = _frame(draft.text, draft.about)
     bears = [(fact, new.bears_on(_frame(fact.text, fact.about))) for fact in facts]
     if same := [fact for fact, how in bears if how in ("same", "vaguer") and not _another_time(draft, fact)]:
-        return Verdict("confirmed", same[:1])
+        replaced = [fact for fact in named if plain(fact.text) != plain(draft.text)]
+        return Verdict("contradicted", replaced, doubtful=False) if replaced else Verdict("confirmed", same[:1])
     if named:
         return Verdict("contradicted", named, doubtful=False)
     if against := [fact for fact, how in bears if how == "against"]:
         return Verdict("contradicted", against, doubtful=not new.changed)
+    if away := _said_to_be_over(draft, new, facts):
+        return Verdict("contradicted", away, doubtful=False)
     if finer := [fact for fact, how in bears if how == "finer" and not _another_time(draft, fact)]:
         return Verdict("refined", finer[:1])
     return _weighed(draft, [match for match, (_, how) in zip(matches, bears, strict=True) if how == "none"])
+
+
+def _said_to_be_over(draft: Draft, new: Frame, facts: Sequence[Fact]) -> list[Fact]:
+    """What the words that a draft was taken from put away: "my cat is called Mimi, not Momo", "I replaced Vim"."""
+    quote = plain(draft.quote)[:LONGEST]
+    away = {stem(word) for word in _AWAY.findall(quote)}
+    alike = [
+        (fact, old) for fact in facts
+        if (old := _frame(fact.text, fact.about)).said[:2] == new.said[:2] and new.said[1] and old.denied == new.denied
+    ]  # fmt: skip
+    if over := [fact for fact, old in alike if away & (old.words - new.words)]:
+        return over[:1]
+    shared = [fact for fact, old in alike if old.words & new.words]
+    return shared if len(shared) == 1 and _SWITCHED.search(quote) else []
+
+
+_AWAY = re.compile(
+    r"\b(?:not|replaced|replace|instead of|rather than|no longer|sold|dropped|from) (?:in |on |my |the |an? |at )*"
+    r"(?:mr\.? |mrs\.? |ms\.? |dr\.? )?([\w-]+)"
+)
+_SWITCHED = re.compile(r"\b(?:switched|changed|swapped|replaced)\b")
 
 
 def _frame(text: str, about: str) -> Frame:

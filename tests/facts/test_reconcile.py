@@ -34,6 +34,7 @@ def told(text: str, *facts: str, holds: bool = True, since: str | None = None) -
         ("The user's birthday is on 4 May", "The user's birthday is on 3 May"),
         ("The user is married to Eva", "The user is married to Ana"),
         ("The user is divorced", "The user is married"),
+        ("Is married to Paula", "Is engaged to Paula"),
         ("The user's favourite color is green", "The user's favorite color is blue"),
         ("The user's name is Ada", "The user's name is Adele"),
         ("The user's phone number is 555-1234", "The user's phone number is 555-9876"),
@@ -169,6 +170,27 @@ def test_what_the_extractor_says_is_replaced_is_replaced() -> None:
     draft = Draft("The user prefers mornings", replaces=["The user is a night owl"])
     verdict = decide(draft, known("The user likes tea", "The user is a night owl."))
     assert (verdict.what, [fact.id for fact in verdict.facts], verdict.doubtful) == ("contradicted", [2], False)
+
+
+@pytest.mark.parametrize(
+    ("quote", "new", "old"),
+    [
+        ("Sorry, my cat is called Mimi, not Momo.", "Has a cat called Mimi", "Has a cat called Momo"),
+        ("I replaced Magnet with Rectangle.", "Uses Rectangle as a tool", "Uses Magnet as a tool"),
+        ("I switched my browser to Vivaldi.", "Uses Vivaldi as browser", "Uses Firefox as browser"),
+    ],
+)
+def test_the_words_that_it_was_taken_from_tell_what_is_over(quote: str, new: str, old: str) -> None:
+    others = ("Uses Shram as a productivity helper", "Has a cat called Tim", "Uses Vim as an editor")
+    verdict = decide(Draft(new, quote=quote), known(*others, old))
+    assert (verdict.what, [fact.text for fact in verdict.facts]) == ("contradicted", [old])
+    assert decide(Draft(new, quote=f"{new}, too."), known(*others, old)).what == "learned"
+
+
+def test_what_is_replaced_by_a_vaguer_word_is_replaced_all_the_same() -> None:
+    draft = Draft("The user has a dog", replaces=["The user has a dog named Rex"])
+    verdict = decide(draft, known("The user has a dog named Rex"))
+    assert (verdict.what, [fact.id for fact in verdict.facts]) == ("contradicted", [1])
 
 
 def test_facts_about_somebody_else_are_not_touched() -> None:

@@ -26,7 +26,7 @@ _SHORT = {
 _DENIED = re.compile(r"\b(?:does|do|did|is|are|am|was|were|has|have|had|can|will|would|could|should)? ?(?:not|never)\b")
 _GONE = re.compile(
     r"\b(?:no longer|not|never|anymore|any longer|now|currently|these days|at the moment|already|still|also|really|"
-    r"actually|usually|often|recently|just|since \w+|as of \w+)\b"
+    r"actually|instead|usually|often|recently|just|since \w+|as of \w+)\b"
 )
 _STOPPED = re.compile(
     r"\b(?:has |have )?(?:stopped|quit|gave up|given up|ceased|cancelled|canceled|left|sold|deleted|uninstalled|"

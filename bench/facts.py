@@ -40,9 +40,15 @@ def _share(rights: Sequence[bool], *, percent: bool = False) -> str:
 
 
 def false_share(played: Sequence[Played]) -> str:
-    """How many of the facts that were stored, and hold in the end, nobody told."""
+    """How many of the facts that were stored, and hold in the end, nobody told, or were taken back."""
     stored, false = sum(len(p.stored) for p in played), sum(len(p.false) for p in played)
     return f"{100 * false / stored:.1f} % ({false}/{stored})" if stored else "0"
+
+
+def needless_share(played: Sequence[Played]) -> str:
+    """How many a perfect extractor would not have taken, those that are true included."""
+    stored, needless = sum(len(p.stored) for p in played), sum(len(p.needless) for p in played)
+    return f"{100 * needless / stored:.1f} % ({needless}/{stored})" if stored else "0"
 
 
 def _per_call(at: int) -> Callable[[Sequence[Played]], str]:
@@ -60,6 +66,7 @@ def _read_anew(played: Sequence[Played]) -> str:
 
 CELLS: Sequence[tuple[str, Callable[[Sequence[Played]], object]]] = [
     ("false memories", false_share),
+    ("stored beyond a perfect extraction", needless_share),
     ("forgotten facts returned", lambda played: sum(p.forgotten_returned for p in played)),
     ("model calls per message", lambda played: f"{sum(p.calls for p in played) / sum(p.messages for p in played):.2f}"),
     ("prompt tokens per call, p50", _per_call(0)),
@@ -128,6 +135,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--half", choices=["tune", "report"], help="only the cases for tuning, or only those that are reported")
     add("--only", default="", metavar="ID,KIND", help="only these cases")
     add("--data", type=Path, metavar="PATH", help="the folder with the public sets: measure on these instead")
+    add("--set", choices=["statements", "chats"], help="with --data: only this set")
     add("--sample", type=int, default=0, metavar="N", help="with --data: so many of each set")
     add("--json", type=Path, metavar="FILE", help="add each case to this file")
     add("--markdown", action="store_true", help="print the table as Markdown")
@@ -151,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if chosen.data:
                 from bench.facts_data import measured
 
-                rows = measured(chosen.data, chosen.sample, chosen.half or "report", extracting)
+                rows = measured(chosen.data, chosen.set, chosen.sample, chosen.half or "report", extracting)
                 print(markdown(rows)) if chosen.markdown else show(rows)
                 return 0
             for case in cases:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from memagent.config import Settings
 from memagent.facts import Cause, Draft, Extractor, Fact, Said
 from memagent.facts.answer import UNKNOWN, denies, recalled
 from memagent.facts.finding import FactFinder
-from memagent.facts.grounds import telling
+from memagent.facts.grounds import stem, telling
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.storage import Database
@@ -35,6 +35,7 @@ THINGS = (
     "lighthouses", "volcanoes", "glass-blowing", "the moon", "bridges", "moss", "silk", "chimneys", "owls", "salt",
     "canals", "meteors", "clocks", "lichen", "kites", "tunnels", "amber", "whales", "carpets", "windmills",
 )  # fmt: skip
+EMPTY = frozenset(map(stem, ("is", "has", "now", "learning", "training", "their", "user", "work", "works", "uses")))
 SIGHT = 5
 """So many of the facts that were found are the answer, where no model puts them into words."""
 
@@ -92,19 +93,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Played:
-    """What became of a case: the answer, what was stored and what of it nobody told, and what it cost."""
+    """What became of a case: the answer; what was stored, what of it is `false` (nobody said so, or it is over), and
+    what a perfect extractor would not have taken; and what it cost.
+    """
 
     case: Case
     answer: str
     right: bool
     stored: Sequence[str]
     false: Sequence[str]
+    needless: Sequence[str]
     calls: int
     messages: int
     seconds: float
     tokens: Sequence[int] = ()
     returned: Sequence[str] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def forgotten_returned(self) -> bool:
@@ -145,7 +148,9 @@ def _case(entry: Mapping[str, Any]) -> Case:
         raise ValueError(f"facts.yaml: {entry['id']}: nobody knows {', '.join(sorted(odd))}")
     lines, day = list[Line](), FIRST_DAY
     for at, said in enumerate(entry["talk"]):
-        day = said.get("on", day)
+        if odd := said.keys() - {"day", "by", "user", "agent", "learn", "end", "forget"}:
+            raise ValueError(f"facts.yaml: {entry['id']}: nobody knows {', '.join(map(str, odd))}")
+        day = said.get("day", day)
         when = datetime(day.year, day.month, day.day, 9).astimezone() + timedelta(minutes=at)
         who: Literal["user", "agent"] = "user" if "user" in said else "agent"
         learnt = [_draft(each) for each in said.get("learn", ())]
@@ -194,7 +199,9 @@ def play(
         right = case.right(answer, in_words=answering is not None)
         messages = sum(line.who == "user" for line in case.talk)
         return Played(
-            case, answer, right, [f.text for f in stored], [f.text for f in stored if not _was_told(f, case)],
+            case, answer, right, [f.text for f in stored],
+            [f.text for f in stored if not _was_told(f, case) and not was_said(f, case)],
+            [f.text for f in stored if not _was_told(f, case)],
             extractor.asked - calls, messages, seconds, tokens, [fact.text for fact in facts],
         )  # fmt: skip
 
@@ -248,22 +255,26 @@ def _tell(memory: FactMemory, portion: Sequence[Line]) -> None:
 
 
 def _was_told(fact: Fact, case: Case) -> bool:
-    """Whether a stored fact is one of those that a perfect extractor takes, in these words or others: most of its
-    telling words are those of one of them, or of what it is about.
+    """Whether a stored fact is one of those that a perfect extractor takes, in these words or others: at least half of
+    its telling words are those of one of them that was not taken back.
     """
-    own = telling(fact.text)
-    told = [telling(f"{d.text} {d.about}") for line in case.talk for d in line.drafts if d.holds]
-    ended = {text for line in case.talk for d in line.drafts for text in d.replaces} | {
-        text for line in case.talk for text in line.forget
-    }
-    held = [
-        telling(f"{d.text} {d.about}") for line in case.talk for d in line.drafts if d.holds and d.text not in ended
-    ]
-    stale = max((_likeness(own, telling(text)) for text in ended), default=0.0)
-    best = max((_likeness(own, words) for words in held), default=0.0)
-    joined = set().union(*held) if held else set()
-    return bool(told) and best >= stale and (best >= 0.5 or (bool(own) and len(own & joined) / len(own) >= 0.75))
+    drafts = [draft for line in case.talk for draft in line.drafts]
+    over = {text for draft in drafts for text in draft.replaces} | {t for line in case.talk for t in line.forget}
+    held = [f"{draft.text} {draft.about}" for draft in drafts if draft.holds and draft.text not in over]
+    stale = max((covered(fact.text, text) for text in over), default=0.0)
+    best = max((covered(fact.text, text) for text in held), default=0.0)
+    return best >= max(stale, 0.5) or (best >= stale and covered(fact.text, " ".join(held)) >= 0.75)
 
 
-def _likeness(own: set[str], other: set[str]) -> float:
-    return len(own & other) / len(own) if own else 0.0
+def was_said(fact: Fact, case: Case) -> bool:
+    """Whether somebody at least said so, in a message that tells facts, and nothing that was taken back."""
+    over = {text for line in case.talk for draft in line.drafts for text in draft.replaces}
+    over |= {text for line in case.talk for text in line.forget}
+    said = max((covered(fact.text, line.text) for line in case.talk if line.drafts), default=0.0)
+    return said >= 0.75 and max((covered(fact.text, text) for text in over), default=0.0) < said
+
+
+def covered(text: str, other: str) -> float:
+    """How much of what a text tells stands in another one."""
+    own = telling(text) - EMPTY or telling(text)
+    return len(own & telling(other)) / len(own) if own else 0.0

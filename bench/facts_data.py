@@ -44,24 +44,32 @@ class Chats:
     examples: list[str] = field(default_factory=list)
 
 
-def measured(folder: Path, sample: int, half: str, extracting: Callable[[Any], Any]) -> Table:
-    """The table of both sets; `sample` of each, or all."""
+def measured(
+    folder: Path, only: str | None, sample: int, half: str, extracting: Callable[[Any], Any]
+) -> Table:  # fmt: skip
+    """The table of both sets, or of one; `sample` of each, or all statements and twenty chats."""
     extractor = extracting(None)
     rows: Table = [["public sets", "measured", "bar"]]
-    statements = _statements(folder, half)
-    rows += _told(
-        statements if not sample else random.Random(1).sample(statements, min(sample, len(statements))), extractor
-    )
-    chats = list(_chats(folder))[1::2]
-    found = read_chats(random.Random(1).sample(chats, min(sample or 20, len(chats))), extractor)
-    precision, recall = found.right / max(1, found.extracted), found.found / max(1, found.written)
-    rows.append(["chats: extracted facts that people wrote down too", _of(found.right, found.extracted), ""])
-    rows.append(["chats: what people wrote down that was extracted", _of(found.found, found.written), ""])
-    rows.append(["chats: F1", f"{200 * precision * recall / max(1e-9, precision + recall):.1f} %", ""])
-    rows.append(["chats: model calls per message", f"{found.calls / max(1, found.messages):.2f}", "≤ 1"])
-    rows.append(["chats: seconds per message", f"{found.seconds / max(1, found.messages):.2f}", ""])
-    print("\n".join(found.examples), file=sys.stderr)
+    if only != "chats":
+        statements = _statements(folder, half)
+        count = min(sample or len(statements), len(statements))
+        rows += _told(random.Random(1).sample(statements, count), extractor)
+    if only != "statements":
+        chats = list(_chats(folder))[1::2]
+        rows += _counted(read_chats(random.Random(1).sample(chats, min(sample or 20, len(chats))), extractor))
     return rows
+
+
+def _counted(found: Chats) -> Table:
+    precision, recall = found.right / max(1, found.extracted), found.found / max(1, found.written)
+    print("\n".join(found.examples), file=sys.stderr)
+    return [
+        ["chats: extracted facts that people wrote down too", _of(found.right, found.extracted), ""],
+        ["chats: what people wrote down that was extracted", _of(found.found, found.written), ""],
+        ["chats: F1", f"{200 * precision * recall / max(1e-9, precision + recall):.1f} %", ""],
+        ["chats: model calls per message", f"{found.calls / max(1, found.messages):.2f}", "≤ 1"],
+        ["chats: seconds per message", f"{found.seconds / max(1, found.messages):.2f}", ""],
+    ]
 
 
 def _of(part: int, whole: int) -> str:

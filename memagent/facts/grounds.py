@@ -72,9 +72,9 @@ def plain(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a message, without what is too long to be one."""
-    parts = [part.strip() for part in _ENDS.split(text[: LONGEST_SENTENCE * MOST_SENTENCES])]
-    return [part for part in parts if part and len(part) <= LONGEST_SENTENCE][:MOST_SENTENCES]
+    """The sentences of a message; of what is too long to be one, its beginning."""
+    parts = (part.strip()[:LONGEST_SENTENCE] for part in _ENDS.split(text[: LONGEST_SENTENCE * MOST_SENTENCES]))
+    return [part for part in parts if part][:MOST_SENTENCES]
 
 
 def tells(sentence: str) -> bool:

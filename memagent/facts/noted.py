@@ -16,11 +16,13 @@ from typing import Any
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
 from memagent.facts.grounds import KIN, likeness, plain, source_of, stated, stem, telling
-from memagent.facts.wording import dated, put_right, split, third, tidied
+from memagent.facts.wording import dated, put_right, split, third, tidied, without
 from memagent.messages import storable
 
 MOST = 6
 """Facts that one message can tell."""
+MOST_READ = 60
+"""Of what a model noted, no more is looked at."""
 LONGEST_CORRECTION = 14
 """Words of a correction that are kept as they were said."""
 CLEAR, OPEN = 0.1, 0.3
@@ -70,9 +72,15 @@ _MANY = frozenset(
     | {"enjoys", "watches", "subscribes", "codes", "visited", "learns", "sings", "practises", "drinks", "eats"}
 )
 """Of these, many can hold at once."""
+_ALSO = re.compile(r"\b(?:also|too|as well|another|second|third|besides|in addition)\b", re.IGNORECASE)
 _MY_KIN = re.compile(
     rf"\b[Mm]y (?:best |old |new |little |big |older |younger )?(?P<who>{KIN}) (?P<name>[A-Z][\w-]+)\b(?!')"
 )
+_LASTING = re.compile(
+    r"\b(?:I (?:really |also |still )?(?:hate|love|prefer|live in|work (?:as|for|at|in)|speak|own|study)|I'd rather|"
+    r"I'm allergic|[Mm]y (?:favourite|favorite|name is|birthday)) "
+)
+"""How people tell what lasts, in the plainest way."""
 _NAME = re.compile(r"^(?P<name>[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
@@ -106,22 +114,37 @@ def sentences_of(talk: Sequence[Said]) -> list[Sentence]:
 def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
     """The drafts in what a model noted. `known` are the facts that it was shown, in the order of their numbers."""
     found, ended = dict[str, Draft](), _ended(answer.get("ended"), known)
-    for noted in _listed(answer.get("new", answer.get("facts"))):
+    every = list(_listed(answer.get("new", answer.get("facts"))))
+    for noted in every:
         over = noted.fields.get("holds") is False or _OVER_NOW.search(noted.text)
         if over and (old := _nearest(noted.text, known)):
             ended.append(old)
             continue
         draft = _draft(noted, sentences, known)
-        if draft and draft.text.casefold() not in found:
-            found[draft.text.casefold()] = draft
+        if draft:
+            found.setdefault(draft.text.casefold(), draft)
         if len(found) >= MOST * len({sentence.said.seq for sentence in sentences}):
             break
-    again = {plain(fact.text) for fact in known}
-    noted_texts = [plain(noted.text) for noted in _listed(answer.get("new"))]
-    if noted_texts and not found and again.issuperset(noted_texts):  # it only copied what it was shown
-        ended = []
+    if every and not found and {plain(fact.text) for fact in known}.issuperset(plain(noted.text) for noted in every):
+        ended = []  # it only copied what it was shown
         found = {draft.text: draft for draft in map(_in_own_words, sentences) if draft}
-    return _with_ends([*found.values(), *_relations(list(found.values()), sentences)], ended, sentences, known)
+    missed = [draft for sentence in sentences if (draft := _missed(sentence, list(found.values())))]
+    parts = [draft for draft in found.values() if not any(m.text.startswith(f"{draft.text},") for m in missed)]
+    taken = [*parts, *(draft for draft in missed if draft.text.casefold() not in found)]
+    return _with_ends([*taken, *_relations(taken, sentences)], ended, sentences, known)
+
+
+def _missed(sentence: Sentence, found: Sequence[Draft]) -> Draft | None:
+    """What a plain statement about the user says, in its own words, where nothing was noted of it, or not all
+    that it lists.
+    """
+    if DENIES.search(sentence.text) or OVER.search(sentence.text):
+        return None
+    if own := [draft for draft in found if draft.quote == sentence.text]:
+        whole = _in_own_words(sentence)
+        return whole if whole and any(whole.text.startswith(f"{draft.text},") for draft in own) else None
+    lasting = _LASTING.search(sentence.text)
+    return _in_own_words(replace(sentence, text=sentence.text[lasting.start() :])) if lasting else None
 
 
 def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterable[Draft]:
@@ -135,7 +158,7 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
 
 
 def _listed(value: Any) -> Iterable[Noted]:
-    for item in value if isinstance(value, list) else ():
+    for item in value[:MOST_READ] if isinstance(value, list) else ():
         fields = item if isinstance(item, dict) else {}
         text = fields.get("text") if fields else item
         if isinstance(text, str) and (text := tidied(text)):
@@ -243,8 +266,12 @@ def _may_follow(draft: Draft, fact: Fact) -> bool:
         (draft.about == USER) == (fact.about == USER)
         and plain(draft.text) != plain(fact.text)
         and (plain(draft.text).split()[:1] == first or _common(draft.text, fact.text) > 0)
-        and (not {*first} & _MANY or bool(OVER.search(draft.quote) or PUTS_RIGHT.search(draft.quote)))
+        and (not ({*first} & _MANY or _ALSO.search(draft.quote)) or _says_so(draft.quote))
     )
+
+
+def _says_so(sentence: str) -> bool:
+    return bool(OVER.search(sentence) or PUTS_RIGHT.search(sentence))
 
 
 def _meant(fact: Fact, sentences: Sequence[Sentence], known: Sequence[Fact]) -> tuple[Fact, Sentence | None]:
@@ -278,6 +305,11 @@ def _corrected(fact: Fact, source: Sentence, sentences: Sequence[Sentence]) -> D
 
 
 def _end_of(fact: Fact, source: Sentence) -> Draft:
+    if left := without(fact.text, source.text):
+        return Draft(
+            left, kind=fact.kind, about=fact.about, subject=fact.subject, quote=source.text, message=source.said.seq,
+            replaces=[fact.text],
+        )  # fmt: skip
     return Draft(
         fact.text, holds=False, kind=fact.kind, about=fact.about, subject=fact.subject, quote=source.text,
         message=source.said.seq, replaces=[fact.text],

@@ -10,13 +10,14 @@ import re
 from datetime import date
 
 from memagent.facts.dating import named, passes
+from memagent.facts.grounds import telling
 from memagent.messages import storable
 
 LONGEST = 200
 """Characters of a fact; who wants to keep more keeps a passage."""
 _LEAD_IN = re.compile(
     r"^(?:(?:no|sorry|oops|ah|oh|correction|actually|wait|i meant(?: that)?|i mean|typo|i mistyped|"
-    r"(?:i|that|this|it)\b[^:,.]{0,40}\b(?:wrong|mistake|mistyped)[^:,.]*)[\s,.:;!–-]+)+",
+    r"(?:i|that|this|it)\b[^:,.]{0,40}\b(?:wrong|mistake|mistyped|misspel\w*)[^:,.]*)[\s,.:;!–-]+)+",
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
@@ -24,7 +25,7 @@ _LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|you|your|fact:|-|\*|\d+\.)\
 _FIRST = (("I'm ", "Is "), ("I am ", "Is "), ("I've ", "Has "), ("You are ", "Is "))
 _HANGS = re.compile(
     r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
-    r"because|so|new|ended|none|nothing)\b(?!-)",
+    r"because|so|new|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|hopes|wishes|sorry)\b(?!-)",
     re.IGNORECASE,
 )
 """What begins like this is no statement by itself."""
@@ -61,6 +62,21 @@ def tidied(text: str) -> str:
         return ""
     first, _, rest = text.partition(" ")
     return f"{first[:1].upper()}{first[1:]} {_OWN.sub('their', rest)}"
+
+
+_THING = r"(?:(?:an?|the) )?[\w'-]+"
+_SOME = re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)")
+
+
+def without(text: str, sentence: str) -> str:
+    """What is left of a list, if a sentence names some of its things and not the others; else nothing."""
+    found = _SOME.fullmatch(text)
+    if not found:
+        return ""
+    things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing]
+    left = [thing for thing in things if not telling(thing) & telling(sentence)]
+    listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
+    return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
 
 
 def put_right(sentence: str) -> str:

@@ -153,6 +153,7 @@ def wait_until(done: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+@pytest.mark.slow
 def test_a_chat_learns_while_one_types_and_tells_why(environment: dict[str, str], memagent: Memagent) -> None:
     with Terminal(["run", "--agent", "one", "--yes"], environment) as chat:
         chat.say("I use Shram")

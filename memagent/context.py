@@ -69,7 +69,7 @@ def parts(
     counts: dict[str, int] = {
         "system prompt": estimate(system) + 4,
         "core memory": estimate(core),
-        "waking": estimate(waking),
+        **({"waking": estimate(waking)} if waking else {}),
         "functions": tool_tokens(tools),
     }
     names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary", "reminder": "reminders"}

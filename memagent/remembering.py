@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from memagent import config
 from memagent.errors import NotFound, UserError
 from memagent.facts import USER, Cause, Change, Extractor, Fact, Said, State
+from memagent.facts.asked import answered
 from memagent.facts.finding import FactFinder, VectorStore
 from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Ledger, keeper
@@ -32,6 +33,7 @@ from memagent.facts.telling import Answerer, PlainAnswerer
 if TYPE_CHECKING:
     from memagent.config import Settings
     from memagent.embeddings import Embedder
+    from memagent.llm import LLM
     from memagent.storage import Database
 
 T = TypeVar("T")
@@ -100,11 +102,13 @@ class Memory:
     def __init__(
         self, user: str = "", *, path: str | Path | None = None, url: str = "", agent: str | None = None,
         database: Database | None = None, embedder: Embedder | None = None, vectors: VectorStore | None = None,
-        extractor: Extractor | None = None, answerer: Answerer | None = None, policy: Policy = USUAL,
+        extractor: Extractor | None = None, answerer: Answerer | None = None, llm: LLM | None = None,
+        policy: Policy = USUAL,
         clock: Callable[[], datetime] | None = None, settings: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Open the memory of a user: in the file at `path`, in PostgreSQL at `url`, or in the store of home.
 
+        With an `llm`, facts are found and answers are put into words by that model; else by rules, for English.
         `settings` are those of docs/settings.md. A `database` that is handed in is not closed with the memory.
         """
         if sum(place not in (None, "") for place in (path, url, database)) > 1:
@@ -116,12 +120,12 @@ class Memory:
         self._database = database if database is not None else _opened(self._settings)
         self._clock = clock or (lambda: datetime.now().astimezone())
         self._guard = threading.RLock()
-        self._answerer = answerer or PlainAnswerer()
+        self._answerer, self._llm = answerer or PlainAnswerer(), llm if answerer is None else None
         self._parts = (embedder if embedder is not None else _embedder(self._settings), vectors)
         shelf = keeper(self._database, self.user, agent, self._clock())
         ledger = Ledger(self._database, shelf)
         finder = FactFinder(ledger, *self._parts)
-        self.facts = FactMemory(ledger, finder, extractor or PlainExtractor(), self._clock, policy)
+        self.facts = FactMemory(ledger, finder, extractor or _extractor(llm), self._clock, policy)
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
@@ -176,6 +180,9 @@ class Memory:
 
     def ask(self, question: str) -> str:
         """An answer from what is known."""
+        if self._llm:
+            with self._guard:
+                return answered(self.facts, question, self._llm)
         with self._guard:
             holding = self.facts.search(question, size=ASKED).matches
             past = self.facts.search(question, size=ASKED, states=("past",)).matches
@@ -237,7 +244,7 @@ class Memory:
         facts, (embedder, vectors) = self.facts, self._parts
         return Memory(
             user, database=self._database, embedder=embedder, vectors=vectors, extractor=facts.extractor,
-            answerer=self._answerer, policy=facts.policy, clock=self._clock,
+            answerer=None if self._llm else self._answerer, llm=self._llm, policy=facts.policy, clock=self._clock,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -292,6 +299,14 @@ async def _apart(work: Callable[[], T]) -> T:
     import asyncio
 
     return await asyncio.to_thread(work)
+
+
+def _extractor(llm: LLM | None) -> Extractor:
+    if llm is None:
+        return PlainExtractor()
+    from memagent.facts.extract import ModelExtractor
+
+    return ModelExtractor(llm)
 
 
 def _opened(settings: Settings) -> Database:

@@ -79,7 +79,14 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
     details = '{"began": "2026-11-21T09:30:00+00:00", "quotes": [["user", "maps", 4]], "plain": true, "tries": 1}'
     with db.write() as tx:
         for undone in (NOW.isoformat(), None):
-            values = (agent, 4, 6, f"We talked. {words}", details, f"2026-11-2{2 + (undone is None)}T00:00:00+00:00")
+            values = (
+                agent,
+                4,
+                6,
+                messages.storable(f"We talked. {words}"),
+                details,
+                f"2026-11-2{2 + (undone is None)}T00:00:00+00:00",
+            )
             tx.run(f"INSERT INTO journal ({_JOURNAL}) VALUES (?, ?, ?, ?, ?, ?, ?)", *values, undone)
     ledger = Ledger(db, keeper(db, "me", agent, NOW))
     with db.write() as tx:

@@ -38,6 +38,11 @@ SETTING = "character"
 """Under this name, the settings of an agent say what it is as a character."""
 
 
+def is_character(entry: Entry) -> bool:
+    """Whether an agent was created as a character, or came from a card."""
+    return SETTING in entry.settings or str(entry.settings.get("persona", "")).startswith("card ")
+
+
 class Among(Protocol):
     """Where a character is one among others."""
 
@@ -61,8 +66,8 @@ class Character:
         self.prompt: str = made.get("prompt", "")
         self.background: Mapping[str, Any] = made.get("background", {})
         self.memory_config = MemoryConfig.of(made.get("memory_config"))
-        self.made_here = SETTING in entry.settings
-        """Whether it was created as a character; else it is an agent that is looked at as one."""
+        self.remembers_all = is_character(entry)
+        """Whether all is remembered that is said with it; of another agent, what is said through this."""
         self._system = system
         self.memories = Memories(
             system.database, entry.owner, entry.id, self.memory_config, clock=system.clock, embedder=system.embedder,
@@ -115,7 +120,7 @@ class Character:
         """Remember what was said with it elsewhere, or what was cut before it could be remembered."""
         self._system.settle_scenes()
         self.memories.prepare()
-        if self.made_here:
+        if self.remembers_all:
             self._interactions.catch_up()
 
     def get_context(
@@ -154,12 +159,13 @@ class Character:
     def stream(self, text: str) -> Happening[None]:
         """The same, event by event; what was said is remembered however it ends."""
         self.catch_up()
+        before = 0 if self.remembers_all else self.agent.state.log.size()
         events = self.agent.turn(text)
         try:
             yield from events
         finally:
             events.close()
-            self._interactions.catch_up()
+            self._interactions.catch_up(before)
 
     def _summarised(self, memories: Sequence[Memory]) -> str:
         return summary_of(memories, self.name, self._system.settings.summary_words, self._model())

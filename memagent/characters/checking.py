@@ -84,7 +84,7 @@ def check_data(data: Any, what: str) -> Checked:
     """Whether something can be written as JSON and is the same when it is read again."""
     if wrong := _unfit(data, 0):
         return Checked(f"{what} {wrong}.")
-    if (length := len(json.dumps(data))) > LONGEST:
+    if (length := len(json.dumps(data, ensure_ascii=False))) > LONGEST:
         return Checked(f"{what} is too long: {length:,} characters, and {LONGEST:,} can be kept.")
     return Checked()
 

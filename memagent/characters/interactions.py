@@ -21,6 +21,10 @@ FAR = 1000
 """Messages before the last that was remembered, among which a turn may have begun that has been changed since."""
 
 
+LONGEST = 10_000
+"""Characters of what somebody said that its memory has; the log has all of it."""
+
+
 class Interactions:
     """The turns of one character's log, and the memories of them."""
 
@@ -28,28 +32,28 @@ class Interactions:
         self._memories = memories
         self._agent = agent
 
-    def catch_up(self) -> int:
-        """Keep a memory of each turn that has none yet; returns how many."""
+    def catch_up(self, since: int = 0) -> int:
+        """Keep a memory of each turn that has none yet, of those after a message; returns how many."""
         database, ledger = self._memories.ledger.database, self._memories.ledger
-        if not self._waiting(database.rows) and not self._undone(database.rows):
+        if not self._waiting(database.rows, since) and not self._undone(database.rows):
             return 0
         with database.write(ledger.keeper.shelf) as tx:
-            now = datetime.now().astimezone()
+            now = self._memories.clock()
             for (number,) in self._undone(tx.rows):
                 if fact := ledger.seen(tx, number):
                     ledger.end(tx, fact, "undone", Cause("user", "what was said was taken back", self._agent), now)
-            facts = list(self._new(tx))
+            facts = list(self._new(tx, since))
             for fact in facts:
                 self._memories.learn(tx, fact)
         self._memories.tidy()
         return len(facts)
 
-    def _waiting(self, rows: Any) -> bool:
+    def _waiting(self, rows: Any, since: int) -> bool:
         """Whether something was said since the last memory of something that was said."""
         query = (
             "SELECT 1 FROM messages WHERE agent = ? AND seq > ? AND turn > 0 AND said <> '' AND undone IS NULL LIMIT 1"
         )
-        return bool(rows(query, self._agent, self._mark(rows)))
+        return bool(rows(query, self._agent, max(since, self._mark(rows))))
 
     def _mark(self, rows: Any) -> int:
         """The number of the last message that there is a memory of, whatever became of that."""
@@ -69,9 +73,9 @@ class Interactions:
         )  # fmt: skip
         return found
 
-    def _new(self, tx: Transaction) -> Iterator[Fact]:
+    def _new(self, tx: Transaction, since: int) -> Iterator[Fact]:
         """What must be remembered, in its order."""
-        mark = self._mark(tx.rows)
+        mark = max(since, self._mark(tx.rows))
         rows = tx.rows(
             "SELECT turn, seq, kind, role, said, content, created FROM messages WHERE agent = ? AND seq > ? "
             "AND turn > 0 AND said <> '' AND undone IS NULL AND place = '' ORDER BY turn, seq",
@@ -94,9 +98,9 @@ class Interactions:
             if state in ("running", "waiting") or not came or not (replies or state == "done"):
                 return None
             scene = json.loads(text(came[0][5])).get("scene")
-            heard = "\n\n".join(text(row[4]) for row in came)
+            heard, replies = "\n\n".join(text(row[4]) for row in came)[:LONGEST], replies[:LONGEST]
             content = {"user": heard, "response": replies}
             if isinstance(scene, str):
-                content = {"scene": scene, "heard": heard, "said": replies}
+                content = {"scene": scene[:LONGEST], "heard": heard, "said": replies}
             cause = Cause("talk", "", self._agent, said[-1][1])
             return record(content, INTERACTION, {}, datetime.fromisoformat(said[-1][6]), cause)

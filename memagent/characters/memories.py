@@ -69,14 +69,14 @@ class Memories:
         self._database = database
         self._owner = owner
         self._agent = agent
-        self._clock = clock
+        self.clock = clock
         self._embedder = embedder
         self._summarise = summarise
 
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger that they are kept in."""
-        return Ledger(self._database, keeper(self._database, self._owner, self._agent, self._clock()))
+        return Ledger(self._database, keeper(self._database, self._owner, self._agent, self.clock()))
 
     @cached_property
     def _finder(self) -> FactFinder:
@@ -98,7 +98,7 @@ class Memories:
     ) -> list[Memory]:  # fmt: skip
         """Memories with these words or this meaning, best first; also what is past, if it is asked for."""
         states: Sequence[State] = ("holds", "past") if past else ("holds",)
-        found = self._finder.find(words, size=max(1, min(500, limit * 4)), states=states).matches
+        found = self._finder.find(words, size=500 if types else max(1, min(500, 2 * limit)), states=states).matches
         facts = [match.fact for match in found if "content" in match.fact.details]
         return [memory_of(fact) for fact in facts if types is None or fact.kind in types][:limit]
 
@@ -117,7 +117,7 @@ class Memories:
 
     def add(self, content: Any, kind: str, metadata: Mapping[str, Any] | None = None) -> Memory:
         """Keep a memory, and see to it that there are not too many."""
-        fact = record(content, kind, metadata, self._clock())
+        fact = record(content, kind, metadata, self.clock())
         with self._database.write(self.ledger.keeper.shelf) as tx:
             kept = self.learn(tx, fact)
         self.tidy()
@@ -127,13 +127,13 @@ class Memories:
         """Keep a record, within a transaction."""
         if not tx.rows("SELECT 1 FROM keepers WHERE shelf = ?", self.ledger.keeper.shelf):
             raise NotFound("The character has been deleted.")
-        return self.ledger.learn(tx, fact, self._clock())
+        return self.ledger.learn(tx, fact, self.clock())
 
     def forget(self, number: int) -> None:
         """Forget a memory: nothing finds it any more, but its history tells of it."""
         memory = self.ledger.get(self.get(number).id)
         with self._database.write(self.ledger.keeper.shelf) as tx:
-            self.ledger.end(tx, memory, "forgotten", Cause("user"), self._clock())
+            self.ledger.end(tx, memory, "forgotten", Cause("user"), self.clock())
 
     def tidy(self) -> None:
         """Put together what is too much, or move it to the past, until the bounds hold."""
@@ -145,7 +145,8 @@ class Memories:
         config, (plain, summaries) = self.config, counted(self.ledger)
         if config.auto_summarize and plain > config.summary_threshold:
             held = [fact for fact in records(self.ledger) if fact.kind != SUMMARY]
-            return held[: max(2, config.summary_threshold // 2)]
+            stays = config.summary_threshold + 1 - max(2, config.summary_threshold // 2)
+            return held[:-stays]
         if (over := plain + summaries - config.max_memories) > 0:
             return records(self.ledger)[: over + 1 if config.auto_summarize else over]
         return []
@@ -153,7 +154,7 @@ class Memories:
     def _put_away(self, due: Sequence[Fact]) -> bool:
         """Make room of these; False when there is nothing more to do."""
         summary = self._summary(due) if self.config.auto_summarize else None
-        ledger, now = self.ledger, self._clock()
+        ledger, now = self.ledger, self.clock()
         with self._database.write(ledger.keeper.shelf) as tx:
             if not tx.rows("SELECT 1 FROM keepers WHERE shelf = ?", ledger.keeper.shelf):
                 return False

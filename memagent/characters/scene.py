@@ -140,8 +140,8 @@ class Scene:
         heard = [_as_heard(line) for line in self.lines if line.number > told and line.who != self.names[who]]
         listed = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
         opening = (
-            f"You are in a scene with {listed}, and what you say is heard by them all. It is about this: {self.topic}\n"
-            f"Speak as yourself, in a few sentences. If you want to say nothing now, say {SILENT} and nothing else."
+            f"You are in a scene with {listed}, and what you say is heard by all. It is about this: {self.topic}\n"
+            f"Speak as yourself, in a few sentences. If you have nothing to say now, answer only: {SILENT}"
         )
         if not heard:
             heard = ["You speak first." if not self.lines else "Nobody has said anything since."]

@@ -7,7 +7,7 @@ that is ended by whoever comes next. Knows nothing of models, or of what a turn 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,10 @@ from memagent.messages import Message, as_json, stamp, storable
 from memagent.storage import Database, Transaction, reading, text
 
 EVENT = "event"
-SILENT = "(pass)"
+LONGEST = 20_000
+"""Characters of what one memory tells of the end of a scene."""
+SILENT = "pass"
+"""What somebody answers who says nothing; small models copy brackets into what they say."""
 _PASSES = {"pass", "passes", "i pass", "skip", ""}
 
 
@@ -139,9 +142,23 @@ def end(database: Database, scene: int, now: datetime) -> None:
 def _remember(
     tx: Transaction, database: Database, keeper: Keeper, topic: str, missed: Sequence[Line], now: datetime
 ) -> None:
-    content = {"scene": topic, "heard at the end": [f"{line.who}: {line.text}" for line in missed]}
     cause = Cause("talk", "it was said after its last turn in a scene")
-    Ledger(database, keeper).learn(tx, record(content, EVENT, {}, now, cause), now)
+    for portion in _portions([f"{line.who}: {line.text}" for line in missed]):
+        content = {"scene": topic[:LONGEST], "heard at the end": portion}
+        Ledger(database, keeper).learn(tx, record(content, EVENT, {}, now, cause), now)
+
+
+def _portions(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Lines in portions that one memory can hold; a line that is too long for one is in several."""
+    portion: list[str] = []
+    for line in lines:
+        for start in range(0, len(line), LONGEST):
+            part = line[start : start + LONGEST]
+            if portion and sum(map(len, portion)) + len(part) > LONGEST:
+                yield portion
+                portion = []
+            portion.append(part)
+    yield portion
 
 
 def settle(database: Database, owner: str, clock: Callable[[], datetime]) -> None:

@@ -24,17 +24,23 @@ PROMPT = (
 )
 
 
+MOST = 200
+"""More memories than this at once, such as those of a long log that is read for the first time, are not worth a model's
+time.
+"""
+
+
 def summary_of(memories: Sequence[Memory], name: str, words: int, llm: LLM | None) -> str:
     """What these memories come to."""
     lines = [f"{memory.when:%Y-%m-%d} {memory.type}: {' '.join(memory.text.split())}" for memory in memories]
-    found = _asked(llm, lines, name, words, memories[-1].when) if llm else ""
+    found = _asked(llm, lines, name, words, memories[-1].when) if llm and len(lines) <= MOST else ""
     return found or _plain(lines, words)
 
 
 def _asked(llm: LLM, lines: Sequence[str], name: str, words: int, now: datetime) -> str:
     """What the model makes of them; empty when it fails, or makes nothing shorter of them."""
     room = max(200, llm.window - 2 * words * WORD_TOKENS - 400)
-    share = max(40, room // len(lines))
+    share = max(12, room // len(lines))
     text = "\n".join(line if estimate(line) <= share else f"{line[: 2 * share]} …" for line in lines)
     prompt = PROMPT.format(name=name, words=words)
     messages = [Message("system", "boot", prompt, now), Message("user", "summary", unmarked(text), now)]
@@ -52,4 +58,4 @@ def _asked(llm: LLM, lines: Sequence[str], name: str, words: int, now: datetime)
 def _plain(lines: Sequence[str], words: int) -> str:
     """The beginning of each, all alike."""
     share = max(4, words // len(lines))
-    return within_words("\n".join(within_words(line, share) for line in lines), max(words, 4 * len(lines)))
+    return within_words("\n".join(within_words(line, share) for line in lines), min(2000, (share + 2) * len(lines)))

@@ -16,7 +16,7 @@ from typing import Any
 from memagent import config
 from memagent.agent import Agent
 from memagent.assemble import Clock, Origin, load_agent, local_time, open_database, open_embedder, store_agent
-from memagent.characters.character import SETTING, Character, persona_text
+from memagent.characters.character import SETTING, Character, is_character, persona_text
 from memagent.characters.checking import MemoryConfig, check_data
 from memagent.characters.memories import Memory, record
 from memagent.characters.models import Models
@@ -36,6 +36,7 @@ from memagent.messages import estimate, storable
 from memagent.preset import StartBlock
 from memagent.roster import Entry, Roster
 from memagent.storage import Database, Transaction
+from memagent.storage.migrate import refuse_part
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +73,13 @@ class CharacterSystem:
         if ready is None:
             config.ensure_home(self.settings)
         self.database: Database = ready or open_database(self.settings)
+        if self._ours:
+            refuse_part(self.database)
         self.roster = Roster(self.database, self.settings.user)
         self.templates = Templates(self.database, self.settings.user, clock)
         self._llm = llm
         self._models = Models()
+        self._embedder: tuple[Embedder | None] | None = None
         self._characters: dict[str, Character] = {}
 
     def __enter__(self) -> CharacterSystem:
@@ -235,8 +239,10 @@ class CharacterSystem:
         return replace(self._given, **{key: value for key, value in own.items() if key in SETTINGS})
 
     def embedder(self) -> Embedder | None:
-        """What finds meaning in memories."""
-        return open_embedder(self.settings)
+        """What finds meaning in memories; one for all characters."""
+        if self._embedder is None:
+            self._embedder = (open_embedder(self.settings),)
+        return self._embedder[0]
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
@@ -268,11 +274,6 @@ class CharacterSystem:
     def log_to(self, level: str = "info", *, file: Path | str | None = None, console: bool = True) -> None:
         """From now on, tell what happens from this level on: on standard error, in a file, or in both."""
         log_to(self.settings, level, Path(file) if file else None, console=console)
-
-
-def is_character(entry: Entry) -> bool:
-    """Whether an agent was created as a character, or came from a card."""
-    return SETTING in entry.settings or str(entry.settings.get("persona", "")).startswith("card ")
 
 
 def _named(place: Path | str | None) -> tuple[dict[str, Any], Path | None]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from memagent.facts.keeping import FactMemory
 from memagent.facts.minding import HEADING, known_of, told
+from memagent.facts.telling import UNKNOWN as NOT_TOLD
+from memagent.facts.telling import plainly
 from memagent.llm import LLM, Answer, Request
 from memagent.messages import Message, as_json
 
@@ -23,7 +25,8 @@ def answered(memory: FactMemory, question: str, llm: LLM | None) -> str:
     if not facts:
         return UNKNOWN
     if llm is None:
-        return "\n".join(told(fact).removeprefix("- ") for fact in facts)
+        said = plainly(question, facts)
+        return said if said != NOT_TOLD else "\n".join(told(fact).removeprefix("- ") for fact in facts)
     now = memory.clock()
     asked = as_json({"facts": [HEADING, *map(told, facts)], "question": question, "today": f"{now:%Y-%m-%d}"})
     request = Request([Message("system", "boot", PROMPT, now), Message("user", "user", asked, now)])

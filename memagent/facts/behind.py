@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 MOMENT = 0.003
 """Seconds that whoever calls the thread away waits for it to hear that."""
 
+IDLE = 1.0
+"""Seconds of silence before a model is asked: what is begun and left costs as much as what is of use."""
 PATIENCE, SHORT_PATIENCE = 2.0, 0.5
 """Seconds that letting an agent go may wait for the thread: to its end, where no model is asked, or until it hears."""
 
@@ -83,11 +85,12 @@ class Leaving:
 
 class ReadingBehind:
     """Reads what an agent has not read yet, while its user types. `llm` is the model that is asked, if one is; without
-    a reader, nothing is ever read.
+    a reader, nothing is ever read. A model is asked after so many seconds of silence (`idle`).
     """
 
-    def __init__(self, reader: FactReader | None = None, llm: Leaving | None = None) -> None:
+    def __init__(self, reader: FactReader | None = None, llm: Leaving | None = None, idle: float = IDLE) -> None:
         self.reader = reader
+        self._idle = idle
         self._llm = llm
         self._left = threading.Event()
         self._thread: threading.Thread | None = None
@@ -133,6 +136,8 @@ class ReadingBehind:
             self._llm.close()
 
     def _read(self, reader: FactReader) -> None:
+        if self._llm and self._left.wait(self._idle):
+            return
         with suppress(CalledAway):
             try:
                 for _ in reader.read(self._left.is_set):

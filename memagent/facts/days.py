@@ -26,6 +26,8 @@ _COMING = tuple(
         rf"in (?P<month>{_MONTH})",
     )
 )
+_AGAIN = re.compile(r"\b(?:every|each|most|any)\s*$", re.IGNORECASE)
+"""What stands before a day that comes again and again."""
 _PAST = re.compile(r"\b(?:last|past|ago|yesterday)\b", re.IGNORECASE)
 _LENGTHS = {"day": 1, "week": 7, "month": 30, "year": 365}
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -61,10 +63,12 @@ def named(text: str, day: date, *, future: bool) -> When | None:
     if not _PAST.search(text):
         for pattern in _COMING:
             if found := pattern.search(text):
-                if found.groupdict().get("month") and not future:
+                again = _AGAIN.search(text[: found.start() + 1])
+                if again or (found.groupdict().get("month") and not future):
                     continue
                 first, last = _coming(found, day)
-                return When(first, last, found.start(), found.end(), True)
+                start = found.end() - len(found.group().lstrip())
+                return When(first, last, start, found.end(), True)
     found = _NAMED.search(text)
     if found and found["last"]:
         first, last = _last(found["last"].split()[1].lower(), day)

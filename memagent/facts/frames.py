@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from memagent.facts import USER
 from memagent.facts.likeness import stem
 from memagent.memory.search import STOP_WORDS
 
@@ -25,7 +26,7 @@ _SHORT = {
 _DENIED = re.compile(r"\b(?:does|do|did|is|are|am|was|were|has|have|had|can|will|would|could|should)? ?(?:not|never)\b")
 _GONE = re.compile(
     r"\b(?:no longer|not|never|anymore|any longer|now|currently|these days|at the moment|already|still|also|really|"
-    r"actually|usually|often|recently|just|since \w+|as of \w+)\b"
+    r"actually|instead|usually|often|recently|just|since \w+|as of \w+)\b"
 )
 _STOPPED = re.compile(
     r"\b(?:has |have )?(?:stopped|quit|gave up|given up|ceased|cancelled|canceled|left|sold|deleted|uninstalled|"
@@ -95,7 +96,7 @@ _MANY_THINGS = """brother sister son daughter child friend cousin aunt uncle nie
 neighbor roommate flatmate dog cat pet hobby language allergy skill interest goal plan dream tool pets hobbies languages
 allergies friends parents children kids"""
 _SEVERAL = frozenset(_MANY_THINGS.split())
-_OWNED = re.compile(r"(?:the )?user['’]s (?P<of>.+?) (?P<verb>is|are|was|were|will be) (?P<value>.+)")
+_OWNED = re.compile(r"(?:(?:the )?user's|my) (?P<of>.+?) (?P<verb>is|are|was|were|will be) (?P<value>.+)")
 _WORDS = re.compile(r"[^\W_]+(?:['’.:-][^\W_]+)*")
 _FILL = (STOP_WORDS | {"user", "some"}) - {"no", "not"}
 _DAYS = """monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
@@ -108,12 +109,32 @@ SHORT = 4
 _VERB = (
     r"(?=(?:is|are|was|has|became|got|moved|studies|(?:live|work|like|love|hate|play|speak|want|use|eat|drink)s?)\b)"
 )
-_OF_THEIRS = re.compile(rf"(?:the )?user's (?P<of>.+?) {_VERB}")
-_THEMSELVES = re.compile(r"(?:the )?(?:user|i|agent)\b ?")
+_OF_THEIRS = re.compile(rf"(?:(?:the )?user's|my) (?P<of>.+?) {_VERB}")
+_THEMSELVES = re.compile(r"(?:the )?(?:user|i|we|agent)\b ?")
 _OTHERS = re.compile(rf"(?P<of>[\w-]+(?: (?!(?:is|are|was|has)\b)[\w-]+){{0,2}}?) {_VERB}")
+_WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
+_HAS_NOUN = re.compile(r"(?P<of>(?!(?:is|was|has|are|were)\b)[\w'-]+(?: [\w'-]+){0,4}?)(?= (?:is|are|was|were|has) )")
+_ACTING = "is was has does did had went met got bought sold saw began left came ran took made gave told"
+_ACTS = frozenset(_ACTING.split())
+_TIE = re.compile(r"\b(?:married|engaged|dating)\b")
 _PAST = re.compile(r"\b(?:\w\w+ed|went|saw|met|was|were|did|had|bought)\b")
 _MEATLESS = re.compile(r"\b(?:vegetarian|vegan)\b")
 _MEAT = re.compile(r"\beats? (?:\w+ )?(?:meat|beef|pork|chicken|steak)\b")
+
+
+def whole(text: str, about: str) -> str:
+    """A statement with its subject, where extractors leave it out: "Lives in Rome" is said of the user, "Boss is Tom"
+    of whom they have.
+    """
+    text = " ".join(text.split())
+    if about != USER or not text or _WITH_SUBJECT.match(text):
+        return text
+    first, _, rest = text.partition(" ")
+    small = f"{first if first[1:2].isupper() else first[0].lower() + first[1:]} {rest}".strip()
+    of = _HAS_NOUN.match(small)
+    acts = first.lower() in _ACTS or re.fullmatch(r"[a-z]+(?:[^s\W]s|ed|n't)", first.lower())
+    theirs = of and (not acts or " " not in of["of"])
+    return f"The user's {small}" if theirs else f"The user {small}"
 
 
 def plain(text: str) -> str:
@@ -121,7 +142,8 @@ def plain(text: str) -> str:
     text = " ".join(text.replace("’", "'").lower().strip(' .!"“”').split())
     for short, long in _SHORT.items():
         text = text.replace(short, long)
-    return re.sub(r"(\w)n't\b", r"\1 not", text)
+    text = re.sub(r"(\w)n't\b", r"\1 not", text)
+    return re.sub(r"^(?:i|we) (?:am|are)\b", "user is", re.sub(r"^(?:i|we) have\b", "user has", text))
 
 
 @dataclass(frozen=True)
@@ -226,7 +248,7 @@ class Frame:
         if self.denied != old.denied:
             return "against" if self._alike(old) else "none"
         if value == value_old or (self.words and self.words == old.words):
-            return "same"
+            return "same" if _TIE.findall(self.small) == _TIE.findall(old.small) else "against"
         if self.single:
             return "none" if self.denied else self._other_value(old)
         return self._among_many(old)

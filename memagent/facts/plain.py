@@ -24,7 +24,7 @@ _KIN_WORDS = """sister brother mother father mum mom dad son daughter child wife
 fiance fiancee friend cousin aunt uncle grandmother grandfather grandma grandpa niece nephew boss colleague coworker
 neighbour neighbor roommate flatmate teacher doctor dog cat pet parrot rabbit horse puppy kitten"""
 _KIN = rf"{_WHICH}(?:{'|'.join(_KIN_WORDS.split())})"
-_NAME = r"[A-Z][\w-]+(?: [A-Z][\w-]+)?"
+_NAME = r"(?:(?:Dr|Mr|Ms|Mrs)\.? )?[A-Z][\w-]+(?: [A-Z][\w-]+)?"
 _VERB_WORDS = """is are was has have live lives lived work works worked like likes love loves hate hates play plays
 speak speaks studies studied moved use uses want wants drive drives owns enjoy enjoys eat eats drink drinks teaches
 runs got became turned turns died married graduated collects prefers"""
@@ -36,7 +36,7 @@ _CALLED = re.compile(rf"^(?i:my) (?P<of>{_KIN})(?:'s name)? is (?:called |named 
 _HAVE_CALLED = re.compile(
     rf"^(?:i|we) have (?:an? )?(?P<of>{_KIN}),? (?:called|named|whose name is) (?P<name>{_NAME})$", re.IGNORECASE
 )
-_MINE = re.compile(r"^(?:my|our) (?P<of>[\w' -]+?) (?P<rest>(?:is|are|was|were|has|will be) .+)$", re.IGNORECASE)
+_MINE = re.compile(r"^(?:my|our) (?P<of>[\w' -]+?) (?P<rest>(?:is|are|was|were|has|will be|\w+s) .+)$", re.IGNORECASE)
 _OTHER = re.compile(rf"^(?P<name>{_NAME}) (?P<rest>{_VERBS} .+)$")
 _OF_LAST = re.compile(rf"^(?:he|she|they) (?P<rest>{_VERBS} .+)$", re.IGNORECASE)
 _NAMED = re.compile(
@@ -53,10 +53,11 @@ _OVER = re.compile(
 )
 _USED_TO = re.compile(r"^(?:i|we) used to ", re.IGNORECASE)
 _SWITCHED = re.compile(
-    r"^(?:i|we) (?:have )?(?:just |recently |now )?(?:switched|changed|moved over|migrated) from (?P<old>.+?) to "
-    r"(?P<new>.+)$",
+    r"^(?:i|we) (?:have )?(?:just |recently |now )?(?:(?:switched|changed|moved over|migrated) from (?P<old>.+?) to|"
+    r"(?:replaced|swapped) (?P<gone>.+?) (?:with|by|for)|(?:switched|changed) my (?P<what>[\w ]+?) to) (?P<new>.+)$",
     re.IGNORECASE,
 )
+_NOT_THAT = re.compile(r",? (?:and |but )?not (?:in |at |on )?[A-Z][\w.]*(?: [A-Z][\w.]*)?$")
 _MOVED = re.compile(
     r"^(?:i|we) (?:have |am |are )?(?:just |recently |now )?(?:moved|relocated)(?: from (?P<old>.+?))?(?: back)? to "
     r"(?P<new>.+)$",
@@ -128,7 +129,7 @@ class _Speaker:
                 text = f"{self._who} said: “{clause[:150]}”"
                 yield Draft(text, kind="instruction", about=self._about, confidence=0.5, quote=sentence)
                 continue
-            for draft in self._of(expanded(clause).strip(" .!")):
+            for draft in self._of(_NOT_THAT.sub("", expanded(clause).strip(" .!"))):
                 yield replace(draft, quote=sentence[:300])
 
     def _of(self, clause: str) -> Iterator[Draft]:
@@ -140,8 +141,7 @@ class _Speaker:
         elif found := _THEIR.match(clause):
             yield from self._their(found["of"], found["name"] or self._known_name(found["of"]), found["rest"])
         elif found := _SWITCHED.match(clause):
-            yield Draft(f"{self._who} uses {found['old']}", False, about=self._about, until=self._day.isoformat())
-            yield from self._dated(f"{self._who} uses {found['new']}", clause)
+            yield from self._switched(found["old"] or found["gone"] or "", found["what"] or "", found["new"], clause)
         elif found := _MOVED.match(clause):
             when = named(found["new"], self._day, future=False)
             place = found["new"][: when.start] if when else found["new"]
@@ -152,7 +152,9 @@ class _Speaker:
         elif _FIRST.match(clause) and not _NOTHING_SAID.match(clause):
             yield from self._dated(third_person(clause, self._who), clause)
         elif found := _MINE.match(clause):
-            yield from self._dated(f"{self._whose()} {found['of']} {found['rest']}", clause)
+            theirs = re.match(rf"(?P<kin>{_KIN})(?:'s)? ", f"{found['of']} ")
+            about = f"{self._whose()} {theirs['kin']}".lower() if theirs else self._about
+            yield from self._dated(f"{self._whose()} {found['of']} {found['rest']}", clause, about)
         elif found := _OF_LAST.match(clause):
             if self._last:
                 yield from self._about_other(self._last, found["rest"])
@@ -206,6 +208,19 @@ class _Speaker:
             yield Draft(one, False, about=self._about, until=until)
         if before != text:
             yield Draft(third_person(clause, self._who), about=self._about)
+
+    def _switched(self, old: str, what: str, new: str, clause: str) -> Iterator[Draft]:
+        """One thing takes the place of another."""
+        if what:
+            yield from self._dated(f"{self._who} uses {new} as their {what}", clause)
+            return
+        known = [fact for fact in self._known if re.search(rf"\b{re.escape(old)}\b", fact.text, re.IGNORECASE)]
+        if known:
+            text = re.sub(rf"\b{re.escape(old)}\b", lambda _: new, known[0].text, flags=re.IGNORECASE)
+            yield Draft(text, kind=known[0].kind, about=self._about, replaces=(known[0].text,))
+            return
+        yield Draft(f"{self._who} uses {old}", False, about=self._about, until=self._day.isoformat())
+        yield from self._dated(f"{self._who} uses {new}", clause)
 
     def _corrected(self, new: str, old: str) -> Iterator[Draft]:
         """What was meant, in the place of what was said before."""

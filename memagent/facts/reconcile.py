@@ -14,7 +14,7 @@ from typing import Literal
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.finding import Match
-from memagent.facts.frames import Frame, plain
+from memagent.facts.frames import Frame, plain, whole
 from memagent.facts.likeness import Statement, stem, weighed
 from memagent.memory.search import STOP_WORDS
 
@@ -47,7 +47,7 @@ class Verdict:
 
 def probe(draft: Draft) -> str:
     """What else to look for, beside a draft's own words: what holds instead of what it says, such as another home."""
-    whose, relation, _ = Frame(draft.text[:LONGEST]).said
+    whose, relation, _ = _frame(draft.text, draft.about).said
     if not relation or relation.startswith("*"):
         return ""
     return _PROBES.get(relation, f"{whose}'s {relation}")
@@ -68,17 +68,45 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
     named = [fact for fact in facts if plain(fact.text) in told]
     if not draft.holds:
         return Verdict("ended", named, doubtful=False) if named else _ended(draft, matches)
-    if named and all(plain(fact.text) != plain(draft.text) for fact in facts):  # who is engaged marries the same one
-        return Verdict("contradicted", named, doubtful=False)
-    new = Frame(draft.text[:LONGEST])
-    bears = [(fact, new.bears_on(Frame(fact.text[:LONGEST]))) for fact in facts]
+    new = _frame(draft.text, draft.about)
+    bears = [(fact, new.bears_on(_frame(fact.text, fact.about))) for fact in facts]
     if same := [fact for fact, how in bears if how in ("same", "vaguer") and not _another_time(draft, fact)]:
-        return Verdict("confirmed", same[:1])
+        replaced = [fact for fact in named if plain(fact.text) != plain(draft.text)]
+        return Verdict("contradicted", replaced, doubtful=False) if replaced else Verdict("confirmed", same[:1])
+    if named:
+        return Verdict("contradicted", named, doubtful=False)
     if against := [fact for fact, how in bears if how == "against"]:
         return Verdict("contradicted", against, doubtful=not new.changed)
+    if away := _said_to_be_over(draft, new, facts):
+        return Verdict("contradicted", away, doubtful=False)
     if finer := [fact for fact, how in bears if how == "finer" and not _another_time(draft, fact)]:
         return Verdict("refined", finer[:1])
     return _weighed(draft, [match for match, (_, how) in zip(matches, bears, strict=True) if how == "none"])
+
+
+def _said_to_be_over(draft: Draft, new: Frame, facts: Sequence[Fact]) -> list[Fact]:
+    """What the words that a draft was taken from put away: "my cat is called Mimi, not Momo", "I replaced Vim"."""
+    quote = plain(draft.quote)[:LONGEST]
+    away = {stem(word) for word in _AWAY.findall(quote)}
+    alike = [
+        (fact, old) for fact in facts
+        if (old := _frame(fact.text, fact.about)).said[:2] == new.said[:2] and new.said[1] and old.denied == new.denied
+    ]  # fmt: skip
+    if over := [fact for fact, old in alike if away & (old.words - new.words)]:
+        return over[:1]
+    shared = [fact for fact, old in alike if old.words & new.words]
+    return shared if len(shared) == 1 and _SWITCHED.search(quote) else []
+
+
+_AWAY = re.compile(
+    r"\b(?:not|replaced|replace|instead of|rather than|no longer|sold|dropped|from) (?:in |on |my |the |an? |at )*"
+    r"(?:mr\.? |mrs\.? |ms\.? |dr\.? )?([\w-]+)"
+)
+_SWITCHED = re.compile(r"\b(?:switched|changed|swapped|replaced)\b")
+
+
+def _frame(text: str, about: str) -> Frame:
+    return Frame(whole(text[:LONGEST], about))
 
 
 def _comparable(draft: Draft, fact: Fact) -> bool:
@@ -114,27 +142,30 @@ ENOUGH = 4
 
 def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
     """The one fact that an ending speaks of."""
-    target = Frame(draft.text[:LONGEST])
+    target = _frame(draft.text, draft.about)
     wanted = _telling(target.said[2]) or _telling(draft.text)
     relation = target.said[1].lstrip("*")
     if not wanted:
-        alike = [m.fact for m in matches if relation and Frame(m.fact.text[:LONGEST]).said[1].lstrip("*") == relation]
+        alike = [
+            m.fact for m in matches if relation and _frame(m.fact.text, m.fact.about).said[1].lstrip("*") == relation
+        ]
         return Verdict("ended", alike[:1] if len(alike) == 1 or _PRONOUN.search(target.small) else [])
     best: tuple[tuple[bool, bool, float], Fact] | None = None
     for match in matches:
-        frame = Frame(match.fact.text[:LONGEST])
+        frame = _frame(match.fact.text, match.fact.about)
         have = _telling(match.fact.text[:LONGEST])
         shared = wanted & have
         if not shared or (frame.denied and not target.denied):
             continue
-        whole = wanted <= have or (_telling(frame.said[2]) or have) <= wanted
-        worth = (whole, frame.said[1].lstrip("*") == relation, len(shared) / len(wanted | have))
-        if (whole or 2 * len(shared) >= len(wanted)) and (best is None or worth > best[0]):
+        all_of_it = wanted <= have or (_telling(frame.said[2]) or have) <= wanted
+        worth = (all_of_it, frame.said[1].lstrip("*") == relation, len(shared) / len(wanted | have))
+        if (all_of_it or 2 * len(shared) >= len(wanted)) and (best is None or worth > best[0]):
             best = worth, match.fact
     if best:
-        return Verdict("ended", [best[1]], doubtful=not best[0][0], left=_without(best[1].text, wanted))
+        (sure, *_), fact = best
+        return Verdict("ended", [fact], not sure, _without(whole(fact.text, fact.about), wanted))
     if _JOB.search(target.small):
-        works = [m.fact for m in matches if Frame(m.fact.text[:LONGEST]).said[1] in ("works at", "job")]
+        works = [m.fact for m in matches if _frame(m.fact.text, m.fact.about).said[1] in ("works at", "job")]
         return Verdict("ended", works[:1])
     near = [match.fact for match in matches[:1] if match.meaning >= SURE_MEANING]
     return Verdict("ended", near)

@@ -18,7 +18,10 @@ _REPORTED = re.compile(
     re.IGNORECASE,
 )
 _OWN_REPORT = re.compile(r"^(?:as )?i (?:already )?(?:said|told you|mentioned)(?: that)?,? ", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"”)]?\s+|\n+")
+_SENTENCE = re.compile(r"(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<=[.!?…])[\"”)]?\s+|\n+")
+_LABEL = re.compile(r"^[^:.?!]{2,40}:\s+(?=(?:i|i'm|i've|we|my)\b)", re.IGNORECASE)
+_LAUGHS = re.compile(r"^(?:ha(?:ha)+|lol|rofl|lmao|hehe)\b", re.IGNORECASE)
+"""Who laughs first means nothing that follows."""
 _JOKE = re.compile(
     r"\b(?:just |only )?(?:kidding|joking)\b|\bjk\b|\bjust a joke\b|\bapril fools?\b|\bnot really\b|\byeah,? right\b"
     r"|/s\b|\bsarcas",
@@ -41,6 +44,7 @@ _ASKS = re.compile(
 _FILLERS = re.compile(
     r"^(?:(?:well|so|oh|hi|hey|hello|yes|yeah|yep|no|nope|ok|okay|sorry|actually|anyway|also|besides|and|but|hm+|ah|btw|"
     r"fyi|by the way|just so you know|to be honest|honestly|frankly|unfortunately|luckily|sadly|fortunately|in fact|"
+    r"from now on|"
     r"of course|as you know|you know|i (?:must|have to|should) (?:say|admit|confess)|i (?:think|guess|believe) that|"
     r"(?:please )?(?:remember|note|know|keep in mind|don't forget|let me tell you|i want you to know|you should know)"
     r"(?: that)?(?= (?:i|i'm|i've|my|we)\b)|good (?:morning|evening|afternoon)|there)\b[,:;!. —-]*)+",
@@ -48,11 +52,14 @@ _FILLERS = re.compile(
 )
 _CLAUSES = re.compile(
     r"\s*(?:;|—|\s-\s)\s*|,?\s+(?:and|but|while|whereas|though|although|so)\s+(?=(?:i|i'm|i've|i'll|my|we|she|he)\b)"
-    r"|,\s+(?=(?:i|i'm|i've|my)\b)|,?\s+(?:because|since i|as i|which means|so that)\b.*$|,\s*but\s+not\b.*$",
+    r"|,?\s+and\s+(?=(?:got|bought|started|switched|moved|now use|now live)\b)|,\s+(?=(?:i|i'm|i've|my|mine)\b)"
+    r"|,?\s+(?:because|since i|as i|which means|so that)\b.*$|,\s*but\s+not\b.*$",
     re.IGNORECASE,
 )  # fmt: skip
+_GOES_ON = re.compile(r"(?:got|bought|started|switched|moved|now use|now live)\b", re.IGNORECASE)
 STANDING_ORDER = re.compile(
-    r"^(?:please,? )?(?:remember to|always (?!a\b|the\b)|never (?!mind)|from now on|ignore|disregard|you must|"
+    r"^(?:please,? )?(?:remember to|always (?!a\b|the\b)|never (?!mind)|from now on,? (?!i\b|we\b|my\b)|"
+    r"ignore|disregard|you must|"
     r"forget (?:your|all|everything|previous)|don't ever|make sure)",
     re.IGNORECASE,
 )
@@ -77,13 +84,15 @@ _IRREGULAR = {"am": "is", "are": "is", "have": "has", "do": "does", "were": "was
 def statements(text: str) -> Iterator[tuple[str, str]]:
     """The clauses of a message that state something, each with the sentence that it is from."""
     text = text[:LONGEST].replace("’", "'").replace("‘", "'")
-    text = _QUOTED.sub(" ", text)
+    text = _QUOTED.sub(" ", re.sub(r"[^\S\n]+", " ", text))
     sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()]
     joking = {n - 1 for n, sentence in enumerate(sentences) if _JOKE.search(sentence) and len(sentence.split()) < SHORT}
     for number, sentence in enumerate(sentences):
         if number in joking or _JOKE.search(sentence) or _JOKE_AHEAD.search(sentence) or sentence.endswith("?"):
             continue
-        bare = _OWN_REPORT.sub("", _FILLERS.sub("", sentence)).strip()
+        if _LAUGHS.match(sentence):
+            continue
+        bare = _OWN_REPORT.sub("", _FILLERS.sub("", _LABEL.sub("", _FILLERS.sub("", sentence)))).strip()
         if STANDING_ORDER.match(bare):
             yield bare, sentence
             continue
@@ -91,7 +100,7 @@ def statements(text: str) -> Iterator[tuple[str, str]]:
             continue
         for clause in _CLAUSES.split(bare):
             if clause and (stated := _FILLERS.sub("", clause).strip(" ,.!;")):
-                yield stated, sentence
+                yield (f"I {stated}" if _GOES_ON.match(stated) else stated), sentence
 
 
 SHORT = 6

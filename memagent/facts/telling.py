@@ -13,6 +13,7 @@ from typing import Protocol
 from memagent.facts import USER, Fact
 from memagent.facts.days import spoken
 from memagent.facts.finding import Match
+from memagent.facts.frames import whole
 from memagent.facts.likeness import Statement, stem
 from memagent.memory.search import STOP_WORDS
 
@@ -61,8 +62,15 @@ class PlainAnswerer:
         if before or (not now and then) or _worth(asked, then) > _worth(asked, now):
             sentences = [_held(fact, asked) for fact in then]
         if not sentences or (before and not then):
-            sentences = [_told(fact.text, asked) for fact in now]
+            sentences = [_told(whole(fact.text, fact.about), asked) for fact in now]
         return " ".join(_joined(list(dict.fromkeys(sentences))[:MOST])) or UNKNOWN
+
+
+def plainly(question: str, facts: Sequence[Fact]) -> str:
+    """An answer from facts that were found already, of which some may be past."""
+    matches = [Match(fact, "") for fact in facts]
+    past = [match for match in matches if match.fact.state == "past"]
+    return PlainAnswerer().answer(question, [match for match in matches if match.fact.state == "holds"], past)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -119,7 +127,10 @@ def _told(text: str, asked: frozenset[str] = frozenset()) -> str:
 def _held(fact: Fact, asked: frozenset[str]) -> str:
     """A fact of the past, with the day until which it held."""
     text = re.sub(
-        r"^(The user(?:'s [\w ]+?)?) ([\w']+)", lambda found: f"{found[1]} {_past(found[2])}", fact.text, count=1
+        r"^(The user(?:'s [\w ]+?)?) ([\w']+)",
+        lambda found: f"{found[1]} {_past(found[2])}",
+        whole(fact.text, fact.about),
+        count=1,
     )
     until = f" until {spoken(fact.until)}" if fact.until and re.fullmatch(r"\d{4}(-\d\d){0,2}", fact.until) else ""
     return f"{_told(text, asked).rstrip('.')}{until}."

@@ -87,6 +87,8 @@ def dated(text: str, now: date) -> Dated:
     return Dated(tuple(dict.fromkeys(spans)), frozenset(words - {"of", "a", "an", "ago"}))
 
 
+FARTHEST = 3 * 366
+"""Days ahead that a day may lie which is named without its year, or with it."""
 _SOON = re.compile(r"\b(?:(?:next|this|coming) week|(?:in|for) (?:a|one|two|1|2) weeks?|weekend)\b")
 _COMING = {"today": 0, "tonight": 0, "tomorrow": 1}
 
@@ -96,7 +98,7 @@ def names(text: str, day: date, now: date) -> bool:
     weekday, as tomorrow, or as being in a week or two.
     """
     ahead, words = (day - now).days, set(re.findall(r"\w+", text.lower()))
-    if ahead < 0:
+    if not 0 <= ahead <= FARTHEST:
         return False
     if any(word in words for word, days in _COMING.items() if days == ahead):
         return True

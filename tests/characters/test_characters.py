@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from memagent.characters import (
     check_memory_config,
     check_memory_content,
     check_prompt_template,
+    summarising,
 )
 from memagent.characters.character import Character
 from memagent.errors import LLMError, NameTaken, NotFound, UserError
@@ -358,6 +360,27 @@ def test_bounds_are_as_they_are_by_default() -> None:
     assert MemoryConfig.of(None) == MemoryConfig(1000, 50, True)
 
 
+def test_a_long_backlog_is_summed_up_at_once_without_the_model(
+    system: CharacterSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summarising, "MOST", 20)
+    cy = of_bounds(system, summary_threshold=10)
+    agent = load_agent(system.settings, system.database, "Cy", llm=ScriptedLLM([{"when": {}, "say": "Aye, {said}"}]))
+    for number in range(30):
+        list(agent.turn(f"word {number}"))
+    (summary, *rest) = cy.get_memories()
+    assert (summary.type, summary.content["count"], len(rest)) == ("summary", 24, 6)
+    assert rest[-1].content["user"] == "word 29"
+    assert all(f"word {number}" in summary.text for number in range(24)), "each with its beginning"
+
+
+def test_what_is_very_long_is_remembered_in_part(ann: Character) -> None:
+    ann.agent.limits = replace(ann.agent.limits, window=10**7)
+    ann.talk("\0" * 150_000 + "東" * 300_000)
+    (memory,) = ann.get_memories()
+    assert len(memory.content["user"]) == 10_000
+
+
 # Besides --------------------------------------------------------------------------------------------------------------
 
 
@@ -382,7 +405,23 @@ def test_an_agent_that_is_no_character_is_not_told(system: CharacterSystem, ann:
     agent: Agent = make_agent(system.settings, system.database, "plain", llm=ScriptedLLM([{"when": {}, "say": "Hm."}]))
     list(agent.turn("Hello"))
     assert system.broadcast_interaction("news") == 1
-    assert system.get_character("plain").get_memories() == []
+    plain = system.get_character("plain")
+    assert plain.get_memories() == []
+    plain.talk("And now?")
+    assert [memory["user"] for memory in told(plain.get_memories())] == ["And now?"], "what came before is in its log"
+
+
+@pytest.mark.parametrize("place", ["home", "home/cast.db"])
+def test_a_system_is_in_a_home_or_a_file(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMAGENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MEMAGENT_PROVIDER", "scripted")
+    for look in (str, Path):
+        with CharacterSystem(look(tmp_path / place), user="me", settings={"embedder": "off"}) as system:
+            if look is str:
+                system.create_character("Ann", "You.").talk("Hello")
+            assert len(system.active.get_memories()) == 1 and system.settings.user == "me"
+    assert (tmp_path / place).is_dir() == (place == "home")
+    assert (tmp_path / "home" / "memagent.db").exists() == (place == "home")
 
 
 def test_what_happens_is_logged_by_level(system: CharacterSystem, tmp_path: Path, capsys: Any) -> None:

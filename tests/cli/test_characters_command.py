@@ -106,6 +106,25 @@ def test_ctrl_c_ends_it_and_what_was_said_is_kept(memagent: Memagent, cast: None
     assert kept.stdout == "['Bo: Nine fathoms.']\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+def test_in_a_terminal_words_come_as_they_are_made_under_names(
+    memagent: Memagent, cast: None, environment: dict[str, str]
+) -> None:
+    from terminal import CTRL_C, Terminal
+
+    with Terminal(["scene", "Bo", "Cy", "Di", "Ann", "--topic", "Speak slowly."], environment) as terminal:
+        terminal.expect("Bo\n")
+        terminal.expect("Nine fathoms.")
+        terminal.expect("Cy\n")
+        terminal.expect("pass")
+        assert "no way" in terminal.expect("Ann\n")
+        begun = terminal.expect("one")
+        assert "ten" not in begun
+        terminal.send(CTRL_C)
+        terminal.expect("Stopped. What was said is kept.")
+        assert "secret" not in terminal.seen
+
+
 MISSED = """
 from memagent.characters import CharacterSystem
 with CharacterSystem() as system:

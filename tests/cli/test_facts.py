@@ -97,7 +97,7 @@ def test_questions_are_answered_from_what_is_known(memagent: Memagent) -> None:
 def test_without_a_model_statements_are_understood(memagent: Memagent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMAGENT_PROVIDER", "openai")
     assert "The user uses Shram" in memagent("facts", "add", "I use Shram").out
-    assert "uses Shram" in memagent("facts", "ask", "What about Shram?").out
+    assert memagent("facts", "ask", "What about Shram?").out == "You use Shram.\n"
 
 
 def test_each_user_has_facts_of_their_own(memagent: Memagent) -> None:
@@ -153,6 +153,7 @@ def wait_until(done: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+@pytest.mark.slow
 def test_a_chat_learns_while_one_types_and_tells_why(environment: dict[str, str], memagent: Memagent) -> None:
     with Terminal(["run", "--agent", "one", "--yes"], environment) as chat:
         chat.say("I use Shram")

@@ -47,6 +47,12 @@ def texts(text: str, *known: str) -> list[str]:
         ("I listen to rock and roll", ["The user listens to rock and roll"]),
         ("I always wash my hands", ["The user always washes their hands"]),
         ("We have two children.", ["The user has two children"]),
+        ("I play handball every Thursday.", ["The user plays handball every Thursday"]),
+        ("Big news: we moved to Lille!", ["The user lives in Lille"]),
+        ("Sorry, typo: my cat is called Mimi, not Momo.", ["The user's cat is called Mimi"]),
+        ("My doctor is Dr. Wagner.", ["The user's doctor is called Dr. Wagner"]),
+        ("My passport expires in November 2027.", ["The user's passport expires in November 2027"]),
+        ("From now on I go swimming on Wednesdays.", ["The user goes swimming on Wednesdays"]),
     ],
 )  # fmt: skip
 def test_simple_sentences_become_atomic_facts(said: str, facts: list[str]) -> None:
@@ -75,6 +81,13 @@ def test_a_change_from_one_to_the_other() -> None:
         ("The user uses Vim", False),
         ("The user uses Emacs", True),
     ]
+    (replaced,) = drafts("I replaced Magnet with Rectangle.", "The user uses Magnet as a tool")
+    assert (replaced.text, replaced.replaces) == (
+        "The user uses Rectangle as a tool",
+        ("The user uses Magnet as a tool",),
+    )
+    sold, bought = drafts("I sold the Fiat and bought a Skoda.")
+    assert (sold.holds, bought.text) == (False, "The user bought a Skoda")
     (moved,) = drafts("I moved to Lisbon last month.")
     assert (moved.text, moved.since) == ("The user lives in Lisbon", "2026-04")
 
@@ -98,6 +111,7 @@ def test_a_change_from_one_to_the_other() -> None:
         "I'm tired.",
         "Thanks, that helps!",
         "Hello!",
+        "Haha, yes, and I'm the queen of England.",
         "",
         "   \n ",
     ],
@@ -157,6 +171,13 @@ def test_who_speaks() -> None:
     assert drafts("I live in Porto", who="agent") == []
     (draft,) = drafts("I live in Porto", who="Bob")
     assert (draft.text, draft.about, draft.message) == ("Bob lives in Porto", "Bob", 7)
+
+
+@pytest.mark.parametrize(
+    "much", ["a ", "I like x" + 3000 * " ", "well, ", "my ", "Dr. ", '"', "I moved from ", "not ", "A B "]
+)
+def test_nothing_that_is_said_takes_long(much: str) -> None:
+    assert len(drafts(much * 1000)) <= MOST
 
 
 def test_a_thousand_facts_in_one_message_are_too_many() -> None:

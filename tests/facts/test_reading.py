@@ -328,7 +328,7 @@ class Asks:
 def test_it_reads_behind_and_is_called_away_by_the_next_turn(agent: Agent, database: SqliteDatabase) -> None:
     slow = Slow()
     leaving = Leaving(lambda: slow)
-    agent.behind = ReadingBehind(reader_of(agent, Asks(leaving)), leaving)
+    agent.behind = ReadingBehind(reader_of(agent, Asks(leaving)), leaving, idle=0)
     say(agent, "I use Shram")
     agent.behind.start()
     assert slow.begun.wait(5)
@@ -347,6 +347,17 @@ def test_it_reads_behind_and_is_called_away_by_the_next_turn(agent: Agent, datab
             break
         time.sleep(0.01)
     assert held(agent) == ["The user uses Shram.", "The user uses Magnet."]
+
+
+def test_nobody_asks_a_model_while_the_user_is_quick(agent: Agent) -> None:
+    slow = Slow()
+    leaving = Leaving(lambda: slow)
+    agent.behind = ReadingBehind(reader_of(agent, Asks(leaving)), leaving, idle=30)
+    for _ in range(3):
+        say(agent, "I use Shram")
+        agent.behind.start()
+    agent.behind.finish()
+    assert not slow.begun.is_set()
 
 
 def test_a_model_that_was_left_is_not_asked_until_it_is_wanted_again() -> None:

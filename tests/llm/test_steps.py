@@ -198,24 +198,6 @@ def test_a_server_that_holds_nothing_to_a_form_is_asked_for_all_at_once() -> Non
     assert calls_of(ended.value.value) == [("send_message", {"message": "Hi!"})]
 
 
-def test_a_form_is_filled_in_apart_from_the_chat() -> None:
-    """Where the chat was read, it stays read: a form does not take its place in the model's memory."""
-    fields = {"type": "object", "properties": {"entry": {"type": "string"}}}
-    form = {"name": "write_entry", "description": "Write.", "parameters": fields}
-    parts: list[str] = []
-
-    def complete(question: Question) -> Generator[str, None, Said]:
-        parts.append(question.part)
-        yield '{"function": "write_entry", "params": {"entry": "We met."}}'
-        return Said("stop", None)
-
-    gen = Steps().asked(Request([said("Hello!")], [form], "write_entry"), complete, "gbnf")
-    with pytest.raises(StopIteration) as ended:
-        while True:
-            next(gen)
-    assert parts == ["function"] and calls_of(ended.value.value) == [("write_entry", {"entry": "We met."})]
-
-
 def test_a_small_question_that_was_cut_off_notes_nothing() -> None:
     def complete(question: Question) -> Generator[str, None, Said]:
         yield '{"new": ["Na' if question.part == "notes" else "Hello!"

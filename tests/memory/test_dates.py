@@ -101,6 +101,7 @@ def test_a_day_to_come_that_is_named(text: str, day: date) -> None:
         ("on Friday", date(2026, 5, 28)),
         ("last Friday", date(2026, 5, 22)),
         ("last week", date(2026, 5, 26)),
+        ("on June 1st", date(4566, 6, 1)),
         ("on Friday", date(2026, 7, 3)),
         ("in July", date(2026, 8, 14)),
         ("I like tea.", date(2026, 5, 29)),

@@ -67,8 +67,7 @@ class Steps(ChatML):
         if constraint != "gbnf" or not speaks_by_call(request.tools):
             whole = ChatML()
             whole.terse = True
-            apart = (lambda question: complete(replace(question, part="function"))) if request.force else complete
-            return (yield from whole.asked(request, apart, constraint))  # what was read of the chat stays read
+            return (yield from whole.asked(request, complete, constraint))
         return (yield from _Asking(self, request, complete).answer())
 
     def _filled(self, request: Request, name: str, complete: Complete) -> Generator[Piece, None, Answer]:

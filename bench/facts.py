@@ -135,8 +135,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--half", choices=["tune", "report"], help="only the cases for tuning, or only those that are reported")
     add("--only", default="", metavar="ID,KIND", help="only these cases")
     add("--data", type=Path, metavar="PATH", help="the folder with the public sets: measure on these instead")
-    add("--set", choices=["statements", "chats"], help="with --data: only this set")
-    add("--sample", type=int, default=0, metavar="N", help="with --data: so many of each set")
+    add("--sample", type=int, default=0, metavar="N", help="with --data: so many chats")
     add("--json", type=Path, metavar="FILE", help="add each case to this file")
     add("--markdown", action="store_true", help="print the table as Markdown")
     add("--among", type=int, default=0, metavar="N", help="so many other facts are known to each user before")
@@ -159,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if chosen.data:
                 from bench.facts_data import measured
 
-                rows = measured(chosen.data, chosen.set, chosen.sample, chosen.half or "report", extracting)
+                rows = measured(chosen.data, chosen.sample, extracting)
                 print(markdown(rows)) if chosen.markdown else show(rows)
                 return 0
             for case in cases:

@@ -1,8 +1,8 @@
-"""Extraction on public sets: against what people wrote down of chats, and which fact a contradicting statement ends.
+"""Extraction on a public set: against what people wrote down of the chats of two strangers.
 
-Of chats, each speaker's turns are read in one call as if they were the user's. A fact that was extracted is right if a
-person wrote down the same: at least SAME of the telling words of the shorter one are those of the other, or both mean
-nearly the same (NEAR). Of statements, half are for tuning, by their number; chats were never tuned on.
+Each speaker's turns are read in one call as if they were the user's. A fact that was extracted is right if a person
+wrote down the same: at least SAME of the telling words of the shorter one are those of the other, or both mean nearly
+the same (NEAR). Nothing was tuned on these. Which fact a contradicting statement ends: see fact_update.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from memagent.embeddings import Embedder, embedded, unpacked
-from memagent.facts import Fact, Said
-from memagent.facts.grounds import likeness, stem, telling
-from memagent.facts.noted import CLEAR
+from memagent.facts import Said
+from memagent.facts.grounds import stem, telling
 
 SAME, NEAR = 0.6, 0.7
 WHEN = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -44,20 +43,11 @@ class Chats:
     examples: list[str] = field(default_factory=list)
 
 
-def measured(
-    folder: Path, only: str | None, sample: int, half: str, extracting: Callable[[Any], Any]
-) -> Table:  # fmt: skip
-    """The table of both sets, or of one; `sample` of each, or all statements and twenty chats."""
-    extractor = extracting(None)
-    rows: Table = [["public sets", "measured", "bar"]]
-    if only != "chats":
-        statements = _statements(folder, half)
-        count = min(sample or len(statements), len(statements))
-        rows += _told(random.Random(1).sample(statements, count), extractor)
-    if only != "statements":
-        chats = list(_chats(folder))[1::2]
-        rows += _counted(read_chats(random.Random(1).sample(chats, min(sample or 20, len(chats))), extractor))
-    return rows
+def measured(folder: Path, sample: int, extracting: Callable[[Any], Any]) -> Table:
+    """The table, of so many chats or of twenty."""
+    chats = list(_chats(folder))[1::2]
+    found = read_chats(random.Random(1).sample(chats, min(sample or 20, len(chats))), extracting(None))
+    return [["public sets", "measured", "bar"], *_counted(found)]
 
 
 def _counted(found: Chats) -> Table:
@@ -74,56 +64,6 @@ def _counted(found: Chats) -> Table:
 
 def _of(part: int, whole: int) -> str:
     return f"{100 * part / max(1, whole):.1f} % ({part}/{whole})"
-
-
-# Contradicting statements ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A statement, the facts that are known, and which of them it contradicts."""
-
-    text: str
-    facts: Sequence[str]
-    ends: frozenset[int]
-
-
-def _statements(folder: Path, half: str) -> list[Statement]:
-    found = []
-    lines = (folder / "fact_update_550.jsonl").read_text("utf-8").splitlines()
-    for number, row in enumerate(json.loads(line)["agent_args"]["extra"] for line in lines):
-        ends = frozenset(n for n in row["supporting_fact_indices"] if n < len(row["facts"]))
-        if ends and row["contradicting_fact"] and (number % 2 == 1) == (half == "report"):
-            found.append(Statement(row["contradicting_fact"].strip('"'), row["facts"], ends))
-    return found
-
-
-def _told(statements: Sequence[Statement], extractor: Any) -> Table:
-    """Which fact each statement ends: by words alone, and with the model where words leave it open."""
-    words = model = asked = 0
-    for number, statement in enumerate(statements, 1):
-        scores = sorted(((likeness(statement.text, f), -at) for at, f in enumerate(statement.facts)), reverse=True)
-        ranked = [-at for _, at in scores]
-        chosen = ranked[0]
-        words += chosen in statement.ends
-        if len(scores) > 1 and scores[0][0] - scores[1][0] < CLEAR:
-            asked += 1
-            chosen = _by_model(statement, ranked, extractor)
-            print(f"{number} {chosen in statement.ends} {statement.text}", file=sys.stderr, flush=True)
-        model += chosen in statement.ends
-    return [
-        ["the fact that a statement ends, by words alone", _of(words, len(statements)), "≥ 92 %"],
-        ["… with the model where words leave it open", _of(model, len(statements)), "≥ 95 %"],
-        ["… statements for which the model is asked", _of(asked, len(statements)), ""],
-    ]
-
-
-def _by_model(statement: Statement, ranked: Sequence[int], extractor: Any) -> int:
-    """What the extractor says that it replaces; the nearest where it does not say."""
-    known = [Fact(statement.facts[at], WHEN, about="somebody", id=at + 1) for at in ranked]
-    drafts = extractor.extract([Said("user", statement.text, WHEN, 1)], known)
-    replaced = [text for draft in drafts for text in draft.replaces]
-    return statement.facts.index(replaced[0]) if replaced else ranked[0]
 
 
 # Chats ----------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
 
 from memagent.memory.search import STOP_WORDS
 
@@ -126,13 +125,6 @@ def source_of(statement: str, sentences: Sequence[str], brought: Iterable[str] =
     shared = [(len(wanted & words) / len(wanted), len(own & words), -at) for at, words in enumerate(said)]
     best = max(shared, default=(0.0, 0, 0))
     return -best[2] if best[0] >= ENOUGH else None
-
-
-def likeness(statement: str, other: str) -> float:
-    """How much of one thing two statements speak: by the telling words that they share, and by their order."""
-    own, theirs = telling(statement), telling(other)
-    shared = len(own & theirs) / max(1, len(own | theirs))
-    return shared + SequenceMatcher(None, statement.split(), other.split()).ratio() / 2
 
 
 def names_in(text: str) -> set[str]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
-from memagent.facts.grounds import KIN, likeness, plain, source_of, stated, stem, telling
+from memagent.facts.grounds import KIN, plain, source_of, stated, stem, telling
+from memagent.facts.likeness import Statement, weighed
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
 from memagent.messages import storable
 
@@ -25,7 +26,7 @@ MOST_READ = 60
 """Of what a model noted, no more is looked at."""
 LONGEST_CORRECTION = 14
 """Words of a correction that are kept as they were said."""
-CLEAR, OPEN = 0.1, 0.3
+CLEAR, OPEN = 0.3, 1.0
 """How far ahead of the others one must be to be meant for sure, and how far behind it one can be and yet be meant."""
 SURE, LIKELY = 0.8, 0.6
 """How far a statement is trusted, if all of its words were said, and if not."""
@@ -263,6 +264,8 @@ def _with_ends(
     for fact in ended:
         if heirs := [draft for draft in result if draft.holds and _may_follow(draft, fact)]:
             heir = max(heirs, key=lambda draft: _common(draft.text, fact.text))
+            if heir.about != USER and not _says_so(heir.quote):
+                continue  # of what is told of somebody else, meaning decides, which is not known here
             meant = which(heir, [each for each in known if each is fact or _may_follow(heir, each)], fact)
             result[result.index(heir)] = replace(heir, replaces=[*dict.fromkeys([*heir.replaces, meant.text])])
             continue
@@ -280,11 +283,18 @@ def which(heir: Draft, known: Sequence[Fact], chosen: Fact) -> Fact:
     one; where they leave it open, the one that was chosen.
     """
     words = heir.text if plain(heir.text) in plain(heir.quote) else f"{heir.text} {heir.quote}"
-    scores = sorted(((likeness(words, fact.text), -at) for at, fact in enumerate(known)), reverse=True)
-    if len(scores) > 1 and scores[0][0] - scores[1][0] < CLEAR:
-        near = [known[-at] for score, at in scores if scores[0][0] - score < OPEN]
+    ranking = ranked(words, known)
+    worths = [worth for worth, _ in ranking]
+    if len(worths) > 1 and worths[0] - worths[1] < CLEAR:
+        near = [fact for worth, fact in ranking if worths[0] - worth < OPEN]
         return chosen if chosen in near else near[0]
-    return known[-scores[0][1]] if scores else chosen
+    return ranking[0][1] if ranking else chosen
+
+
+def ranked(statement: str, known: Sequence[Fact]) -> list[tuple[float, Fact]]:
+    """The known facts, first what a statement most likely takes the place of, and how much speaks for each."""
+    worths = weighed(Statement(statement), [Statement(fact.text) for fact in known], [0.0] * len(known))
+    return sorted(zip(worths, known, strict=True), key=lambda one: -one[0])
 
 
 def _may_follow(draft: Draft, fact: Fact) -> bool:

@@ -148,6 +148,13 @@ def test_what_takes_the_place_of_something_says_of_what() -> None:
     assert list(also.replaces) == []  # nothing says that tennis is over
 
 
+def test_what_is_told_of_somebody_else_is_left_to_meaning_unless_words_say_what_is_over() -> None:
+    known = ["Karl works as a diver in Perth"]
+    noted = {"new": ["Karl works as a cook in Bonn"], "ended": [1]}
+    [told, _] = taken("My friend Karl works as a cook in Bonn.", noted, known)
+    assert list(told.replaces) == []
+
+
 def test_a_correction_of_which_only_the_end_was_noted_is_kept_in_its_own_words() -> None:
     [new] = taken("Sorry, my train leaves at 7:45.", {"new": [], "ended": [1]}, ["Train leaves at 7:15"])
     assert (in_short(new.text), list(new.replaces)) == ("Train leaves at 7:45", ["Train leaves at 7:15"])

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from memagent.facts.finding import FactFinder
 from memagent.facts.grounds import stem, telling
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
+from memagent.facts.wording import in_full
 from memagent.storage import Database
 
 KINDS = (
@@ -154,8 +155,12 @@ def _case(entry: Mapping[str, Any]) -> Case:
         when = datetime(day.year, day.month, day.day, 9).astimezone() + timedelta(minutes=at)
         who: Literal["user", "agent"] = "user" if "user" in said else "agent"
         learnt = [_draft(each) for each in said.get("learn", ())]
-        ended = [Draft(text, holds=False, replaces=[text]) for text in said.get("end", ())]
-        lines.append(Line(who, said.get("by", "ada"), said[who], when, [*learnt, *ended], said.get("forget", ())))
+        ended = [Draft(in_full(t), holds=False, replaces=[in_full(t)]) for t in said.get("end", ())]
+        lines.append(
+            Line(
+                who, said.get("by", "ada"), said[who], when, [*learnt, *ended], [*map(in_full, said.get("forget", ()))]
+            )
+        )
     return Case(
         entry["id"], lines, entry["ask"], entry.get("asked", ASKED), entry.get("as", "ada"), entry.get("has", ()),
         entry.get("not", ""), entry.get("unknown", False),
@@ -163,7 +168,10 @@ def _case(entry: Mapping[str, Any]) -> Case:
 
 
 def _draft(entry: Any) -> Draft:
-    return Draft(entry) if isinstance(entry, str) else Draft(**entry)
+    """A draft as it is kept: with its subject."""
+    draft = Draft(entry) if isinstance(entry, str) else Draft(**entry)
+    text = in_full(draft.text) if draft.about == "user" else draft.text
+    return replace(draft, text=text, replaces=[in_full(old) for old in draft.replaces])
 
 
 # Playing --------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 from memagent.errors import JSONParseError
 from memagent.facts import Draft, Fact, Said
 from memagent.facts.noted import Sentence, drafts, sentences_of
-from memagent.facts.wording import LONGEST
+from memagent.facts.wording import LONGEST, in_short
 from memagent.library import Library
 from memagent.llm import LLM, Answer, Request, Usage
 from memagent.llm.repair import mend, split_calls
@@ -121,7 +121,7 @@ def _told(sentences: Sequence[Sentence], talk: Sequence[Said], known: Sequence[F
     """What is known and what was said, for the model to read."""
     lines = []
     if known:
-        lines.append("Known: " + "; ".join(f"{n}. {fact.text}" for n, fact in enumerate(known, 1)))
+        lines.append("Known: " + "; ".join(f"{n}. {in_short(fact.text)}" for n, fact in enumerate(known, 1)))
     before: Said | None = None
     for sentence in sentences:
         if sentence.said is before:

@@ -25,6 +25,7 @@ ENOUGH = 0.6
 STEM = 4
 """Letters of a word that count: moved and moving are alike."""
 
+_UNTOLD = STOP_WORDS | {"user"}
 _WORD = re.compile(r"[^\W_]+(?:[-'’.:][^\W_]+)*")
 _ENDS = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)['\"”»)]*\s+|\n+")
 _ASKS = re.compile(
@@ -101,7 +102,7 @@ def stated(text: str) -> list[str]:
 def telling(text: str) -> set[str]:
     """The words of a text that tell what it is about, by their first letters; numbers whole."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
-    return {stem(word) for word in words if word not in STOP_WORDS and word.removesuffix("'s") not in STOP_WORDS}
+    return {stem(word) for word in words if not {word, word.removesuffix("'s")} & _UNTOLD}
 
 
 def stem(word: str) -> str:

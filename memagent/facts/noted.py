@@ -16,7 +16,7 @@ from typing import Any
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
 from memagent.facts.grounds import KIN, likeness, plain, source_of, stated, stem, telling
-from memagent.facts.wording import dated, put_right, split, third, tidied, without
+from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
 from memagent.messages import storable
 
 MOST = 6
@@ -37,7 +37,7 @@ OVER = re.compile(
 )
 """Words by which something comes to an end, without anything in its place."""
 _OVER_NOW = re.compile(
-    r"\b(?:no longer|any ?more|stopped|quit|gave up|cancelled|canceled|sold|dropped|got rid|lost|broke up)\b",
+    r"\b(?:no longer|no more|any ?more|stopped|quit|gave up|cancelled|canceled|sold|dropped|got rid|lost|broke up)\b",
     re.IGNORECASE,
 )
 """What a statement says that only tells the end of another."""
@@ -81,7 +81,7 @@ _LASTING = re.compile(
     r"I'm allergic|[Mm]y (?:favourite|favorite|name is|birthday)) "
 )
 """How people tell what lasts, in the plainest way."""
-_NAME = re.compile(r"^(?P<name>[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
+_NAME = re.compile(r"^(?P<name>(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
 @dataclass(frozen=True)
@@ -113,24 +113,50 @@ def sentences_of(talk: Sequence[Said]) -> list[Sentence]:
 
 def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
     """The drafts in what a model noted. `known` are the facts that it was shown, in the order of their numbers."""
-    found, ended = dict[str, Draft](), _ended(answer.get("ended"), known)
-    every = list(_listed(answer.get("new", answer.get("facts"))))
+    names = {in_short(fact.text): fact.text for fact in known}
+    shown = [replace(fact, text=in_short(fact.text)) for fact in known]
+    return [
+        replace(
+            draft, text=_whole(draft) if draft.holds else names.get(draft.text) or _whole(draft),
+            replaces=[names[text] for text in draft.replaces],
+        )
+        for draft in _found(answer, sentences, shown)
+    ]  # fmt: skip
+
+
+def _whole(draft: Draft) -> str:
+    """A statement with its subject."""
+    if draft.about == USER or _KIN.match(draft.text):
+        return in_full(draft.text)
+    return re.sub(r"\b(is|are|was|were) their\b", r"\1 the user's", draft.text)
+
+
+def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
+    found, ended = dict[tuple[str, bool, int], Draft](), _ended(answer.get("ended"), known)
+    every, ends_by_words = list(_listed(answer.get("new", answer.get("facts")))), False
     for noted in every:
-        over = noted.fields.get("holds") is False or _OVER_NOW.search(noted.text)
+        over = noted.fields.get("holds") is False or bool(_OVER_NOW.search(noted.text))
         if over and (old := _nearest(noted.text, known)):
             ended.append(old)
+            ends_by_words = True
             continue
         draft = _draft(noted, sentences, known)
+        if draft and over:  # something that was said in the same talk
+            earlier = max(found.values(), key=lambda each: _common(each.text, noted.text), default=draft)
+            alike = _common(earlier.text, noted.text) > 0
+            draft = replace(draft, text=earlier.text, holds=False) if alike and earlier is not draft else draft
         if draft:
-            found.setdefault(draft.text.casefold(), draft)
+            found.setdefault((draft.text.casefold(), draft.holds, draft.message), draft)
         if len(found) >= MOST * len({sentence.said.seq for sentence in sentences}):
             break
-    if every and not found and {plain(fact.text) for fact in known}.issuperset(plain(noted.text) for noted in every):
+    only_copied = {plain(noted.text) for noted in every} <= {plain(fact.text) for fact in known}
+    if every and only_copied and not found and not ends_by_words:
         ended = []  # it only copied what it was shown
-        found = {draft.text: draft for draft in map(_in_own_words, sentences) if draft}
+        found = {(d.text, d.holds, d.message): d for d in map(_in_own_words, sentences) if d}
     missed = [draft for sentence in sentences if (draft := _missed(sentence, list(found.values())))]
     parts = [draft for draft in found.values() if not any(m.text.startswith(f"{draft.text},") for m in missed)]
-    taken = [*parts, *(draft for draft in missed if draft.text.casefold() not in found)]
+    texts = {draft.text.casefold() for draft in parts}
+    taken = [*parts, *(draft for draft in missed if draft.text.casefold() not in texts)]
     return _with_ends([*taken, *_relations(taken, sentences)], ended, sentences, known)
 
 
@@ -153,8 +179,8 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
         for met in _MY_KIN.finditer(sentence.text):
             name, who = met["name"], met["who"].lower()
             if not any({stem(name.lower()), stem(who)} <= telling(draft.text) for draft in found):
-                text = f"{name} is the user's {who}"
-                yield Draft(text, about=name, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
+                text = f"{who.capitalize()} is called {name}"
+                yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
 
 def _listed(value: Any) -> Iterable[Noted]:
@@ -166,9 +192,13 @@ def _listed(value: Any) -> Iterable[Noted]:
 
 
 def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -> Draft | None:
+    told_of = noted.fields.get("message")
+    sentences = [sentence for sentence in sentences if sentence.said.seq == told_of] or sentences
+    if DENIES.search(noted.text):
+        sentences = [sentence for sentence in sentences if DENIES.search(sentence.text)]
     compared = [sentence.compared for sentence in sentences]
     at = source_of(noted.text, compared, [fact.text for fact in known])
-    if at is None or bool(DENIES.search(noted.text)) > bool(DENIES.search(sentences[at].text)):
+    if at is None:
         return None
     source = sentences[at]
     quote = noted.fields.get("quote")

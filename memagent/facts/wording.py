@@ -79,6 +79,33 @@ def without(text: str, sentence: str) -> str:
     return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
 
 
+_HELPERS = "is was has had does did can could would must may isn't wasn't hasn't doesn't can't won't"
+_VERBS = _PAST.union(_HELPERS.split())
+_CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
+_STATES = frozenset(_CONDITIONS.split())
+_TO_BE = ("is", "are", "was", "were", "has", "have")
+
+
+def in_full(text: str) -> str:
+    """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
+    in Rome", "The user's cat is called Mimi".
+    """
+    first, _, rest = text.partition(" ")
+    word, next_word = first.lower(), rest.partition(" ")[0]
+    if text.startswith(("The user ", "The user's ")):
+        return text
+    if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
+        return f"The user is {word} {rest}"
+    verb = word in _VERBS or (word.endswith(("s", "ed")) and not word.endswith("ss") and next_word not in _TO_BE)
+    return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
+
+
+def in_short(text: str) -> str:
+    """The same without its subject."""
+    rest = re.sub(r"^The user(?:'s)? ", "", text)
+    return rest[:1].upper() + rest[1:]
+
+
 def put_right(sentence: str) -> str:
     """What a correction says, in its own words: "Sorry, my train leaves at 8" is "Train leaves at 8"."""
     rest = _NOT_THAT.sub("", _LEAD_IN.sub("", sentence))

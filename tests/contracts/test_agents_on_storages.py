@@ -249,16 +249,16 @@ def test_what_was_said_is_read_for_facts_that_come_to_mind_and_go_with_their_tur
     def held() -> list[str]:
         return [fact.text for fact in memory.ledger.listed()]
 
-    assert said("I like tea.") == ["Well."] and held() == ["The user likes tea."]
+    assert said("I like tea.") == ["Well."] and held() == ["The user likes tea"]
     assert said("Is there tea?") == ["You like tea."]
     assert said("no more tea") == ["You like tea."] and held() == []
-    assert [match.fact.text for match in memory.search("tea", states=("past",)).matches] == ["The user likes tea."]
+    assert [match.fact.text for match in memory.search("tea", states=("past",)).matches] == ["The user likes tea"]
     agent.state.undo_turn()
-    assert held() == ["The user likes tea."] and memory.search("tea").total == 1
+    assert held() == ["The user likes tea"] and memory.search("tea").total == 1
     assert reader.waiting() == 0 and list(reader.read()) == []
     assert open_behind(home.settings, home.database, agent.state.entry).reader.waiting() == 0  # type: ignore[union-attr]
     home.roster.delete("ada")
-    assert held() == ["The user likes tea."]  # it is the user's, and other agents know it
+    assert held() == ["The user likes tea"]  # it is the user's, and other agents know it
 
 
 def test_facts_of_an_agent_alone_go_with_it(home: Home) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from memagent.errors import LLMError
 from memagent.facts import Draft, Fact, Said
 from memagent.facts.extract import NAME, ModelExtractor, Prompt, prompt_for
+from memagent.facts.wording import in_full, in_short
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.messages import ToolCall
@@ -27,10 +28,10 @@ JSON = st.recursive(
 )
 
 
-def says(*answers: Any) -> ScriptedLLM:
-    """A model that fills in the form with these, one after the other."""
-    written = [answer if isinstance(answer, str) else json.dumps(answer) for answer in answers]
-    return ScriptedLLM([{"calls": [{"call": NAME, "arguments": text}]} for text in written])
+def says(answer: Any) -> ScriptedLLM:
+    """A model that fills in the form with this."""
+    written = answer if isinstance(answer, str) else json.dumps(answer)
+    return ScriptedLLM([{"when": {"kind": "facts"}, "calls": [{"call": NAME, "arguments": written}]}])
 
 
 def taken(said: str | Sequence[Said], answer: Any, known: Sequence[str] = ()) -> Sequence[Draft]:
@@ -41,12 +42,18 @@ def taken(said: str | Sequence[Said], answer: Any, known: Sequence[str] = ()) ->
 
 
 def texts(drafts: Sequence[Draft]) -> list[str]:
-    return [draft.text for draft in drafts if draft.holds]
+    """What holds, without its subject."""
+    return [in_short(draft.text) for draft in drafts if draft.holds]
 
 
 def test_what_was_said_is_taken_with_its_source() -> None:
     [draft] = taken("Hello! I live in Lyon.", {"new": ["Lives in Lyon"]})
-    assert (draft.text, draft.about, draft.quote, draft.message) == ("Lives in Lyon", "user", "I live in Lyon.", 7)
+    assert (draft.text, draft.about, draft.quote, draft.message) == (
+        "The user lives in Lyon",
+        "user",
+        "I live in Lyon.",
+        7,
+    )
     assert draft.confidence == 0.8
 
 
@@ -102,8 +109,8 @@ def test_whom_it_is_about() -> None:
         "My colleague Dan hates onions. My mum drives a Tesla. I sing badly.",
         {"new": ["Dan hates onions", "Mum drives a Tesla", "I sing badly", "I sing in a big band"]},
     )
-    whom = {draft.text: draft.about for draft in found}
-    assert whom.pop("Dan is the user's colleague") == "Dan"  # that was said in passing
+    whom = {in_short(draft.text): draft.about for draft in found}
+    assert whom.pop("Colleague is called Dan") == "user"  # that was said in passing
     assert whom == {"Dan hates onions": "Dan", "Mum drives a Tesla": "mum", "Sings badly": "user"}
 
 
@@ -121,7 +128,7 @@ def test_whom_it_is_about() -> None:
 )  # fmt: skip
 def test_days_mean_the_same_for_ever(said: str, noted: str, text: str, since: str | None, until: str | None) -> None:
     [draft] = taken(said, {"new": [noted]})
-    assert draft.text == text
+    assert in_short(draft.text) == text
     assert (draft.since, draft.until) == (since, until)
 
 
@@ -143,21 +150,48 @@ def test_what_takes_the_place_of_something_says_of_what() -> None:
 
 def test_a_correction_of_which_only_the_end_was_noted_is_kept_in_its_own_words() -> None:
     [new] = taken("Sorry, my train leaves at 7:45.", {"new": [], "ended": [1]}, ["Train leaves at 7:15"])
-    assert (new.text, list(new.replaces)) == ("Train leaves at 7:45", ["Train leaves at 7:15"])
+    assert (in_short(new.text), list(new.replaces)) == ("Train leaves at 7:45", ["Train leaves at 7:15"])
     [new] = taken("I said it wrong: I was born in Graz, not in Linz.", {"new": [], "ended": [1]}, ["Was born in Linz"])
-    assert (new.text, list(new.replaces)) == ("Was born in Graz", ["Was born in Linz"])
+    assert (in_short(new.text), list(new.replaces)) == ("Was born in Graz", ["Was born in Linz"])
 
 
 def test_what_a_model_only_copies_from_what_it_was_shown_is_said_in_the_users_own_words() -> None:
     noted = {"new": ["Karl lives in Perth"], "ended": [1]}
     [own] = taken("I live in Bonn.", noted, ["Karl lives in Perth"])
-    assert (own.text, list(own.replaces)) == ("Lives in Bonn", [])
+    assert (in_short(own.text), list(own.replaces)) == ("Lives in Bonn", [])
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("Lives in Rome", "The user lives in Rome"),
+        ("Cat is called Mimi", "The user's cat is called Mimi"),
+        ("Parents are from Alaska", "The user's parents are from Alaska"),
+        ("Boss is Ms Okafor", "The user's boss is Ms Okafor"),
+        ("Studying marine biology", "The user is studying marine biology"),
+        ("Allergic to nuts", "The user is allergic to nuts"),
+        ("Moved to Ghent in 2024", "The user moved to Ghent in 2024"),
+        ("Would rather take the train", "The user would rather take the train"),
+        ("The user likes tea", "The user likes tea"),
+    ],
+)
+def test_a_statement_has_its_subject(short: str, full: str) -> None:
+    assert in_full(short) == full
+
+
+def test_known_facts_are_shown_in_short_and_named_in_full() -> None:
+    known = ["The user uses Shram", "The user uses Magnet", "The user's car is a Fiat"]
+    model = says({"new": [], "ended": [2]})
+    facts = [Fact(text, NOW, id=number) for number, text in enumerate(known, 1)]
+    [end] = ModelExtractor(model).extract([Said("user", "I don't use Magnet anymore.", NOW, 1)], facts)
+    assert (end.holds, end.text, list(end.replaces)) == (False, "The user uses Magnet", ["The user uses Magnet"])
+    assert "1. Uses Shram; 2. Uses Magnet; 3. Car is a Fiat" in model.requests[0].messages[-1].content
 
 
 def test_of_a_list_only_what_is_named_ends() -> None:
     known = ["Takes piano and guitar lessons"]
     [rest] = taken("I gave up the guitar lessons.", {"new": [], "ended": [1]}, known)
-    assert (rest.holds, rest.text, list(rest.replaces)) == (True, "Takes piano lessons", known)
+    assert (rest.holds, in_short(rest.text), list(rest.replaces)) == (True, "Takes piano lessons", known)
     [end] = taken("I gave up the piano and the guitar.", {"new": [], "ended": [1]}, known)
     assert not end.holds
 
@@ -174,7 +208,7 @@ def test_a_large_model_tells_more_and_that_is_checked_too() -> None:
     whole = {"text": "Eva visits in June", "about": "Eva", "subject": "visit", "quote": "My sister Eva comes in June."}
     [draft, sister] = taken("My sister Eva comes in June.", {"new": [{**whole, "since": "2026-06", "until": "soon"}]})
     assert (draft.about, draft.subject, draft.since, draft.until) == ("Eva", "visit", "2026-06", None)
-    assert sister.text == "Eva is the user's sister"
+    assert sister.text == "The user's sister is called Eva"
     [sister] = taken("My sister Eva comes in June.", {"new": [{**whole, "quote": "Eva never comes in June."}]})
     [other, _] = taken("My sister Eva comes in June.", {"new": [{**whole, "about": "Napoleon"}]})
     assert other.about == "Eva"
@@ -186,6 +220,14 @@ def test_several_messages_cost_one_call() -> None:
     talk = [Said("user", "I like tea.", NOW, 3), Said("agent", "Nice!", NOW, 4), Said("user", "I have a dog.", NOW, 5)]
     assert [draft.message for draft in extractor.extract(talk, [])] == [3, 5]
     assert extractor.asked == len(model.requests) == 1
+
+
+def test_what_is_taken_back_in_the_same_talk_ends() -> None:
+    talk = [Said("user", "I use Magnet.", NOW, 3), Said("user", "I use Magnet no more.", NOW, 5)]
+    for later in ("No longer uses Magnet", {"text": "Uses Magnet", "holds": False, "message": 5}):
+        first, last = taken(talk, {"new": [{"text": "Uses Magnet", "message": 3}, later]})
+        assert (first.text, first.holds, first.message) == ("The user uses Magnet", True, 3)
+        assert (last.text, last.holds, last.message) == ("The user uses Magnet", False, 5)
 
 
 def test_a_short_answer_is_shown_with_its_question() -> None:
@@ -225,7 +267,7 @@ def test_an_order_in_a_message_is_only_a_message() -> None:
 
 
 def test_a_model_that_can_not_be_had_is_an_error() -> None:
-    model = ScriptedLLM([{"error": 500}])
+    model = ScriptedLLM([{"when": {"kind": "facts"}, "error": 500}])
     with pytest.raises(LLMError):
         ModelExtractor(model).extract([Said("user", "I like tea.", NOW, 1)], [])
 

@@ -378,7 +378,7 @@ def test_the_script_answers_when_it_is_asked_for_facts(settings: Settings, datab
     say(agent, "I use Shram", "Hello")
     assert agent.behind.reader
     list(agent.behind.reader.read())
-    assert held(agent) == ["The user uses Shram."]
+    assert held(agent) == ["The user uses Shram"]
     say(agent, "What do you know?")
     list(agent.behind.reader.read())  # nothing in the script speaks of it, so there are none
-    assert held(agent) == ["The user uses Shram."] and agent.behind.reader.waiting() == 0
+    assert held(agent) == ["The user uses Shram"] and agent.behind.reader.waiting() == 0

@@ -97,7 +97,7 @@ def everything_was_learned_once(database: Any) -> None:
     ledger = ledger_of(database)
     (shram,) = ledger.listed()
     (magnet,) = ledger.listed(("past",))
-    assert (shram.text, shram.confirmed, magnet.text) == ("The user uses Shram.", 2, "The user uses Magnet.")
+    assert (shram.text, shram.confirmed, magnet.text) == ("The user uses Shram", 2, "The user uses Magnet")
     assert [c.what for c in ledger.history(shram.id)] == ["learned", "confirmed"]
     assert [c.what for c in ledger.history(magnet.id)] == ["learned", "ended"]
     assert ledger.count(("forgotten",)) == 0

@@ -430,7 +430,7 @@ def test_a_form_is_filled_in_by_itself_and_exactly() -> None:
     said = Message("user", "user", "Said: I like tea.", NOW)
     _, answer = heard(model, Request([SYSTEM, said], [form], force="note_facts", max_tokens=50))
     [question] = model.asked
-    assert (question.part, question.exact, question.most) == ("form", True, 50)
+    assert (question.part, question.copied, question.most) == ("form", True, 50)
     assert "note_facts" not in question.prompt and "Said: I like tea." in question.prompt
     assert [(call.name, call.arguments) for call in answer.calls] == [("note_facts", '{"new": ["Likes tea"]}')]
     assert answer.usage and answer.usage.aside == answer.usage.prompt

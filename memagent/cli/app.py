@@ -32,7 +32,7 @@ COMMANDS = (
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
-    "run ask create scene list show memory search load sources attach detach rename delete add model configure config "
+    "run ask list show memory search create scene load sources attach detach rename delete add model configure config "
     "export import backup restore storage reindex batch docs doctor"
 )
 

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from memagent import config
 from memagent.errors import NotFound, UserError
 from memagent.facts import USER, Cause, Change, Extractor, Fact, Said, State
-from memagent.facts.asked import answered
 from memagent.facts.finding import FactFinder, VectorStore
 from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.policy import USUAL, Policy
-from memagent.facts.telling import Answerer, PlainAnswerer
+from memagent.facts.telling import Answerer, PlainAnswerer, plainly
+from memagent.library import Library
 
 if TYPE_CHECKING:
     from memagent.config import Settings
@@ -181,12 +181,21 @@ class Memory:
     def ask(self, question: str) -> str:
         """An answer from what is known."""
         if self._llm:
-            with self._guard:
-                return answered(self.facts, question, self._llm)
+            return self._in_words(question, self._llm)
         with self._guard:
             holding = self.facts.search(question, size=ASKED).matches
             past = self.facts.search(question, size=ASKED, states=("past",)).matches
         return self._answerer.answer(question, holding, past)
+
+    def _in_words(self, question: str, llm: LLM) -> str:
+        """An answer in the words of a model, as far as the facts bear it out."""
+        from memagent.facts.answer import ModelAnswerer, recalled
+
+        today = self._clock().date()
+        instruction = Library(self._settings.home).text("prompts", "facts_answer")
+        with self._guard:
+            facts = recalled(self.facts, question, today)
+        return ModelAnswerer(llm, instruction, plainly).answer(question, facts, today)
 
     def list(self, *, past: bool = False, about: str = "", limit: int = 50) -> Facts:
         """What holds, or what held, the newest first."""

@@ -21,7 +21,7 @@ from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, storable
-from memagent.storage import Page, Readable, Stretch, Transaction
+from memagent.storage import Found, Page, Readable, Stretch, Transaction
 from memagent.tools import Known
 
 LONGEST_PAUSE = 7 * 24 * 60
@@ -83,6 +83,9 @@ class StagedRecall:
 
     def search_dates(self, start: date | None, end: date | None, page: int = 0) -> Page:
         return self._recall.search_dates(start, end, page, before_seq=self._before)
+
+    def around(self, message: int, before: int = 0, after: int = 0) -> Sequence[Found]:
+        return self._recall.around(message, before, after, before_seq=self._before)
 
 
 class StagedArchive:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from memagent.facts import Draft, Fact, Said
 from memagent.facts.finding import Match
 from memagent.facts.policy import Policy
 from memagent.facts.telling import UNKNOWN
+from memagent.llm import Answer, Request
+from memagent.messages import ToolCall
 from memagent.storage.closeness import Vectors
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -289,6 +291,30 @@ def test_every_part_can_be_handed_in(tmp_path: Path) -> None:
     memory.close()
     assert database.rows("SELECT count(*) FROM facts") == [(1,)]  # what was handed in stays open
     database.close()
+
+
+class Says:
+    """A model that notes one fact, and answers what it is told to."""
+
+    model, window = "says", 4096
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def ask(self, request: Request) -> Iterator[Answer]:
+        noting = request.tools[0]["name"] == "note_facts"
+        arguments = {"new": ["Uses Shram as a tool"]} if noting else {"answer": self.answer}
+        yield Answer(calls=[ToolCall("1", request.tools[0]["name"], json.dumps(arguments))])
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("answer", ["Shram is what you use.", "You use Word 97."])
+def test_a_model_notes_facts_and_answers_with_nothing_that_they_do_not_tell(clock: Clock, answer: str) -> None:
+    memory = Memory("ada", llm=Says(answer), clock=clock)
+    memory.add("I use Shram as a tool")
+    assert texts(memory.list()) == ["The user uses Shram as a tool"]
+    assert memory.ask("Which tool do I use?") == ("You use Shram." if "Word" in answer else answer)
 
 
 def test_importing_it_is_light() -> None:

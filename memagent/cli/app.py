@@ -33,7 +33,7 @@ COMMANDS = (
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
-    "run ask create scene list show memory memories facts journal tidy timeline graph search load sources attach "
+    "run ask list show memory memories facts journal tidy timeline graph search create scene load sources attach "
     "detach rename delete add model configure config export import backup restore storage reindex batch docs doctor"
 )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from memagent.facts import How, Origin, State, What
-from memagent.facts.ledger import MARKS, Keeper, made_keeper
+from memagent.facts.ledger import FORGOTTEN, MARKS, Keeper, made_keeper
 from memagent.facts.reading import progress_of
 from memagent.messages import as_json
 from memagent.storage import Database, Transaction, reading
@@ -61,14 +61,17 @@ def exported(database: Database, owner: str, agent: str) -> dict[str, Any]:
 
 
 def fits(document: Mapping[str, Any]) -> bool:
-    """Whether facts that have all their fields can be taken in: each names others that are there, and is in a state
-    that there is.
+    """Whether facts that have all their fields can be taken in: each names others that are there, and messages that
+    there are, and is in a state that fits how it came to it.
     """
     facts, changes = document["facts"], document["fact_changes"]
     there = range(1, len(facts) + 1)
     return (
         [fact["number"] for fact in facts] == list(there)
-        and all(fact["line"] in there and fact["state"] in get_args(State) for fact in facts)
+        and all(fact["line"] <= fact["number"] and fact["line"] in there for fact in facts)
+        and all(fact["state"] == _state_after(fact["how"]) for fact in facts)
+        and all((fact["how"] is None) == (fact["ended"] is None) for fact in facts)
+        and all(not each["ours"] or (each["message"] or 0) <= len(document["messages"]) for each in (*facts, *changes))
         and all(fact["heir"] is None or fact["heir"] in there for fact in facts)
         and all(fact["how"] is None or fact["how"] in get_args(How) for fact in facts)
         and all(change["fact"] in there and change["what"] in get_args(What) for change in changes)
@@ -77,6 +80,10 @@ def fits(document: Mapping[str, Any]) -> bool:
         and type(document["facts_read"]) is int
         and 0 <= document["facts_read"] <= len(document["messages"])
     )
+
+
+def _state_after(how: How | None) -> State:
+    return "holds" if how is None else "forgotten" if how in FORGOTTEN else "past"
 
 
 def take_in(tx: Transaction, owner: str, agent: str, document: Mapping[str, Any], now: datetime) -> None:

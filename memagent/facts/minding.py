@@ -97,7 +97,11 @@ def known_of(finder: FactFinder, words: str) -> Iterator[Fact]:
 
 
 def _fits(match: Match) -> bool:
-    """Whether a fact that was found has to do with what was said: by its words, or since it means nearly the same."""
+    """Whether a fact that was found has to do with what was said: by its words, or since it means nearly the same.
+    A character's records come to its mind by themselves (see own.py).
+    """
+    if "content" in match.fact.details:
+        return False
     if match.why.startswith("words:"):
         return True
     near = _MEANING.search(match.why)

@@ -58,7 +58,7 @@ class CompletionLLM(ServedLLM):
     def _completion(self, question: Question) -> Completion:
         wanted = question.most or self._max_tokens or MOST_WORDS
         most = min(wanted, self._room(question.prompt, wanted))
-        temperature = 0.0 if question.exact else self._temperature
+        temperature = 0.0 if question.copied else self._temperature
         return Completion(
             question.prompt, self.model, self.window, (*question.stop, *self._stop), most, temperature,
             question.grammar, question.schema, {**self._sampling, **self._placed(question)},

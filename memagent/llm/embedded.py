@@ -280,8 +280,8 @@ class EmbeddedLLM(CompletionLLM):
         return said
 
     def _placed(self, question: Question, /) -> Mapping[str, Any]:
-        copying = {"dry_multiplier": 0} if question.exact else {}  # it would write 2025 for a 2026 that it has read
-        return {"id_slot": self._slots[question.part].number, **copying}
+        again = {"dry_multiplier": 0} if question.copied else {}  # it would be kept from repeating what it has read
+        return {"id_slot": self._slots[question.part].number, **again}
 
     def _taken_up(self, question: Question) -> Slot:
         """Where a question is asked. What an earlier process has read of such a prompt is not read again."""

@@ -34,6 +34,8 @@ _COLUMNS = "t.id, t.seq, t.role, t.said, t.created, t.place"
 _IN_ORDER = "ORDER BY t.place = '', CASE t.place WHEN '' THEN '' ELSE t.created END, t.seq"
 """As it was said; what was loaded is from before, and has been put into its order by whoever wrote it."""
 _DAYS_BETWEEN_ZONES = 2
+MOST_AROUND = 4
+"""Messages that can be read before and after one, each."""
 _LAST = "~"  # sorts after everything that can follow in a time
 
 
@@ -119,6 +121,25 @@ class RecallMemory:
             self._agent, *values, size, first,
         )  # fmt: skip
         return Page([_said(row) for row in rows], total, page, size)
+
+    def around(self, seq: int, before: int = 0, after: int = 0, *, before_seq: int | None = None) -> list[Found]:
+        """A message with those that were said before and after it in the same conversation, as they were said."""
+        if not (0 <= before <= MOST_AROUND and 0 <= after <= MOST_AROUND):
+            raise ToolError(f"before and after must be between 0 and {MOST_AROUND}.")
+        seq = seq if 0 < seq < 2**63 else 0
+        end = 2**63 - 1 if before_seq is None else before_seq - 1
+        ours = (  # || '' keeps the database from sorting all that was said
+            f"SELECT {_COLUMNS} FROM messages t WHERE t.agent = ? AND t.said || '' <> '' AND t.undone IS NULL "
+            "AND t.seq <= ? AND t.seq"
+        )
+        earlier = f"{ours} <= ? ORDER BY t.seq DESC LIMIT ?"
+        rows = self._database.rows(earlier, self._agent, end, seq, before + 1)[::-1]
+        if not rows or rows[-1][1] != seq:
+            raise ToolError(f"There is no message {str(seq)[:20]}. Its number is what a result begins with.")
+        rows += self._database.rows(f"{ours} > ? ORDER BY t.seq LIMIT ?", self._agent, end, seq, after)
+        found = [_said(row) for row in rows]
+        place = next(said.place for said in found if said.id == seq)
+        return [said for said in found if said.place == place]
 
     def total(self) -> int:
         """How many messages can be found."""

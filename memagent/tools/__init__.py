@@ -127,6 +127,9 @@ class RecallFacade(Protocol):
 
     def search(self, query: str, page: int = 0) -> Page: ...
     def search_dates(self, start: date | None, end: date | None, page: int = 0) -> Page: ...
+    def around(self, message: int, before: int = 0, after: int = 0) -> Sequence[Found]:
+        """A message that was found (by its `id`), with those said before and after it in the same conversation."""
+        ...
 
 
 class ArchivalFacade(Protocol):

@@ -135,7 +135,7 @@ DAMAGES: list[Any] = [
     (["characters", 0, "agent", "facts"], None), ([*FACT], []), ([*FACT, "said"], "2026-01-01"),
     ([*FACT, "details"], "[]"), ([*FACT, "kind"], ["event"]), ([*FACT, "how"], "eaten"), ([*FACT, "how"], None),
     ([*FACT, "how"], "forgotten"), ([*FACT, "state"], "holds"), ([*FACT, "heir"], 10_000), ([*FACT, "heir"], True),
-    ([*FACT, "message"], 10**9), ([*FACT, "origin"], {"a": 1}), ([*FACT, "line"], 1), ([*FACT, "confidence"], 2),
+    ([*FACT, "message"], 10**9), ([*FACT, "origin"], {"a": 1}), ([*FACT, "line"], 2), ([*FACT, "confidence"], 2),
     (["characters", 0, "agent", "fact_changes", 0, "fact"], 10_000),
     (["characters", 0, "agent", "fact_changes", 0, "what"], "eaten"), (["characters", 1, "name"], "Ann"),
 ]  # fmt: skip

@@ -122,6 +122,9 @@ def test_turns_follow_each_other_in_order(home: Home) -> None:
     assert [m.seq for m in log] == list(range(1, len(log) + 1))
     assert [m.said for m in log if m.kind == "user"] == ["one", "three", "four"]
     assert agent.state.recall.search("three").total == 2
+    asked = next(m.seq for m in log if m.said == "three")
+    around = agent.state.recall.around(asked, 1, 2)
+    assert [found.text for found in around] == ["You said: one", "three", "You said: three", "four"]
 
 
 def test_a_turn_can_be_taken_back(home: Home, others: Database) -> None:

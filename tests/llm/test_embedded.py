@@ -24,6 +24,7 @@ from memagent.events import Failed, Reply
 from memagent.library import Library
 from memagent.llm import Answer, Heard, Piece, Request, Usage
 from memagent.llm.embedded import EmbeddedLLM, Starting
+from memagent.llm.wrappers import Question
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.messages import Message, answer, user_message
 from memagent.storage.sqlite import SqliteDatabase
@@ -94,6 +95,18 @@ def test_choices_are_held(tmp_path: Path) -> None:
     with model(tmp_path, max_tokens=60, temperature=1.5) as llm:
         asked = request("Pick.", tools=True, force="pick", choices={("pick", "colour"): ["mauve"]})
         assert '"mauve"' in answered(llm, asked)[0].calls[0].arguments
+
+
+def test_what_is_copied_is_not_kept_from_repeating_and_not_left_to_chance(tmp_path: Path) -> None:
+    """A word that stands in the prompt again and again is the likeliest one to follow."""
+    prompt = " ".join(f"The ship VX-208 sails to Porto, and the ship VX-208 is back by {hour}." for hour in range(9))
+    begin = f"{prompt} The ship VX-208 sails to"
+    copied = Question(begin, stop=(".",), most=12, copied=True)
+    with model(tmp_path, temperature=1.5) as llm:
+        said = ["".join(llm._complete(question)) for question in (copied, copied)]
+        assert said == [" Porto, and the ship VX-208"] * 2
+        free = "".join(llm._complete(replace(copied, copied=False)))
+    assert free != said[0]
 
 
 def test_who_stops_listening_stops_it(tmp_path: Path) -> None:
@@ -228,6 +241,7 @@ def test_ctrl_c_while_it_loads_ends_the_program(tmp_path: Path, after: float) ->
     code = f"""
 import pathlib, sys
 from memagent.llm.embedded import EmbeddedLLM
+from memagent.llm.wrappers import Question
 from memagent.llm.wrappers.chatml import ChatML
 llm = EmbeddedLLM(pathlib.Path({str(weights())!r}), ChatML(), states=pathlib.Path({str(tmp_path)!r}), threads=1)
 print("begun", flush=True)

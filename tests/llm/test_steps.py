@@ -17,7 +17,7 @@ from memagent.llm import Answer, Piece, Request, Usage
 from memagent.llm.wrappers import Question, Said, excerpts
 from memagent.llm.wrappers.likeness import alike, known, mentioned
 from memagent.llm.wrappers.steps import Steps
-from memagent.messages import Message, ToolCall, answer, boot_messages, heartbeat, result, user_message
+from memagent.messages import Message, ToolCall, alert, answer, boot_messages, heartbeat, result, user_message
 from memagent.tools.loader import link
 from memagent.tools.quoting import quoted_from
 
@@ -247,14 +247,15 @@ def test_every_question_is_looked_up_where_there_are_sources() -> None:
 @pytest.mark.parametrize(
     ("question", "words", "quote", "passage"),
     [
-        ("Which colours?", "It can be red, white or blue.", 'The lamp is red, "warm white" or blue.', 31),
-        ("What do I need?", "Python 3.11", "It needs Python 3.11!", 12),
-        ("Where was it bought?", "In Porto.", "It was bought in Porto in 2019.", 31),
-        ("Is the lamp red?", "Yes.", 'The lamp is red, "warm white" or blue.', 31),
-        ("How do I get the lamp?", "Run pip install lamp!", "Run `pip install lamp` first.", 12),
+        ("Which colours?", "It can be red, white or blue.", 'The lamp is red, "warm white" or blue.', "31"),
+        ("What do I need?", "Python 3.11", "It needs Python 3.11!", "12"),
+        ("Where was it bought?", "In Porto.", "It was bought in Porto in 2019.", "31"),
+        ("Is the lamp red?", "Yes.", 'The lamp is red, "warm white" or blue.', "31"),
+        ("How do I get the lamp?", "Run pip install lamp!", "Run `pip install lamp` first.", "12"),
+        ("In which file are colours?", "In notes.txt.", 'The lamp is red, "warm white" or blue.', "31"),
     ],
 )
-def test_an_answer_quotes_the_sentence_that_it_is_from(question: str, words: str, quote: str, passage: int) -> None:
+def test_an_answer_quotes_the_sentence_that_it_is_from(question: str, words: str, quote: str, passage: str) -> None:
     model = Model(say=words)
     heard_words, found = heard(model, request(said(question), *searched(question, FOUND), tools=QUOTING))
     assert calls_of(found) == [
@@ -262,6 +263,7 @@ def test_an_answer_quotes_the_sentence_that_it_is_from(question: str, words: str
     ] and not heard_words  # fmt: skip
     prompt = model.asked[0].prompt
     assert prompt.index("warm white") < prompt.index(question) < prompt.index("[Answer in one sentence")
+    assert model.asked[0].copied
 
 
 @pytest.mark.parametrize("words", ["It was made by Afonso Henriques.", "In 2018.", "Python 3.9", "8 legs", "?!"])
@@ -283,7 +285,80 @@ def test_where_the_model_finds_nothing_the_nearest_sentence_is_quoted_for_what_i
     _, answered = heard(Model(say="It is 8."), request(question, *searched("red", found), tools=QUOTING))
     ((name, given),) = calls_of(answered)
     assert name == "answer_with_quotes" and given["message"].startswith("I am not sure.")
-    assert (given["quotes"], given["passages"]) == (['The lamp is red, "warm white" or blue.'], [31])
+    assert (given["quotes"], given["passages"]) == (['The lamp is red, "warm white" or blue.'], ["31"])
+
+
+SAID = """Results 1-4 of 4 (page 0):
+
+[m90] our conversation, 30 May 2026, the user:
+When did I tell you about Porto?
+
+[m91] our conversation, 30 May 2026, you:
+You told me about Porto on 9 July 2019.
+
+[m7] Claude › A weekend, 2 December 2025, the user:
+Hi! Next month I fly to Porto with my sister Ines. My bike's frame number is GZ48813.
+
+[m8] Claude › A weekend, 2 December 2025, the answer:
+Have fun! The flight costs about 1,340 euros."""
+PORTO = "Next month I fly to Porto with my sister Ines."
+BOTH = [*QUOTING, link(["documents.search_conversations"], [])["search_conversations"].schema]
+
+
+def looked_up(question: str, sources: str = FOUND, said_before: str = SAID, page: int = 0) -> list[Message]:
+    """What is found where sources and conversations are searched at once."""
+    given = json.dumps({"query": question, "page": page})
+    calls = [ToolCall(f"{name}{page}", name, given) for name in ("search_sources", "search_conversations")]
+    found = [result(call, True, text, NOW) for call, text in zip(calls, (sources, said_before), strict=True)]
+    return [answer("", tuple(calls), "", NOW), *found, heartbeat("The user still waits.", NOW)]
+
+
+def test_a_question_is_looked_up_in_the_sources_and_in_what_was_said() -> None:
+    question = "When did I tell you about Porto?"
+    _, found = heard(Model(notes='{"asks": "Porto"}'), request(said(question), tools=BOTH))
+    query = {"query": question}
+    assert calls_of(found) == [("search_sources", query), ("search_conversations", query)]
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "quote", "number"),
+    [
+        ("When did I tell you of Porto?", "On December 2nd, 2025.", PORTO, "m7"),
+        ("With whom do I fly?", "You fly with your sister Ines.", PORTO, "m7"),
+        ("What's my bike's number?", "Your bike's number is GZ48813.", "My bike's frame number is GZ48813.", "m7"),
+        ("What does it cost?", "There were 1340 euros to pay.", "The flight costs about 1,340 euros.", "m8"),
+        ("What does it cost?", "It costs 1340 euros.", "The flight costs about 1,340 euros.", "m8"),
+        ("What do I need for the lamp?", "You need Python 3.11.", "It needs Python 3.11!", "12"),
+    ],
+)  # fmt: skip
+def test_what_was_said_is_quoted_like_a_passage(question: str, words: str, quote: str, number: str) -> None:
+    model = Model(say=words)
+    _, found = heard(model, request(said(question), *looked_up(question), tools=BOTH))
+    given = {"message": words, "quotes": [quote], "passages": [number]}
+    assert calls_of(found) == [("answer_with_quotes", given)]
+    assert "9 July 2019" not in model.asked[0].prompt and "[m90]" not in model.asked[0].prompt
+    assert "warm white" in model.asked[0].prompt
+
+
+def test_the_next_page_is_read_where_there_is_one() -> None:
+    question = "Who made it?"
+    _, found = heard(Model(say="Afonso Henriques."), request(said(question), *looked_up(question), tools=BOTH))
+    assert calls_of(found) == [("search_sources", {"query": question, "page": 1})]
+    nothing = "Nothing was found."
+    _, found = heard(Model(), request(said(question), *looked_up(question, nothing, nothing), tools=BOTH))
+    assert calls_of(found) == [("send_message", {"message": "The sources don't say."})]
+
+
+def test_an_alert_after_the_answer_is_taken_in_silence() -> None:
+    spoken = ToolCall("1", "send_message", '{"message": "Hi Tom!"}')
+    later = [
+        said("I'm Tom."), answer("", (spoken,), "", NOW), result(spoken, True, "Sent.", NOW, "Hi Tom!"),
+        alert("The window is nearly full.", NOW),
+    ]  # fmt: skip
+    _, found = heard(Model(), request(*later))
+    assert not found.calls and found.text
+    _, found = heard(Model(notes="{}", say="Hello!"), request(later[0], later[-1]))
+    assert calls_of(found) == [("send_message", {"message": "Hello!"})]
 
 
 def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
@@ -302,8 +377,14 @@ def test_what_was_found_for_earlier_questions_is_not_read_again() -> None:
 
 def test_what_was_cut_is_not_quoted_and_a_page_is_read_in_part() -> None:
     long = "\n\n".join(f"[{n}] a.txt (s):\nSentence number {n} is here. {'More of it. ' * 130}" for n in range(1, 6))
-    passages = excerpts.read(f"Results 1-5 of 9 (page 0); more on page 1:\n\n{long}")
-    assert len(passages) <= excerpts.LONGEST_READ and set(excerpts.sentences(passages).values()) == {1, 2}
+    passages = excerpts.read([f"Results 1-5 of 9 (page 0); more on page 1:\n\n{long}"])
+    numbers = {stands.number for stands in excerpts.sentences(passages).values()}
+    assert len(passages) <= excerpts.LONGEST_READ and numbers == {"1", "2"}
+    both = excerpts.read(
+        [f"Results:\n\n{long}", "Results:\n\n[m7] Claude, 2 May 2025, the user:\nIt is short and clear."]
+    )
+    numbers = {stands.number for stands in excerpts.sentences(both).values()}
+    assert len(both) <= excerpts.LONGEST_READ + 2 and numbers == {"1", "2", "m7"}
     shown = "[1] a.txt (s):\nIt is whole. It breaks o… (36 more characters)"
     assert list(excerpts.sentences(shown)) == ["It is whole."]
 
@@ -311,10 +392,10 @@ def test_what_was_cut_is_not_quoted_and_a_page_is_read_in_part() -> None:
 @given(st.text(max_size=300), st.integers(1, 10**9))
 def test_only_what_stands_in_a_passage_can_be_quoted(text: str, number: int) -> None:
     shown = f"Results 1-1 of 1 (page 0):\n\n[{number}] a.txt (s):\n{text}"
-    passages = excerpts.read(shown)
+    passages = excerpts.read([shown])
     for sentence, of in excerpts.sentences(passages).items():
         assert sentence in " ".join(text.split())
-        assert of == number or re.search(rf"^\[{of}\] .*:$", text, re.M)
+        assert of.number == str(number) or re.search(rf"^\[{of.number}\] .*:$", text, re.M)
         assert quoted_from(text, sentence)
         assert excerpts.source_of(sentence, "", {sentence: of}) in (sentence, "")
 
@@ -349,7 +430,7 @@ def test_a_form_is_filled_in_by_itself_and_exactly() -> None:
     said = Message("user", "user", "Said: I like tea.", NOW)
     _, answer = heard(model, Request([SYSTEM, said], [form], force="note_facts", max_tokens=50))
     [question] = model.asked
-    assert (question.part, question.exact, question.most) == ("form", True, 50)
+    assert (question.part, question.copied, question.most) == ("form", True, 50)
     assert "note_facts" not in question.prompt and "Said: I like tea." in question.prompt
     assert [(call.name, call.arguments) for call in answer.calls] == [("note_facts", '{"new": ["Likes tea"]}')]
     assert answer.usage and answer.usage.aside == answer.usage.prompt

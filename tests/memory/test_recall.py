@@ -67,6 +67,28 @@ def test_what_the_model_sees_anyway_can_be_left_out(db, agent, recall):
     assert texts(recall.search_dates(None, None, before_seq=2)) == ["first cat"]
 
 
+def test_what_was_said_around_a_message_is_read_within_its_conversation(db, agent, recall):
+    say(db, agent, "one", "two", "", "three", "four", "five", "six")
+    with db.write() as tx:
+        tx.run("UPDATE messages SET place = 'Claude › Soup' WHERE agent = ? AND seq <= 5", agent)
+
+    def around(*numbers, **limits):
+        return [found.text for found in recall.around(*numbers, **limits)]
+
+    assert around(4) == ["three"]
+    assert around(4, 2, 3) == ["one", "two", "three", "four"]
+    assert around(6, 2, 1) == ["five", "six"]
+    assert around(4, 1, 4, before_seq=5) == ["two", "three"]
+    assert recall.around(4)[0].place == "Claude › Soup"
+    for wrong in ((3,), (8,), (0,), (-1,), (10**30,), (4, 5), (4, 0, -1)):
+        with pytest.raises(ToolError):
+            recall.around(*wrong)
+    with pytest.raises(ToolError):
+        recall.around(4, before_seq=4)
+    with pytest.raises(ToolError):
+        RecallMemory(db, new_agent(db)).around(4)
+
+
 def test_deleting_an_agent_leaves_nothing_to_find(db, agent, recall):
     say(db, agent, "a secret")
     with db.write() as tx:

@@ -105,7 +105,9 @@ def number_of(text: str, words: str) -> int:
 
 
 def test_the_set_is_small_and_safe_to_run_again(tools: Mapping[str, Tool]) -> None:
-    assert list(tools) == ["search_sources", "read_around", "list_sources", "answer_with_quotes"]
+    assert list(tools) == [
+        "search_sources", "search_conversations", "read_around", "list_sources", "answer_with_quotes",
+    ]  # fmt: skip
     assert all(tool.rules.inside and tool.rules.after_cut == "retry" for tool in tools.values())
     assert [name for name, tool in tools.items() if tool.rules.ends_turn] == ["answer_with_quotes"]
     schemas = json.dumps([tool.schema for tool in tools.values()], separators=(",", ":"))
@@ -230,6 +232,69 @@ def test_what_does_not_stand_there_is_not_said(
     refused = call("answer_with_quotes", **{"message": "Yes.", "passages": passages} | arguments)
     assert not refused.ok and refused.text.startswith(told)
     assert agent.said == []
+
+
+TALK = [
+    ("user", "I cook leek soup for Ravi. How many leeks do I need?", "2025-05-03T10:00:00+02:00", "Claude › Soup"),
+    ("assistant", "Twelve leeks.", "2025-05-03T10:01:00+02:00", "Claude › Soup"),
+    ("user", "Hello! I had leeks.", "2026-05-30T09:00:00+02:00", ""),
+    ("assistant", "Good for you, leeks!", "2026-05-30T09:01:00+02:00", ""),
+]
+
+
+@pytest.fixture
+def talk(database: SqliteDatabase) -> None:
+    with database.write() as tx:
+        for seq, (role, said, created, place) in enumerate(TALK, 1):
+            tx.run(
+                "INSERT INTO messages (agent, seq, turn, role, kind, content, said, created, place) "
+                "VALUES ('a', ?, 1, ?, 'user', ?, ?, ?, ?)",
+                seq, role, said, said, created, place,
+            )  # fmt: skip
+
+
+@pytest.mark.usefixtures("talk")
+def test_what_was_said_is_found_with_its_place_and_day(call: Call) -> None:
+    found = call("search_conversations", query="leeks").text
+    assert found.startswith("Results 1-4 of 4 (page 0):\n\n[m")
+    assert f"[m1] Claude › Soup, 3 May 2025, the user:\n{TALK[0][1]}" in found
+    assert "[m2] Claude › Soup, 3 May 2025, the answer:\nTwelve leeks." in found
+    assert "[m3] our conversation, 30 May 2026, the user:\nHello! I had leeks." in found
+    assert "[m4] our conversation, 30 May 2026, you:\nGood for you, leeks!" in found
+    assert call("search_conversations", query="zebra").text == "Nothing was found."
+    assert call("search_conversations", query="leeks", page=1).text.startswith("There is no page 1.")
+
+
+@pytest.mark.usefixtures("talk")
+def test_what_was_said_is_read_on_within_its_conversation(call: Call) -> None:
+    read = call("read_around", passage="m2", before=2, after=2).text
+    assert read.startswith("What was said there:\n\n[m1] Claude › Soup, 3 May 2025, the user:\nI cook")
+    assert read.endswith("[m2] Claude › Soup, 3 May 2025, the answer:\nTwelve leeks.")
+    for wrong in ("m9", "m-1", "m", "", "mm2", "²", "9" * 30):
+        refused = call("read_around", passage=wrong)
+        assert not refused.ok and refused.text.startswith("There is no "), wrong
+
+
+@pytest.mark.usefixtures("talk")
+def test_what_was_said_is_quoted_with_its_place_and_day(call: Call, agent: Stage, database: SqliteDatabase) -> None:
+    attach_texts(database, "a", "lamp", {"guide.md": GUIDE}, tokens=40)
+    passage = number_of(call("search_sources", query="install").text, "pip install")
+    done = call(
+        "answer_with_quotes",
+        message="Twelve; and with pip.",
+        quotes=["i cook leek soup for ravi", "Twelve leeks.", "I had leeks.", "It needs Python 3.11."],
+        passages=["m1", "[m2]", "m3", passage],
+    )
+    assert done.ok
+    assert agent.said == [
+        "Twelve; and with pip.\n\n"
+        "“I cook leek soup for Ravi”\n— Claude › Soup, 3 May 2025\n\n"
+        "“Twelve leeks.”\n— Claude › Soup, 3 May 2025 (the answer)\n\n"
+        "“I had leeks.”\n— our conversation, 30 May 2026\n\n"
+        "“It needs Python 3.11.”\n— guide.md › Guide › Install (lamp)"
+    ]
+    refused = call("answer_with_quotes", message="Ten.", quotes=["Ten leeks."], passages=["m2"])
+    assert not refused.ok and refused.text.startswith("These words don't stand in passage m2")
 
 
 @given(st.text(max_size=200), st.text(max_size=60))

@@ -28,7 +28,8 @@ Turn = tuple[str, str]
 @dataclass(frozen=True)
 class Question:
     """One text to go on with. `part` tells questions apart whose beginnings differ, so that what was read of each can
-    be kept; `most` is how many tokens are enough; `exact` that only the likeliest words will do.
+    be kept; `most` is how many tokens are enough. What is `copied` out of the prompt is not left to chance, and may
+    repeat it.
     """
 
     prompt: str
@@ -37,7 +38,7 @@ class Question:
     part: str = "say"
     stop: tuple[str, ...] = ()
     most: int | None = None
-    exact: bool = False
+    copied: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,16 @@ from memagent.messages import SPEAK, Message, ToolCall, storable
 
 APPEND, REPLACE, KEEP = "core_memory_append", "core_memory_replace", "archival_memory_insert"
 SEARCHES = ("conversation_search", "archival_memory_search")
-SOURCES, QUOTE = "search_sources", "answer_with_quotes"
+SOURCES, SAID, QUOTE = "search_sources", "search_conversations", "answer_with_quotes"
+LOOKED_UP = (SOURCES, SAID)
 MEMORY = (
     SPEAK, APPEND, REPLACE, KEEP, *SEARCHES, "conversation_search_date", "pause_heartbeats",
-    SOURCES, QUOTE, "read_around", "list_sources",
+    *LOOKED_UP, QUOTE, "read_around", "list_sources",
 )  # fmt: skip
 """The functions that are not offered by name: what they do follows from what is said."""
 NOTHING = "Nothing was found."
+ACKNOWLEDGED = "Noted."
+"""A thought, which nobody hears."""
 LONGEST_REMINDER = 400
 LONGEST_QUERY = 200
 MOST_PAGES = 2
@@ -76,7 +79,7 @@ class Steps(ChatML):
         grammar = Grammar()
         root = grammar.text(value_of(grammar, tool["parameters"], "form"))
         prompt = self.prompt(replace(request, tools=()))
-        question = Question(prompt, root, part="form", stop=self.stop, most=request.max_tokens, exact=True)
+        question = Question(prompt, root, part="form", stop=self.stop, most=request.max_tokens, copied=True)
         words: list[str] = []
 
         def hear(text: str) -> Iterator[Piece]:
@@ -174,8 +177,10 @@ class _Asking:
 
     def answer(self) -> Generator[Piece, None, Answer]:
         """What to note, what to do, and what to say."""
-        if (found := self._found()) is not None:
-            return (yield from self._from_passages(found))
+        if self._only_alerted():
+            return Answer(ACKNOWLEDGED, "", (), "stop", None)
+        if pages := self._found():
+            return (yield from self._from_passages(pages))
         notes: Mapping[str, Any] = {}
         if self._new is not None:
             notes = json.loads((yield from self._small("notes", self._understood(), _NOTES)) or "{}")
@@ -185,13 +190,23 @@ class _Asking:
         if notes.get("keep") and self._new is not None and "?" in self._new.said:  # to look something up, that is
             notes = {"asks": self._new.said}
         if SOURCES in self._tools and self._new is not None and (notes.get("asks") or "?" in self._new.said):
-            query = _call(SOURCES, {"query": self._new.said[:LONGEST_QUERY]})
-            return Answer("", "", (*calls, query), "stop", self._usage)
+            query = {"query": self._new.said[:LONGEST_QUERY]}
+            looks = [_call(name, query) for name in LOOKED_UP if name in self._tools]
+            return Answer("", "", (*calls, *looks), "stop", self._usage)
         if searches := self._searches(str(notes.get("asks", ""))):
             return Answer("", "", (*calls, *searches), "stop", self._usage)
         finish, words = yield from self._say(reminded=self._new is None or "asks" in notes)
         said = [_call(SPEAK, {"message": words})] if words else []
         return Answer("", "", (*calls, *said), "stop" if words else finish, self._usage)
+
+    def _only_alerted(self) -> bool:
+        """Whether nobody waits for words: the user was answered, and then came an alert. Asked what to say to that, a
+        small model tells the user whatever comes to its mind.
+        """
+        newest = self._messages[-1] if self._messages else None
+        at = max((i for i, message in enumerate(self._messages) if message.kind in ("user", "login")), default=-1)
+        spoken = any(message.said for message in self._messages[at + 1 :])
+        return newest is not None and newest.kind == "alert" and spoken
 
     def _say(self, *, reminded: bool) -> Generator[Piece, None, tuple[str, str]]:
         """What to say. With a question, what is known of the user is told again: core memory may be shown as it was
@@ -214,36 +229,52 @@ class _Asking:
 
     # Answers out of passages -----------------------------------------------------------------------------------------
 
-    def _found(self) -> list[str] | None:
-        """What searches in the sources have returned in this turn, if the last thing was such a search."""
+    def _found(self) -> list[list[Message]]:
+        """What was looked up in this turn, page by page, if that is what was done last."""
         at = max((i for i, message in enumerate(self._messages) if message.kind == "user"), default=-1)
-        results = [message for message in self._messages[at + 1 :] if message.role == "tool"]
-        if not results or results[-1].name != SOURCES or QUOTE not in self._tools:
-            return None
-        return [told(message, None, terse=True) for message in results if message.name == SOURCES]
+        pages: list[list[Message]] = []
+        for message in self._messages[at + 1 :]:
+            if message.role == "assistant":
+                pages.append([])
+            elif message.role == "tool" and pages:
+                pages[-1].append(message)
+        done = [name for page in pages for name in (message.name for message in page)]
+        if QUOTE not in self._tools or not done or done[-1] not in LOOKED_UP:
+            return []
+        return [found for page in pages if (found := [message for message in page if message.name in LOOKED_UP])]
 
-    def _from_passages(self, found: Sequence[str]) -> Generator[Piece, None, Answer]:
+    def _from_passages(self, pages: Sequence[Sequence[Message]]) -> Generator[Piece, None, Answer]:
         """An answer out of what was found last, with the sentence that it is from; else the next page. After those, the
         sentence that is nearest to the question, or that the sources don't tell.
         """
         asked = next(m.said for m in reversed(self._messages) if m.kind == "user")
-        passages = excerpts.read(found[-1])
+        found = [told(message, None, terse=True) for message in pages[-1]]
+        passages = excerpts.read(found)
         words = quote = ""
         if choices := excerpts.sentences(passages):
             asides = [f"{_asked()['quote']['before']}\n{passages}"]
             prompt = self._steps.prompt_with(self._request, asides, _asked()["quote"]["after"])
-            words = storable((yield from self._unheard(Question(prompt, _LINE, stop=self._steps.stop))).strip())
+            words = storable(
+                (yield from self._unheard(Question(prompt, _LINE, stop=self._steps.stop, copied=True))).strip()
+            )
             quote = excerpts.source_of(words, asked, choices)
         if quote:
-            call = _call(QUOTE, {"message": words, "quotes": [quote], "passages": [choices[quote]]})
-        elif (page := excerpts.next_page(found[-1])) is not None and len(found) < MOST_PAGES:
-            call = _call(SOURCES, {"query": asked[:LONGEST_QUERY], "page": page})
-        else:
-            choices = excerpts.sentences(excerpts.read(found[0]))
-            nearest = excerpts.source_of("", asked, choices)
-            given = {"message": _asked()["quote"]["nearest"], "quotes": [nearest], "passages": [choices.get(nearest)]}
-            call = _call(QUOTE, given) if nearest else _call(SPEAK, {"message": _asked()["quote"]["nothing"]})
-        return Answer("", "", (call,), "stop", self._usage)
+            given = {"message": words, "quotes": [quote], "passages": [choices[quote].number]}
+            return Answer("", "", (_call(QUOTE, given),), "stop", self._usage)
+        nexts = [(message.name, excerpts.next_page(text)) for message, text in zip(pages[-1], found, strict=True)]
+        query = asked[:LONGEST_QUERY]
+        calls = [_call(str(name), {"query": query, "page": page}) for name, page in nexts if page is not None]
+        if not calls or len(pages) >= MOST_PAGES:
+            calls = [self._nearest(asked, [told(message, None, terse=True) for message in pages[0]])]
+        return Answer("", "", tuple(calls), "stop", self._usage)
+
+    def _nearest(self, asked: str, found: Sequence[str]) -> ToolCall:
+        """What is said where the model has no answer that stands in what was found."""
+        choices = excerpts.sentences(excerpts.read(found))
+        if not (nearest := excerpts.source_of("", asked, choices)):
+            return _call(SPEAK, {"message": _asked()["quote"]["nothing"]})
+        given = {"quotes": [nearest], "passages": [choices[nearest].number]}
+        return _call(QUOTE, {"message": _asked()["quote"]["nearest"], **given})
 
     # What to note, and what to look for ------------------------------------------------------------------------------
 

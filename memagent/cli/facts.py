@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memagent.facts import Fact, State
     from memagent.facts.behind import Leaving
     from memagent.facts.keeping import FactMemory
+    from memagent.library import Library
     from memagent.roster import Entry
 
 AgentName = Annotated[
@@ -51,6 +52,7 @@ class Knowing:
     memory: FactMemory
     agents: dict[str, str]
     llm: Leaving | None
+    library: Library
 
 
 @contextmanager
@@ -60,6 +62,7 @@ def knowing(agent: str, user: str) -> Iterator[Knowing]:
     from memagent.assemble import open_facts
     from memagent.cli.fact_lines import names
     from memagent.cli.opened import opened
+    from memagent.library import Library
 
     flags = {"user": user} if user else {}
     with opened(flags) as home:
@@ -72,7 +75,7 @@ def knowing(agent: str, user: str) -> Iterator[Knowing]:
         if memory is None:
             raise UserError("No facts are kept: the setting facts is off.", hint="memagent configure --set facts=on")
         try:
-            yield Knowing(memory, names(home.database, settings.user), llm)
+            yield Knowing(memory, names(home.database, settings.user), llm, Library(settings.home))
         finally:
             if llm:
                 llm.close()
@@ -304,11 +307,13 @@ def ask(
 ) -> None:
     """Answer a question from what is known."""
     from memagent.cli.opened import working
-    from memagent.facts.asked import answered
+    from memagent.facts.answer import answered
     from memagent.log import harmless
 
     with knowing(agent, user) as known, working("thinking"):
-        answer = answered(known.memory, question, known.llm.opened() if known.llm else None)
+        instruction = known.library.text("prompts", "facts_answer")
+        model = known.llm.opened() if known.llm else None
+        answer = answered(known.memory, question, model, instruction, known.memory.clock().date())
     typer.echo(harmless(answer))
 
 

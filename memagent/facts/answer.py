@@ -15,6 +15,7 @@ from memagent.errors import JSONParseError
 from memagent.facts import SELF, USER, Fact, State
 from memagent.facts.finding import Matches
 from memagent.facts.grounds import KIN, names_in, plain, stem, telling
+from memagent.facts.telling import PlainAnswerer, plainly
 from memagent.llm import LLM, Answer, Request
 from memagent.llm.repair import mend, split_calls
 from memagent.messages import Message, storable, unmarked
@@ -141,6 +142,14 @@ class ModelAnswerer:
         asked = unmarked(storable("\n".join(["Facts about the user:", *lines, f"Question of the user: {question}"])))
         messages = [Message("system", "boot", self._instruction, now), Message("user", "user", asked, now)]
         return Request(messages, [_FORM], force=NAME, max_tokens=WORDS)
+
+
+def answered(known: Known, question: str, llm: LLM | None, instruction: str, today: date) -> str:
+    """The answer to a question from what is known: in a model's words, as far as the facts bear it out, or without."""
+    if llm is not None:
+        return ModelAnswerer(llm, instruction, plainly).answer(question, recalled(known, question, today), today)
+    holding = known.search(question, size=MOST).matches
+    return PlainAnswerer().answer(question, holding, known.search(question, size=MOST, states=("past",)).matches)
 
 
 def told(fact: Fact, today: date) -> str:

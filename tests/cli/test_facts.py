@@ -21,8 +21,9 @@ FACTS = """
   facts: [{text: "The user uses {1}.", holds: false}]
 - when: {kind: facts, said: '(?s).*use (\\w+)'}
   facts: ["The user uses {1}."]
-- when: {kind: summary, said: 'Shram'}
-  text: You use Shram.
+- when: {forced: answer_question, said: 'Shram'}
+  call: answer_question
+  arguments: {answer: You use Shram.}
 - when: {reminder: 'uses Shram', said: what do I use}
   say: "You use Shram."
 """
@@ -89,7 +90,7 @@ def test_mistakes_are_told(memagent: Memagent, words: tuple[str, ...], told: str
 
 
 def test_questions_are_answered_from_what_is_known(memagent: Memagent) -> None:
-    assert memagent("facts", "ask", "What do I use?").out == "Nothing is known of that.\n"
+    assert memagent("facts", "ask", "What do I use?").out == "I don't know that.\n"
     memagent("facts", "add", "I use Shram")
     assert memagent("facts", "ask", "Do I use Shram?").out == "You use Shram.\n"
 

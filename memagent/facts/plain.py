@@ -258,7 +258,7 @@ class _Speaker:
         if kind == "fact" and _LIKES.search(text):
             kind = "preference"
         for one in _apart(text):
-            yield Draft(" ".join(one.split()), kind=kind, about=about or self._about, since=since, until=until)
+            yield Draft(_NOW.sub("", " ".join(one.split())), kind=kind, about=about or self._about, since=since, until=until)
 
     def _spoken_past(self, words: str, iso: str) -> str:
         """A time that has been, as it can be read on any other day."""
@@ -267,6 +267,9 @@ class _Speaker:
         before = re.match(r"(?:since|from)\b", words, re.IGNORECASE)
         joined = before[0] if before else "on" if len(iso) == len("2026-05-31") else "in"
         return f"{joined} {spoken(iso)}"
+
+
+_NOW = re.compile(r",? (?:now|nowadays|currently|these days)$", re.IGNORECASE)
 
 
 def _settled(text: str) -> str:

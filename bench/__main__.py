@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bench.table import Row, markdown, show
 
-NAMES = tuple(
-    ["startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors"]
-)
-WITH_DATA = ("search",)
+NAMES = (
+    "startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors",
+    "fact_update", "facts_scale",
+)  # fmt: skip
+WITH_DATA = ("search", "fact_update")
 """These read public sets, which do not come with the project."""
 
 

@@ -16,8 +16,8 @@ from memagent.errors import ToolError
 from memagent.events import Happening
 from memagent.listen import refused
 from memagent.llm import LLM, Answer, Request
-from memagent.messages import Message, ToolCall, unmarked
-from memagent.persistence import CUT, PersistenceManager, digest
+from memagent.messages import Message, ToolCall, digest, unmarked
+from memagent.persistence import CUT, PersistenceManager
 from memagent.tools import Outcome, Tool
 from memagent.tools.run import run
 from memagent.verdict import first_due

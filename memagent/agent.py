@@ -16,13 +16,16 @@ from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
 from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
 from memagent.events import Ending, Happening
-from memagent.listen import Ear, calls_of, problem_with, with_calls
+from memagent.facts.behind import ReadingBehind
+from memagent.listen import Ear, calls_of, first_answer_due, problem_with, with_calls
 from memagent.llm import LLM, Answer, Pause, Piece, Request, Restarted
 from memagent.messages import Message, alert, answer, heartbeat, login, user_message
 from memagent.persistence import PersistenceManager
 from memagent.relief import relieve
+from memagent.reminders import Reminders
 from memagent.tools import Tool
 from memagent.verdict import Speech, first_due, next_move, open_calls
+from memagent.waking import Waking
 
 log = logging.getLogger(__name__)
 
@@ -40,28 +43,28 @@ class Agent:
         self, state: PersistenceManager, llm: LLM, tools: Mapping[str, Tool], *, system: str, summary_prompt: str,
         speech: Speech = "send_message", limits: Limits | None = None, max_steps: int = 20, verify_first: bool = True,
         location: str = "", patience: float = 30.0, turn_limit: float = 1800.0, steady: bool = False,
+        reminders: Reminders | None = None, waking: Waking | None = None, behind: ReadingBehind | None = None,
     ) -> None:  # fmt: skip
-        self.state = state
-        self.llm = llm
+        self.state, self.llm = state, llm
         self.tools: Mapping[str, Tool] = dict(tools)
-        self.system = system
-        self.summary_prompt = summary_prompt
+        self.system, self.summary_prompt = system, summary_prompt
         self.speech: Speech = speech
         self.limits = limits or Limits(window=llm.window)
         self.max_steps = max_steps
         self.verify_first = verify_first
         self.location = location
-        self.patience = patience
         self.gauge = Gauge()
         self.schemas = [tool.schema for tool in self.tools.values()]
-        self.turn_limit = turn_limit
-        self.steady = steady
+        self.patience, self.turn_limit = patience, turn_limit
+        self.steady, self.waking = steady, waking
+        self.reminders, self.behind = reminders or Reminders(), behind or ReadingBehind()
         self._fixed = tool_tokens(self.schemas)
         self._deadline = 0.0
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
     def close(self) -> None:
         """Let the model go; one in this process keeps what it has read."""
+        self.behind.finish()
         close = getattr(self.llm, "close", None)
         if close is not None:
             close()
@@ -101,6 +104,7 @@ class Agent:
         ending: Ending = "interrupted"
         taken = ended = False
         me = object()
+        self.behind.leave()
         try:
             until = time.monotonic() + self.patience
             yield from self._wait_for(
@@ -215,7 +219,8 @@ class Agent:
     def compiled(self) -> list[Message]:
         """What the model sees."""
         state = self.state
-        return [system_message(self.system, self.core_in_view(), state.entry.created), *state.window]
+        seen = self.reminders.placed(state.window, state.turn_log, self.limits.window)
+        return [system_message(self.system, self.core_in_view(), state.entry.created, self.wakes_with()), *seen]
 
     def core_in_view(self) -> str:
         """Core memory as the model sees it. A `steady` one does not change while the calls that edited it are in view:
@@ -223,6 +228,10 @@ class Agent:
         """
         core, window = self.state.core, self.state.window
         return core.render(core.before({call.id for m in window for call in m.calls}) if self.steady else None)
+
+    def wakes_with(self) -> str:
+        """What the agent knew when this conversation began; the same from call to call until something changes."""
+        return self.waking.text(self.state.turn, self.limits.window) if self.waking else ""
 
     def _too_long_alone(self) -> bool:
         """Whether what came in, and was not answered yet, is more than the window could ever hold."""
@@ -244,7 +253,8 @@ class Agent:
         for attempt in range(TRIES):
             nudge = [heartbeat(problem, self.state.clock())] if problem else []
             heard = yield from self._listen([*self.compiled(), *nudge])
-            must_speak = self._first_answer_due(heard) and attempt < TRIES - 1
+            due = self.verify_first and self.speech != "plain" and attempt < TRIES - 1
+            must_speak = due and first_answer_due(heard, self.state.window, self.state.turn_log)
             problem = problem_with(heard, must_speak, first_due(self.state.turn_log, self.tools))
             if not problem:
                 return heard
@@ -288,13 +298,3 @@ class Agent:
         first = first_due(self.state.turn_log, self.tools)
         blocks = {label: core.blocks[label].value for label in core.open_labels()}
         return Request(messages, self.schemas, first, quiet=quiet, choices=choices, blocks=blocks)
-
-    def _first_answer_due(self, heard: Answer) -> bool:
-        """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and
-        speaking then, will do too: refused, it would be lost.
-        """
-        if not self.verify_first or self.speech == "plain":
-            return False
-        if heard.calls and any(m.kind == "user" for m in self.state.turn_log):
-            return False
-        return not any(m.kind in ("answer", "summary") for m in self.state.window)

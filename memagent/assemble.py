@@ -6,8 +6,8 @@ Knows nothing of how a person is asked or answered.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,20 +18,37 @@ from memagent.context import Limits, system_message
 from memagent.embeddings import Embedder
 from memagent.embeddings.asked import Manner
 from memagent.errors import ConfigError, MissingExtra, UserError
+from memagent.facts import Draft, Extractor, Fact, Said
+from memagent.facts.behind import Leaving, ReadingBehind
+from memagent.facts.finding import FactFinder
+from memagent.facts.keeping import FactMemory
+from memagent.facts.ledger import Ledger, keeper
+from memagent.facts.minding import FactReminder
+from memagent.facts.own import OwnRecords
+from memagent.facts.reading import FactReader
+from memagent.journal import JournalWriter
 from memagent.library import Library, check_name
 from memagent.llm import LLM, Request
 from memagent.memory.core import Block, CoreMemory
+from memagent.memory.journal import Journal
 from memagent.memory.log import MessageLog
+from memagent.memory.lore import LoreBook
 from memagent.messages import boot_messages
 from memagent.persistence import PersistenceManager
 from memagent.preset import Preset, StartBlock
+from memagent.reminders import Reminders
 from memagent.roster import Entry, Roster
-from memagent.storage import Database
+from memagent.storage import Database, Transaction
 from memagent.storage.opening import opened as open_database
+from memagent.tidying import Tidying
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
+from memagent.waking import Waking
 
-__all__ = ["load_agent", "make_agent", "open_database", "open_embedder", "open_model", "open_state"]
+__all__ = [
+    "load_agent", "make_agent", "open_behind", "open_database", "open_embedder", "open_facts", "open_journal",
+    "open_model", "open_state", "open_tidying", "store_agent",
+]  # fmt: skip
 
 Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
@@ -90,14 +107,36 @@ def make_agent(
     clock: Clock = local_time, llm: LLM | None = None,
 ) -> Agent:  # fmt: skip
     """A new agent of that name, from the preset, persona and human that the settings name. `given` is kept with it."""
+    store_agent(settings, database, name, given=given, clock=clock)
+    return load_agent(settings, database, name, clock=clock, llm=llm)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a new agent begins with instead of what its preset gives it: blocks of core memory, of which `persona` is
+    told by the name of where it is from; and what else is stored of it in the same transaction, by its id.
+    """
+
+    persona: str
+    blocks: Mapping[str, StartBlock]
+    store: Callable[[Transaction, str, datetime], None]
+
+
+def store_agent(
+    settings: Settings, database: Database, name: str, *, given: Mapping[str, Any] | None = None,
+    clock: Clock = local_time, origin: Origin | None = None,
+) -> None:  # fmt: skip
+    """Store a new agent, without a model being asked or opened."""
     library = Library(settings.home)
     check_name(name)
     preset = library.preset(settings.first_preset)
     persona, human = settings.persona or preset.persona, settings.human or preset.human
+    if origin:
+        preset = replace(preset, blocks={**preset.blocks, **origin.blocks})
     blocks = _blocks(library, preset, persona, human)
     kept = {
         "preset": preset.name,
-        "persona": persona,
+        "persona": origin.persona if origin else persona,
         "human": human,
         "speech": preset.speech,
         "functions": list(preset.functions),
@@ -111,7 +150,8 @@ def make_agent(
         CoreMemory(database, agent).create(tx, blocks, "preset", now)
         if preset.boot:
             MessageLog(database, agent).append(tx, boot_messages(now, preset.boot.message, preset.boot.thought), 0)
-    return load_agent(settings, database, name, clock=clock, llm=llm)
+        if origin:
+            origin.store(tx, agent, now)
 
 
 def load_agent(
@@ -122,8 +162,10 @@ def load_agent(
     if missing := {"preset", "speech", "functions", "rules"} - entry.settings.keys():
         raise UserError(f"The agent {name!r} does not say what it is made of ({', '.join(sorted(missing))}).")
     tools = link_tools(settings, entry.settings)
-    state = open_state(settings, database, entry, clock=clock)
     model = llm or open_model(settings)
+    asked = facts_model(settings, lambda: model)
+    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
+    state = open_state(settings, database, entry, clock=clock, facts=facts)
     return Agent(
         state, model, tools,
         system=entry.system,
@@ -138,16 +180,104 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
+        reminders=Reminders(  # what the agent has none of leaves its share to those after it
+            [
+                OwnRecords(database, entry.id), LoreBook(database, entry.id),
+                *([FactReminder(facts.ledger, facts.finder)] if facts else []),
+            ],
+            settings.reminder_tokens,
+        ),
+        behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,
+        waking=Waking(Journal(database, entry.id), facts.ledger if facts else None, clock, settings.waking_tokens),
     )  # fmt: skip
 
 
+def open_behind(settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time) -> ReadingBehind:
+    """What reads an agent's messages for facts, without the agent."""
+    asked = facts_model(settings, lambda: open_model(settings))
+    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
+    return ReadingBehind(FactReader(facts, entry.id, quick=asked is None) if facts else None, asked)
+
+
+def open_facts(
+    settings: Settings, database: Database, agent: str = "", *, clock: Clock = local_time, llm: Leaving | None = None
+) -> FactMemory | None:
+    """What is known, of the user or to one agent alone as the settings say; none when no facts are kept. Where they are
+    found by a model, `llm` is asked.
+    """
+    if settings.facts == "off":
+        return None
+    ledger = Ledger(database, keeper(database, settings.user, agent if settings.facts == "own" else None, clock()))
+    return FactMemory(ledger, FactFinder(ledger, open_embedder(settings)), _OpenedLater(llm), clock)
+
+
+def facts_model(settings: Settings, own: Callable[[], LLM]) -> Leaving | None:
+    """The model that finds facts in talk: the agent's `own`, or the one that is named for it; none where it is done
+    without a model. What is said goes nowhere else unasked.
+    """
+    provider = settings.provider if settings.facts_provider == "auto" else settings.facts_provider
+    if provider == "plain" or settings.facts == "off":
+        return None
+    same = provider == settings.provider
+    endpoint = settings.facts_endpoint or (settings.endpoint if same else "")
+    if same and endpoint == settings.endpoint and settings.facts_model in ("", settings.model):
+        return Leaving(own)
+    key = settings.facts_api_key or (settings.api_key if same and endpoint == settings.endpoint else "")
+    name = settings.facts_model or (settings.model if same else "")
+    other = replace(
+        settings, provider=provider, endpoint=endpoint, model=name, api_key=key, context_window=0, wrapper="auto"
+    )
+    return Leaving(lambda: open_model(other))
+
+
+class _OpenedLater:
+    """What finds facts in talk, made when it is first needed."""
+
+    def __init__(self, llm: Leaving | None) -> None:
+        self._llm = llm
+        self._extractor: Extractor | None = None
+
+    def extract(self, talk: Sequence[Said], known: Sequence[Fact]) -> Sequence[Draft]:
+        if self._extractor is None:
+            kind = registry.load(registry.EXTRACTORS["model" if self._llm else "plain"])
+            self._extractor = kind(self._llm.opened()) if self._llm else kind()
+        assert self._extractor is not None
+        return self._extractor.extract(talk, known)
+
+
+def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None) -> Tidying:
+    """Who tidies what an agent remembers; without a model, only what needs none."""
+    from memagent.tidying import Chore
+    from memagent.tidying.core import CrowdedBlocks
+    from memagent.tidying.facts import Duplicates, Expired
+    from memagent.tidying.notes import LongNotes
+    from memagent.tidying.wording import Wording
+
+    database, entry, chores = state.database, state.entry, list[Chore]()
+    if facts := open_facts(settings, database, entry.id, clock=state.clock):
+        chores += [Expired(facts.ledger, state.clock), Duplicates(facts.ledger, facts.finder)]
+    if llm is not None:
+        wording = Wording(llm, Library(settings.home).text("prompts", "tidy"), state.clock)
+        chores += [
+            CrowdedBlocks(CoreMemory(database, entry.id), wording),
+            LongNotes(database, entry.id, state.archival, wording, state.clock),
+        ]
+    return Tidying(database, entry.id, chores, state.clock)
+
+
+def open_journal(settings: Settings, state: PersistenceManager, llm: LLM) -> JournalWriter:
+    """Who writes an agent's journal, with its own model."""
+    journal, prompt = Journal(state.database, state.entry.id), Library(settings.home).text("prompts", "journal")
+    return JournalWriter(journal, llm, prompt, state.entry.name, state.clock, settings.idle_minutes)
+
+
 def open_state(
-    settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time
+    settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time, facts: FactMemory | None = None
 ) -> PersistenceManager:
     """What an agent is and remembers, without a model."""
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts,
+        allowed_hosts=settings.allowed_hosts, facts=facts,
     )  # fmt: skip
 
 

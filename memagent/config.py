@@ -68,12 +68,15 @@ def load(
     agent: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    place: Path | None = None,
 ) -> Settings:
-    """The settings that hold now. `flags` are those of the command (`None`: not given), `agent` those of its agent."""
+    """The settings that hold now. `flags` are those of the command (`None`: not given), `agent` those of its agent;
+    `place` is home, where it is known already.
+    """
     environ = os.environ if environ is None else environ
     cwd = cwd or _current()
     here = list(_dotenv(cwd / ".env"))
-    home = _home(environ, here, cwd)
+    home = cwd / place if place else _home(environ, here, cwd)
     outside = [Given(key, value, "the environment") for key, value in environ.items() if value]
     variables = [*_dotenv(home / ".env"), *here, *outside]
     found = dict(_settled(_file(home / FILE)))
@@ -167,7 +170,8 @@ def _check_together(settings: Settings, among: Collection[str] = SETTINGS) -> No
 
 def _check_errand(settings: Settings, file: str) -> None:
     """A directory that was only downloaded must not send a key of the user's to an address of its own."""
-    for address, key in (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key")):
+    pairs = (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key"), ("facts_endpoint", "facts_api_key"))
+    for address, key in pairs:
         if file in settings.origin(address) and getattr(settings, key) and file not in settings.origin(key):
             raise ConfigError(
                 f"{file} would send your key, from {settings.origin(key)}, to {getattr(settings, address)}",

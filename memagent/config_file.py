@@ -145,16 +145,16 @@ def _dumped(value: Written) -> str:
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**9).strip()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: all of it, or nothing. A link stays a link."""
+def write_whole(path: Path, text: str | bytes) -> None:
+    """Write a file, of text or of bytes, that only its owner can read: all of it, or nothing. A link stays a link."""
     import tempfile
 
     path = path.resolve()
     try:
         handle, unfinished = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)  # mode 0600
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode() if isinstance(text, str) else text)
                 file.flush()
                 os.fsync(file.fileno())
             Path(unfinished).replace(path)

@@ -56,21 +56,23 @@ def tool_tokens(tools: Sequence[Mapping[str, Any]]) -> int:
     return sum(8 + estimate(json.dumps(tool)) for tool in tools)
 
 
-def system_message(prompt: str, core: str, now: datetime) -> Message:
-    """The beginning of the window; it changes only when core memory does."""
-    return Message("system", "boot", f"{prompt.strip()}\n\n{core}", now)
+def system_message(prompt: str, core: str, now: datetime, waking: str = "") -> Message:
+    """The beginning of the window; it changes only when core memory does, or what the agent wakes with."""
+    return Message("system", "boot", "\n\n".join([prompt.strip(), core, *([waking] if waking else [])]), now)
 
 
 def parts(
-    system: str, core: str, window: Sequence[Message], tools: Sequence[Mapping[str, Any]], gauge: Gauge
-) -> list[tuple[str, int]]:
+    system: str, core: str, window: Sequence[Message], tools: Sequence[Mapping[str, Any]], gauge: Gauge,
+    waking: str = "",
+) -> list[tuple[str, int]]:  # fmt: skip
     """What fills the window, in tokens, by part."""
     counts: dict[str, int] = {
         "system prompt": estimate(system) + 4,
         "core memory": estimate(core),
+        **({"waking": estimate(waking)} if waking else {}),
         "functions": tool_tokens(tools),
     }
-    names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary"}
+    names = {"user": "user", "answer": "agent", "result": "results", "summary": "summary", "reminder": "reminders"}
     for message in window:
         name = names.get(message.kind, "events")
         counts[name] = counts.get(name, 0) + message.tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from memagent.events import Delta
 from memagent.llm import Answer, Piece
 from memagent.llm.patient_json import ready, unescaped
 from memagent.llm.repair import mend, split_calls
-from memagent.messages import SPEAK, ToolCall, as_json, storable
+from memagent.messages import SPEAK, Message, ToolCall, as_json, storable
 from memagent.verdict import Speech
 
 MOST_CALLS = 16
@@ -147,3 +147,12 @@ def readable(arguments: str) -> str:
     except JSONParseError as error:
         mended = {UNREADABLE: str(error)}
     return storable(as_json(mended))
+
+
+def first_answer_due(heard: Answer, window: Sequence[Message], turn: Sequence[Message]) -> bool:
+    """Whether the agent's very first answer is due, which must speak. Noting down what the user has said first, and
+    speaking then, will do too: refused, it would be lost.
+    """
+    if heard.calls and any(m.kind == "user" for m in turn):
+        return False
+    return not any(m.kind in ("answer", "summary") for m in window)

@@ -12,9 +12,11 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from memagent import config
-from memagent.config import Settings
+from memagent.config import SETTINGS, Settings
+from memagent.errors import ConfigError
 
 LARGEST = 1_000_000
 LONGEST = 20_000
@@ -51,10 +53,10 @@ def _escape(char: str) -> str:
 class LogFile(logging.Handler):
     """A file that several processes may write to at once: opened for every line, and set aside when it is full."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, path: Path | None = None) -> None:
         super().__init__()
         self._settings = settings
-        self.path = settings.home / "logs" / "memagent.log"
+        self.path = path or settings.home / "logs" / "memagent.log"
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -79,7 +81,7 @@ class LogFile(logging.Handler):
 
     def _write(self, line: str) -> None:
         config.ensure_home(self._settings)
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.path.exists() and self.path.stat().st_size > LARGEST:
             for number in range(KEPT, 0, -1):
                 newer = self._numbered(number - 1)
@@ -103,3 +105,28 @@ def start_log(settings: Settings) -> None:
     root.addHandler(LogFile(settings))
     root.setLevel(logging.WARNING)
     logging.getLogger("memagent").setLevel(settings.log_level.upper())
+
+
+class LogLines(logging.StreamHandler[Any]):
+    """The log as lines for a person, on standard error, without secrets, and without what a terminal would act on."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = config.mask(record.getMessage()[:LONGEST], self._settings)
+        return plain_to_see(f"{datetime.fromtimestamp(record.created):%H:%M:%S} {record.levelname.lower()}: {text}")
+
+
+def log_to(settings: Settings, level: str, file: Path | None, *, console: bool) -> None:
+    """From now on, tell what memagent does from this level on: in a file, on the console, or in both."""
+    known = SETTINGS["log_level"].choices
+    if level.lower() not in known:
+        raise ConfigError(f"There is no level {level!r} of the log.", hint=f"There are: {', '.join(known)}.")
+    ours = logging.getLogger("memagent")
+    for handler in [handler for handler in ours.handlers if isinstance(handler, LogFile | LogLines)]:
+        ours.removeHandler(handler)
+    for wanted in ([LogFile(settings, file)] if file else []) + ([LogLines(settings)] if console else []):
+        ours.addHandler(wanted)
+    ours.setLevel(level.upper())

@@ -6,6 +6,7 @@ and is what recall memory searches. Knows nothing of storage, of models or of ho
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary"]
+Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result", "summary", "reminder"]
 
 SPEAK = "send_message"
 """The function by which an agent speaks, if it does not speak plainly."""
@@ -30,6 +31,20 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+
+def digest(call: ToolCall) -> str:
+    """A name for exactly this call with exactly these arguments."""
+    return hashlib.sha256(f"{call.name}\0{call.arguments}".encode()).hexdigest()[:16]
+
+
+def name_of(number: int) -> str:
+    """A number in nine characters, the digits and small letters, as the name of a call."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits.rjust(9, "0")
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,11 @@ def alert(text: str, now: datetime) -> Message:
     return Message("user", "alert", _packed(type="system_alert", message=text, time=stamp(now)), now)
 
 
+def reminder(text: str, now: datetime) -> Message:
+    """What the agent may need to know now. It is told for a turn, and never stored."""
+    return Message("user", "reminder", _packed(type="reminder", message=storable(text)), now)
+
+
 PAUSE = "no_heartbeats_until"
 
 
@@ -140,11 +160,25 @@ def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime)
     return Message("assistant", "answer", unmarked(storable(thoughts)), now, said=storable(said), calls=calls)
 
 
+def first_words(words: str, now: datetime, *, plain: bool) -> list[Message]:
+    """What a new agent has already said to the user, as if it had found these words itself."""
+    words = storable(words)
+    if plain:
+        return [_woken(now), answer(words, (), words, now)]
+    call = ToolCall("000000001", SPEAK, _packed(message=words))
+    return [_woken(now), answer("", (call,), "", now), result(call, True, "Sent.", now, said=words)]
+
+
 def boot_messages(now: datetime, words: str, thought: str) -> list[Message]:
     """The beginning of a conversation with an agent that speaks by function: an example of how it speaks."""
     call = ToolCall("000000000", SPEAK, _packed(message=words))
     return [
-        Message("user", "boot", _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now)), now),
+        _woken(now),
         Message("assistant", "boot", thought, now, calls=(call,)),
         Message("tool", "boot", _packed(status="OK", message="Sent."), now, call_id=call.id, name=call.name),
     ]
+
+
+def _woken(now: datetime) -> Message:
+    content = _packed(type="boot", message="You are switched on. Say a word.", time=stamp(now))
+    return Message("user", "boot", content, now)

@@ -7,26 +7,28 @@ whenever somebody takes the agent for a turn. Knows nothing of models, or of why
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from memagent.embeddings import Embedder
 from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
+from memagent.facts.keeping import FactMemory
+from memagent.facts.reading import take_back
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Edit
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
-from memagent.messages import Message, ToolCall, result
+from memagent.messages import Message, ToolCall, digest, name_of, result
 from memagent.roster import Entry
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
+from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
 
@@ -44,7 +46,7 @@ class PersistenceManager:
 
     def __init__(
         self, database: Database, entry: Entry, *, embedder: Embedder | None, clock: Callable[[], datetime],
-        files: Path, allowed_hosts: Sequence[str] = (),
+        files: Path, allowed_hosts: Sequence[str] = (), facts: FactMemory | None = None,
     ) -> None:  # fmt: skip
         self.database = database
         self.entry = entry
@@ -53,6 +55,7 @@ class PersistenceManager:
         self.log = MessageLog(database, entry.id)
         self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
+        self.facts = facts
         self.window: list[Message] = []
         self.turn = 0
         self.turn_log: list[Message] = []
@@ -90,7 +93,7 @@ class PersistenceManager:
         twice.
         """
         steps = sum(m.kind == "answer" for m in self.turn_log)
-        return _base36((self.turn * MOST_STEPS + steps) * 36 + index)
+        return name_of((self.turn * MOST_STEPS + steps) * 36 + index)
 
     def busy(self, holder: str) -> AgentBusy:
         """The error that says who has the agent."""
@@ -195,7 +198,8 @@ class PersistenceManager:
         core = StagedCore(self.core.draft(), door)
         return Stage(
             self.entry.name, self.clock(), self._files, self.key(call), self._hosts, core,
-            StagedRecall(self.recall, first), StagedArchive(self.archival, door), ask, door,
+            StagedRecall(self.recall, first), StagedArchive(self.archival, door),
+            StagedFacts(self.facts, self.entry.id, self.turn_log, door), ask, door,
         )  # fmt: skip
 
     def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:
@@ -211,6 +215,7 @@ class PersistenceManager:
                 edits = self.core.store(tx, stage.core.changes(), call.name, now, self.turn, call.id)
                 for prepared in stage.archival.prepared:
                     self.archival.store(tx, prepared, turn=self.turn, now=now)
+                stage.facts.store(tx, now)
                 if stage.quiet_until:
                     tx.run(
                         "UPDATE agents SET quiet_until = ? WHERE id = ?", stage.quiet_until.isoformat(), self.entry.id
@@ -228,7 +233,7 @@ class PersistenceManager:
             if not whole:
                 self._settle(tx, self.turn)
             if refused:
-                self.log.undo(tx, self.turn_log[0].seq, self.clock())
+                self._take_back(tx, self.turn_log[0].seq)
             tx.run(
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
@@ -251,7 +256,7 @@ class PersistenceManager:
 
     def key(self, call: ToolCall) -> str:
         """The idempotency key of a call: the same whenever it is run again."""
-        return hashlib.sha256(f"{self.entry.id}/{call.id}".encode()).hexdigest()[:32]
+        return sha256(f"{self.entry.id}/{call.id}".encode()).hexdigest()[:32]
 
     # What a person changes --------------------------------------------------------------------------------------------
 
@@ -275,7 +280,7 @@ class PersistenceManager:
                 self.entry.id, newest,
             )  # fmt: skip
             paused = self.log.pause(tx, rows[0][0])
-            self.log.undo(tx, rows[0][0], now)
+            self._take_back(tx, rows[0][0])
             if paused:
                 tx.run("UPDATE agents SET quiet_until = ? WHERE id = ?", self.log.pause(tx), self.entry.id)
             _, left = self.core.undo_turn(tx, newest, now)
@@ -284,22 +289,13 @@ class PersistenceManager:
             tx.run("UPDATE turns SET state = 'undone' WHERE agent = ? AND turn = ?", self.entry.id, newest)
         return (str(words[0][0]) if words else ""), left
 
-    def newest_kinds(self) -> set[str]:
-        """Which kinds of messages the newest turn has: whether a person began it."""
-        rows = self.database.rows(
-            "SELECT kind, turn FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0 "
-            "ORDER BY seq DESC LIMIT 500",
-            self.entry.id,
-        )
-        return {kind for kind, turn in rows if turn == rows[0][1]}
-
     def amend(self, first: int, change: Callable[[Message], Message]) -> None:
         """Put changed messages in the place of those from `first` on; the old ones stay in the log, as undone."""
         with self.alone() as tx:
             tail = [m for m in self.window if m.seq >= first]
             if not tail:
                 raise UserError("That is not in view any more.")
-            self.log.undo(tx, first, self.clock())
+            self._take_back(tx, first)
             for message in tail:
                 self.log.append(tx, [change(message)], message.turn)
 
@@ -318,6 +314,12 @@ class PersistenceManager:
             edits = self.core.undo(tx, self.clock())
         self.core.seen(edits)
         return edits
+
+    def _take_back(self, tx: Transaction, first: int) -> None:
+        """Messages from `first` on are undone, and with them what was learned from them."""
+        now = self.clock()
+        self.log.undo(tx, first, now)
+        take_back(tx, self.database, self.entry.id, first, now)
 
     @contextmanager
     def alone(self) -> Iterator[Transaction]:
@@ -384,16 +386,3 @@ class PersistenceManager:
             self.window = self.log.window()
         else:
             self.window.append(message)
-
-
-def digest(call: ToolCall) -> str:
-    """A name for exactly this call with exactly these arguments."""
-    return hashlib.sha256(f"{call.name}\0{call.arguments}".encode()).hexdigest()[:16]
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, rest = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
-    return digits.rjust(9, "0")

@@ -129,6 +129,7 @@ SETTING_KEYS: Mapping[str, Check] = {
     "compact_at": _number(0.1, 1, whole=False),
     "compact_to": _number(0, 0.9, whole=False),
     "summary_words": _number(20, 5000),
+    "waking_tokens": _number(0, 1_000_000),
     "verify_first": _flag,
     "wrapper": _text,
     "terse": _flag,

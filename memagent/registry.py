@@ -65,6 +65,10 @@ STORAGES = {
     "lancedb": "memagent.storage.lancedb:LanceDatabase",
     "chroma": "memagent.storage.chroma:ChromaDatabase",
 }
+EXTRACTORS = {
+    "model": "memagent.facts.extract:ModelExtractor",
+    "plain": "memagent.facts.plain:PlainExtractor",
+}
 READERS = {
     "directory": "memagent.sources.directory:Directory",
     "passages": "memagent.sources.passages_file:PassagesFile",

@@ -166,6 +166,15 @@ class Settings:
     storage: str = _is("sqlite", "where everything is kept", choices=tuple(registry.STORAGES))
     database: str = _is("", "the database's file, or postgresql://USER:PASSWORD@HOST/NAME; empty: memagent.db in home")
     storage_path: str = _is("", "the folder of LanceDB or Chroma; empty: beside the database")
+    facts: str = _is(
+        "on", "facts from talk: for all your agents together, for each its own, or none", choices=("on", "own", "off")
+    )
+    facts_provider: str = _is(
+        "auto", "who finds facts; auto: the agent's model; plain: none", choices=("auto", "plain", *registry.LLMS)
+    )
+    facts_model: str = _is("", "the model that finds them; empty: the agent's own")
+    facts_endpoint: str = _is("", "where that model is; empty: where the agent's own is, if it is of that kind")
+    facts_api_key: str = _is("", "the key for it; empty: the agent's own, at the same address", secret=True)
     location: str = _is("", "where you are; told to the agent with every message")
     heartbeat_minutes: float = _is(0.0, "minutes of silence until the agent may speak up; 0: never", "number", high=1e5)
     thoughts: bool = _is(False, "show what the agent thinks", "yes or no")
@@ -174,6 +183,15 @@ class Settings:
     compact_at: float = _is(0.9, "how full it is when older messages are summarised", "number", low=0.1, high=1)
     compact_to: float = _is(0.3, "how full it is after that", "number", high=0.9)
     summary_words: int = _is(150, "the longest summary, in words", "whole number", low=20, high=5000)
+    reminder_tokens: int = _is(
+        500, "the most tokens of what comes to an agent's mind in a turn", "whole number", high=1e6
+    )
+    journal: bool = _is(True, "write a journal entry when a conversation is over", "yes or no")
+    idle_minutes: float = _is(30.0, "minutes of silence that end a conversation", "number", low=0.01, high=1e6)
+    waking_tokens: int = _is(
+        600, "the most tokens of what an agent wakes with in a new conversation; 0: nothing", "whole number", high=1e6
+    )
+    tidy: bool = _is(False, "tidy memory while nobody waits", "yes or no")
     turn_limit: float = _is(1800.0, "seconds that a turn may take", "number", low=1, high=604_800)
     max_steps: int = _is(20, "the most steps in one turn", "whole number", low=1, high=1000)
     allowed_hosts: tuple[str, ...] = _is((), "private hosts that agents may ask, such as localhost:8080", "list")
@@ -222,10 +240,14 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown anywhere: the keys, and a password inside an address."""
-        inside = [re.match(r"\w+://[^/@]*:([^/@]+)@", url) for url in (self.endpoint, self.embedding_endpoint)]
+        inside = [
+            re.match(r"\w+://[^/@]*:([^/@]+)@", url)
+            for url in (self.endpoint, self.embedding_endpoint, self.facts_endpoint)
+        ]
         inside += [re.match(r"\w+://[^@:]*:(.+)@", self.database_url), re.search("password=([^&]+)", self.database_url)]
         passwords = [found[1] for found in inside if found]
-        all_of_them = (self.api_key, self.embedding_api_key, *passwords, *map(unquote, passwords))
+        keys = (self.api_key, self.embedding_api_key, self.facts_api_key)
+        all_of_them = (*keys, *passwords, *map(unquote, passwords))
         return tuple(dict.fromkeys(text for text in all_of_them if text))
 
 

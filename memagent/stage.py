@@ -13,12 +13,16 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from memagent.errors import ToolError
+from memagent.errors import NotFound, ToolError
+from memagent.facts import Cause as FactCause
+from memagent.facts import Fact
+from memagent.facts.keeping import FactMemory
 from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
-from memagent.messages import storable
-from memagent.storage import Found, Page, Readable, Stretch
+from memagent.messages import Message, storable
+from memagent.storage import Found, Page, Readable, Stretch, Transaction
+from memagent.tools import Known
 
 LONGEST_PAUSE = 7 * 24 * 60
 
@@ -108,6 +112,58 @@ class StagedArchive:
         return self._archival.sources()
 
 
+class StagedFacts:
+    """What is known, with what this call changes in it kept aside. `came` are the messages of the turn."""
+
+    def __init__(self, facts: FactMemory | None, agent: str, came: Sequence[Message], door: Door) -> None:
+        self._facts = facts
+        self._cause = FactCause("agent", "by a function", agent, came[-1].seq if came else None)
+        self._door = door
+        self._changes: list[tuple[Fact, str]] = []
+
+    def search(self, query: str, *, past: bool = False) -> Sequence[Known]:
+        found = self._kept().search(query, states=("holds", "past") if past else ("holds",)).matches
+        return [
+            Known(fact.id, fact.text, fact.said, fact.since, fact.until, fact.state == "holds")
+            for fact in (match.fact for match in found)
+        ]
+
+    def correct(self, fact: int, text: str) -> str:
+        if not (words := " ".join(storable(text).split())):
+            raise ToolError("The new text is empty. To take a fact away, call fact_forget.")
+        return self._change(fact, words)
+
+    def forget(self, fact: int) -> str:
+        return self._change(fact, "")
+
+    def store(self, tx: Transaction, now: datetime) -> None:
+        """Carry out what was kept aside; a fact that a person has changed meanwhile stays as it is."""
+        for fact, text in self._changes:
+            ledger = self._kept().ledger
+            there = ledger.seen(tx, fact.id)
+            if there and there.state == "holds":
+                if text:
+                    ledger.replace(tx, there, text, self._cause, now)
+                else:
+                    ledger.end(tx, there, "forgotten", self._cause, now)
+
+    def _change(self, number: int, text: str) -> str:
+        try:
+            fact = self._kept().ledger.get(number)
+        except NotFound:
+            raise ToolError(f"There is no fact {number}. Find its number with fact_search.") from None
+        if fact.state != "holds":
+            raise ToolError(f"Fact {number} does not hold any more: {fact.text}")
+        with self._door.passed():
+            self._changes.append((fact, text))
+        return fact.text
+
+    def _kept(self) -> FactMemory:
+        if self._facts is None:
+            raise ToolError("No facts are kept here: the setting facts is off.")
+        return self._facts
+
+
 @dataclass
 class Stage:
     """All that a function can reach of its agent (see `tools.AgentFacade`), and what it did there so far."""
@@ -120,6 +176,7 @@ class Stage:
     core: StagedCore
     recall: StagedRecall
     archival: StagedArchive
+    facts: StagedFacts
     ask: Callable[[str], str]
     door: Door
     said: list[str] = field(default_factory=list)

@@ -1,28 +1,33 @@
 """An agent as one JSON document, out and in again: everything it is and remembers, equal to the byte when exported
 again.
 
-Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources,
-which others may share: only their names go along. Knows nothing of files.
+Vectors stay out: they are made again from the texts. Keys and the home's settings stay out too, and so do sources and
+facts that others share: only the sources' names go along, and the facts that the agent keeps alone. Knows nothing
+of files.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from memagent.errors import StorageError, UserError
+from memagent.facts import carrying
 from memagent.memory.core import UNDO
+from memagent.memory.journal import entry_of
 from memagent.memory.log import COLUMNS, first_visible, message_of
+from memagent.memory.lore import trigger_of
 from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
 from memagent.roster import Roster
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
-VERSION = 2
+VERSION = 3
 
 # What is kept of each table: its columns with what they hold ("?": or nothing), and after the bar, its key. The agent's
 # id and the numbers of rows are left out.
@@ -36,13 +41,16 @@ _SCHEMA = {
     " | label",
     "block_edits": "label:text version:number before:text after:text cause:cause turn:number? call_id:text?"
     " created:time | label version",
+    "cards": "document:object files:object made:object |",
+    "lore": "number:number note:number called_by:object text:text | number",
+    "journal": "first:number last:number entry:text details:object created:time undone:time? | first last created",
     "passages": "note:number part:number text:text tags:list place:text turn:number? created:time undone:time?"
     " | note part",
 }
 _AGENT = "name:text created:time settings:object system:text last_login:time? quiet_until:time?"
 _OWNERS = {"passages": "shelf"}
 """The column that names the agent, where it has another name."""
-_ORDERS = {"block_edits": "id", "blocks": "position, label"}
+_ORDERS = {"block_edits": "id", "blocks": "position, label", "cards": "document"}
 """The order of rows, where it is not that of their key."""
 
 
@@ -53,21 +61,29 @@ def _columns(text: str) -> dict[str, str]:
 TABLES = {table: _columns(text) for table, text in _SCHEMA.items()}
 KEYS = {table: text.split("|")[1].split() for table, text in _SCHEMA.items()}
 AGENT = _columns(_AGENT)
+FACTS = {"facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CHANGES)}
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
     """The whole agent as text."""
     with database.snapshot():
-        agent = roster.find(name).id
-        row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", agent)[0]
-        document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
-        for table, columns in TABLES.items():
-            order = _ORDERS.get(table) or ", ".join(KEYS[table])
-            owned = f"{_OWNERS.get(table, 'agent')} = ?"
-            rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", agent)
-            document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
-        document["sources"] = list(attached(database, agent).values())
+        document = as_document(database, roster, name)
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def as_document(database: Database, roster: Roster, name: str) -> dict[str, Any]:
+    """The whole agent, as `export` writes it; read within a snapshot, it is all from one moment."""
+    entry = roster.find(name)
+    row = database.rows(f"SELECT {', '.join(AGENT)} FROM agents WHERE id = ?", entry.id)[0]
+    document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "agent": dict(zip(AGENT, row, strict=True))}
+    for table, columns in TABLES.items():
+        order = _ORDERS.get(table) or ", ".join(KEYS[table])
+        owned = f"{_OWNERS.get(table, 'agent')} = ?"
+        rows = database.rows(f"SELECT {', '.join(columns)} FROM {table} WHERE {owned} ORDER BY {order}", entry.id)
+        document[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+    document |= carrying.exported(database, entry.owner, entry.id)
+    document["sources"] = list(attached(database, entry.id).values())
+    return document
 
 
 def read_in(
@@ -77,19 +93,35 @@ def read_in(
 
     It can search the sources of these names that there are; `lacks` is told of the others.
     """
-    document = _document(text)
-    number = uuid.uuid4().hex
+    document = checked(text)
     with database.write() as tx:
-        free = Roster(database, owner).free(tx, name or document["agent"]["name"])
-        _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
-        for table, columns in TABLES.items():
-            for row in document[table]:
-                _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
-        lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+        arrived = put_in(tx, database, owner, document, name)
     if lacks:
-        for source in lacking:
+        for source in arrived.lacking:
             lacks(source)
-    return free
+    return arrived.name
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An agent that was read in: its id and name, and the sources that it could search where it was."""
+
+    id: str
+    name: str
+    lacking: Sequence[str]
+
+
+def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[str, Any], name: str = "") -> Arrived:
+    """Store an agent from a document that was `checked`, within a transaction."""
+    number = uuid.uuid4().hex
+    free = Roster(database, owner).free(tx, name or document["agent"]["name"])
+    _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
+    for table, columns in TABLES.items():
+        for row in document[table]:
+            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+    carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
+    lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
+    return Arrived(number, free, lacking)
 
 
 def _attach(tx: Transaction, database: Database, owner: str, source: str, agent: str) -> bool:
@@ -107,37 +139,53 @@ def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[s
 # What can be read in --------------------------------------------------------------------------------------------------
 
 
-def _document(text: str) -> dict[str, Any]:
+def checked(text: str) -> dict[str, Any]:
+    """An exported agent as a document of today's version, each part of which is as it must be."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"This is not an exported agent: it is not JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
-    if document.get("version") == 1:
-        _from_first(document)
-    elif document.get("version") != VERSION:
-        raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
+    _renew(document)
     _check_row("agent", AGENT, document.get("agent"))
-    for table, columns in TABLES.items():
+    for table, columns in {**TABLES, **FACTS}.items():
         rows = document.get(table)
         if not isinstance(rows, list):
             raise _damaged(table)
         for row in rows:
             _check_row(table, columns, row)
-        if len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
+        if table in TABLES and len({tuple(row[column] for column in KEYS[table]) for row in rows}) < len(rows):
             raise _damaged(f"{table}: a row stands there twice")
+    if not carrying.fits(document):
+        raise _damaged("facts")
     sources = document.setdefault("sources", [])
     if not isinstance(sources, list) or not all(map(_is_text, sources)) or len({*sources}) < len(sources):
         raise _damaged("sources")
     _check_history(document["blocks"], document["block_edits"])
+    for row in document["lore"]:
+        _check_lore(row)
+    for row in document["journal"]:
+        _check_entry(row)
     for number, row in enumerate(document["messages"], start=1):
         _check_message(number, row)
     return document
 
 
+def _renew(document: dict[str, Any]) -> None:
+    """Make a document of an older format one of today's."""
+    version = document.get("version")
+    if version == 1:
+        _from_first(document)
+    if version in (1, 2):
+        document |= {"cards": [], "lore": [], "journal": [], "facts": [], "fact_changes": []}
+        document["facts_read"] = len(_rows(document, "messages"))  # nothing is read unasked: that may be years
+    elif version != VERSION:
+        raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
+
+
 def _from_first(document: dict[str, Any]) -> None:
-    """Make a document of the first format one of today's: places were not told, or had another name."""
+    """Make a document of the first format one of the second: places were not told, or had another name."""
     for row in _rows(document, "messages"):
         row["place"] = ""
     for row in _rows(document, "passages"):
@@ -169,6 +217,22 @@ def _check_history(blocks: list[dict[str, Any]], edits: list[dict[str, Any]]) ->
             raise _damaged(f"the history of the block {label[:40]!r}")
     if not blocks:
         raise _damaged("blocks: there are none")
+
+
+def _check_lore(row: Mapping[str, Any]) -> None:
+    """What calls a piece of lore to mind must be such that it can be read."""
+    try:
+        trigger_of(row["called_by"])
+    except (TypeError, ValueError) as error:
+        raise _damaged(f"piece {row['number']} of its lore") from error
+
+
+def _check_entry(row: Mapping[str, Any]) -> None:
+    """An entry of the journal must be such that it can be read."""
+    try:
+        entry_of([0, row["first"], row["last"], row["entry"], row["details"], row["created"], row["undone"]])
+    except StorageError as error:
+        raise _damaged(f"the journal's entry on message {row['first']}") from error
 
 
 def _check_message(number: int, row: Mapping[str, Any]) -> None:
@@ -213,6 +277,8 @@ def _is_text(value: Any) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "text": _is_text,
+    "flag": lambda value: isinstance(value, bool),
+    "share": lambda value: type(value) in (int, float) and 0 <= value <= 1,
     "number": lambda value: type(value) is int and 0 <= value < 2**40,
     "time": _is_time,
     "object": lambda value: _is_text(value) and _is_json(value, dict),

@@ -23,13 +23,17 @@ FLOORS = [
     | {"guard", "confine"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
-    {"memory", "context", "tools"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"},
+    {"memory", "context", "reminders", "tools"},
+    {"facts"},
+    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
+    | {"journal", "waking", "tidying"},
+    {"looking"},
     {"agent"},
     {"assemble"},
-    {"cli", "server", "bridges", "characters"},
+    {"bridges", "remembering", "characters"},
+    {"cli", "server"},
 ]
-NEIGHBOURS = [1, 5]  # floors of single files, which may use each other as long as there is no cycle
+NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 
 HEAVY = ("fastapi", "sqlalchemy", "numpy", "openai", "rich", "pydantic", "prompt_toolkit", "typer", "yaml", "sqlite3")
 

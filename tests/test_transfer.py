@@ -14,14 +14,18 @@ from hypothesis import strategies as st
 
 from memagent import messages
 from memagent.errors import NotFound, StorageError, UserError
+from memagent.facts import Cause, Fact
+from memagent.facts.ledger import Ledger, keeper
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import Block, CoreMemory
+from memagent.memory.journal import Journal
 from memagent.memory.log import MessageLog
+from memagent.memory.lore import Lore, LoreBook, Trigger, keep
 from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, ToolCall
 from memagent.roster import Roster
 from memagent.storage.sqlite import SqliteDatabase
-from memagent.transfer import export, read_in
+from memagent.transfer import VERSION, export, read_in
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -38,6 +42,9 @@ def other(tmp_path: Path) -> Iterator[SqliteDatabase]:
     database = SqliteDatabase(tmp_path / "other.db")
     yield database
     database.close()
+
+
+_JOURNAL = "agent, first, last, entry, details, created, undone"
 
 
 def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉") -> str:
@@ -66,6 +73,29 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
         )
         tx.run("INSERT INTO calls VALUES (?, '2', 'waiting', 'key', 'digest', ?)", agent, NOW.isoformat())
         archival.store(tx, prepared, turn=1, now=NOW)
+        lore = Lore("Dragons live there.", Trigger(("dragon",), also=(("a", "b"),)))
+        keep(tx, db, agent, [lore], f"card {words}", NOW)
+        tx.run("INSERT INTO cards VALUES (?, ?, ?, ?)", agent, '{"data": {}}', "{}", '{"user": "Ann"}')
+    details = '{"began": "2026-11-21T09:30:00+00:00", "quotes": [["user", "maps", 4]], "plain": true, "tries": 1}'
+    with db.write() as tx:
+        for undone in (NOW.isoformat(), None):
+            values = (
+                agent,
+                4,
+                6,
+                messages.storable(f"We talked. {words}"),
+                details,
+                f"2026-11-2{2 + (undone is None)}T00:00:00+00:00",
+            )
+            tx.run(f"INSERT INTO journal ({_JOURNAL}) VALUES (?, ?, ?, ?, ?, ?, ?)", *values, undone)
+    ledger = Ledger(db, keeper(db, "me", agent, NOW))
+    with db.write() as tx:
+        by = Cause("talk", "", agent, 4)
+        tea = ledger.learn(tx, Fact(f"Likes tea. {words}", NOW, since="2026", details={"n": 1}, cause=by), NOW)
+        mate = ledger.replace(tx, tea, "Likes mate.", Cause("agent", "", agent, 5), NOW)
+        ledger.confirm(tx, mate, 0.9, by, NOW)
+        ledger.end(tx, ledger.learn(tx, Fact("Is shy.", NOW), NOW), "forgotten", Cause("user"), NOW)
+        tx.run("INSERT INTO fact_readers VALUES (?, 10, 0, NULL, ?)", agent, NOW.isoformat())
     draft = core.draft()
     draft.append("persona", words)
     draft.append("persona", "and more")
@@ -77,6 +107,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
 
 def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
     tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "passages_vectors"]
+    tables += ["cards", "lore", "journal", "keepers", "facts", "fact_changes", "fact_readers"]
     return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
@@ -90,6 +121,20 @@ def test_there_and_back_is_equal_to_the_byte(db: SqliteDatabase, other: SqliteDa
     assert export(other, Roster(other, "you"), "Ada").encode() == text.encode()
     assert other.check() == []
     assert not Roster(other, "me").exists("Ada"), "it belongs to whoever imported it"
+
+
+def test_facts_of_its_own_go_along_with_their_history(db: SqliteDatabase, other: SqliteDatabase) -> None:
+    make(other, "Somebody else")  # so that numbers are others there
+    make(db)
+    read_in(other, "you", export(db, Roster(db, "me"), "Ada"))
+    ledger = Ledger(other, keeper(other, "you", Roster(other, "you").find("Ada").id, NOW))
+    (mate,) = ledger.listed()
+    (tea,) = ledger.listed(("past",))
+    assert (mate.text, tea.heir, mate.line, tea.line) == ("Likes mate.", mate.id, tea.id, tea.id)
+    assert mate.cause.agent == Roster(other, "you").find("Ada").id
+    assert [change.what for change in ledger.history(mate.id)] == ["corrected", "confirmed"]
+    assert ledger.history(mate.id)[0].details == {"from": tea.id}
+    assert [fact.text for fact in ledger.listed(("forgotten",))] == ["Is shy."]
 
 
 def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -> None:
@@ -107,6 +152,9 @@ def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -
     assert RecallMemory(other, there.id).search("maps").total == RecallMemory(db, agent).search("maps").total == 2
     found = ArchivalMemory(other, there.id, None).search("maps")
     assert [(f.text, tuple(f.tags), f.when) for f in found.results] == [("A note: I like\nmaps 🐉", ("tag", "é"), NOW)]
+    assert LoreBook(other, there.id).all() == LoreBook(db, agent).all() != []
+    (entry_here,), (entry_there,) = Journal(db, agent).entries(), Journal(other, there.id).entries()
+    assert (entry_there.text, entry_there.quotes) == (entry_here.text, entry_here.quotes) and entry_here.quotes
 
 
 def test_under_another_name(db: SqliteDatabase) -> None:
@@ -226,21 +274,41 @@ def test_what_is_no_export_is_refused(db: SqliteDatabase, text: str) -> None:
     assert "not an exported agent" in assert_refused(db, text).message
 
 
-def test_one_of_the_first_version_is_read(db: SqliteDatabase, other: SqliteDatabase) -> None:
+@pytest.fixture
+def cardless(db: SqliteDatabase) -> str:
+    """An agent that came from no card and keeps no journal, exported."""
     make(db)
-    text = export(db, Roster(db, "me"), "Ada")
-    first = json.loads(text)
+    with db.write() as tx:
+        tx.run("DELETE FROM lore")
+        tx.run("DELETE FROM cards")
+        tx.run("DELETE FROM journal")
+        tx.run("DELETE FROM facts")
+    return export(db, Roster(db, "me"), "Ada")
+
+
+def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase) -> None:
+    second = {**json.loads(cardless), "version": 2}
+    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read"):
+        del second[part]
+    read_in(other, "me", json.dumps(second))
+    assert export(other, Roster(other, "me"), "Ada") == cardless
+
+
+def test_one_of_the_first_version_is_read(cardless: str, other: SqliteDatabase) -> None:
+    first = json.loads(cardless)
     first["version"] = 1
+    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read"):
+        del first[part]
     for row in first["messages"]:
         del row["place"]
     for row in first["passages"]:
         row["source"] = row.pop("place")
     read_in(other, "me", json.dumps(first))
-    assert export(other, Roster(other, "me"), "Ada") == text
+    assert export(other, Roster(other, "me"), "Ada") == cardless
 
 
 def test_one_of_a_newer_version_is_refused(db: SqliteDatabase, document: dict[str, Any]) -> None:
-    error = assert_refused(db, json.dumps({**document, "version": 3}))
+    error = assert_refused(db, json.dumps({**document, "version": VERSION + 1}))
     assert "newer" in error.message
     assert "Upgrade" in error.hint
 
@@ -299,6 +367,15 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("blocks", 0, "size_limit"), None),
     (("block_edits", 0, "label"), None),
     (("block_edits", 0, "label"), "nobody"),
+    (("lore", 0, "called_by"), '{"keys": 5}'),
+    (("journal", 0, "details"), "{}"),
+    (("journal", 0, "details"), '{"began": "2026-11-21T09:30:00+00:00", "quotes": [[1]]}'),
+    (("lore", 0, "called_by"), '{"keys": [5]}'),
+    (("lore", 0, "called_by"), '{"depth": "deep"}'),
+    (("lore", 0, "called_by"), '{"logic": "perhaps"}'),
+    (("lore", 0, "called_by"), '{"never_heard_of": 1}'),
+    (("lore", 0, "called_by"), "{}{}"),
+    (("cards", 0, "document"), "[]"),
     (("block_edits", 0, "version"), 9),
     (("block_edits", 3, "version"), 1),
     (("blocks", 0, "version"), 2**39),
@@ -309,6 +386,21 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("passages", 0, "tags"), "cut ["),
     (("passages", 0, "text"), None),
     (("calls", 0, "state"), None),
+    (("facts",), {}),
+    (("facts", 0, "number"), 2),
+    (("facts", 0, "line"), 0),
+    (("facts", 1, "heir"), 9),
+    (("facts", 0, "state"), "well"),
+    (("facts", 0, "how"), "somehow"),
+    (("facts", 0, "origin"), "nobody"),
+    (("facts", 0, "confidence"), 2),
+    (("facts", 0, "details"), "[]"),
+    (("facts", 0, "said"), "once"),
+    (("fact_changes", 0, "fact"), 0),
+    (("fact_changes", 0, "what"), "lost"),
+    (("fact_changes", 0, "details"), '{"from": 7}'),
+    (("facts_read",), -1),
+    (("facts_read",), 2**40),
 ]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from memagent.cli.conversations import delete_conversations, list_conversations
 from memagent.cli.light import Commands
+from memagent.cli.looking import Html, Page, show_agent
 from memagent.cli.names import TEXTS, agents, agents_and_kinds, of_kind
 from memagent.cli.rows import print_rows
 from memagent.errors import NotFound, ToolFileError, UserError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memagent.library import Kind
-    from memagent.roster import Entry
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Kinds = Literal["agent", "conversation", "preset", "persona", "human", "prompt", "functions"]
@@ -137,14 +137,18 @@ def show(
         str,
         typer.Argument(help="The name, after preset, persona, human, prompt or functions.", autocompletion=of_kind),
     ] = "",
+    page: Page = 0,
+    html: Html = None,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show an agent and its core memory, or a text.
+    """Show an agent and all that it remembers, or a text.
 
     A text is that of a preset, persona, human, prompt or function set.
     """
     if not name or kind == "agent":
-        return _show_agent(name or kind, json)
+        return show_agent(name or kind, page, html, json)
+    if html or page:
+        raise UserError(f"--html and --page are for an agent, not for a {kind}.", hint="Leave them out.")
     from memagent import config
     from memagent.library import Library
     from memagent.log import harmless
@@ -169,58 +173,6 @@ def _function_set(home: Path, name: str) -> Path:
     if name not in sets:
         raise NotFound(f"There is no function set {name!r}.", hint=f"There are: {', '.join(sorted(sets))}.")
     return sets[name]
-
-
-def _show_agent(name: str, json: bool) -> None:
-    from memagent.cli.opened import as_json, opened
-    from memagent.log import harmless
-    from memagent.memory.core import CoreMemory
-    from memagent.memory.sources import attached
-
-    with opened() as home:
-        entry = home.roster.find(name)
-        core = CoreMemory(home.database, entry.id)
-        core.reload()
-        counts = _counts(home.database, entry.id)
-        sources = list(attached(home.database, entry.id).values())
-        if json:
-            blocks = [vars(block) for block in core.blocks.values()]
-            told = {"name": entry.name, "created": entry.created, **entry.settings, **counts}
-            as_json({**told, "sources": sources, "blocks": blocks})
-            return
-    typer.secho(entry.name, bold=True)
-    typer.echo(f"  {_about(entry)}")
-    typer.echo(
-        "  "
-        + ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items() if count or what not in _RARE)
-    )
-    if sources:
-        typer.echo(f"  can search: {', '.join(sources)}")
-    for block in core.blocks.values():
-        mode = ", read-only" if block.read_only else ""
-        typer.secho(f"\n{block.label}  ({len(block.value)} of {block.limit} characters{mode})", bold=True)
-        typer.echo(harmless(block.value))
-
-
-def _about(entry: Entry) -> str:
-    own = entry.settings
-    model = own.get("settings", {}).get("model", "")
-    made = f"{entry.created:%Y-%m-%d}, preset {own['preset']}, persona {own['persona']}, human {own['human']}"
-    return f"made {made}" + (f", model {model}" if model else "")
-
-
-_RARE = ("of_them_loaded",)
-"""What is shown only where there is some."""
-
-
-def _counts(database: Any, agent: str) -> dict[str, int]:
-    queries = {
-        "messages": "SELECT count(*) FROM messages WHERE agent = ? AND undone IS NULL AND said <> ''",
-        "of_them_loaded": "SELECT count(*) FROM messages WHERE agent = ? AND place <> '' AND undone IS NULL",
-        "notes_in_archival_memory": "SELECT count(DISTINCT note) FROM passages WHERE shelf = ? AND undone IS NULL",
-        "edits_of_core_memory": "SELECT count(*) FROM block_edits WHERE agent = ? AND version > 1",
-    }
-    return {what: database.rows(query, agent)[0][0] for what, query in queries.items()}
 
 
 def delete(

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
 COMMANDS = (
-    "run", "agents", "memory", "search", "load", "sources", "attaching", "reindex", "texts", "model", "configure",
-    "transfer", "backup", "storage", "doctor", "batch", "docs", "completion", "dev",
+    "run", "agents", "characters", "memory", "memories", "facts", "journal", "tidy", "looking", "search", "load",
+    "sources", "attaching", "reindex", "texts", "model", "configure", "transfer", "backup", "storage", "doctor",
+    "batch", "docs", "completion", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
-    "run ask list show memory search load sources attach detach rename delete add model configure config export import "
-    "backup restore storage reindex batch docs doctor"
+    "run ask list show memory memories facts journal tidy timeline graph search create scene load sources attach "
+    "detach rename delete add model configure config export import backup restore storage reindex batch docs doctor"
 )
 
 

@@ -16,11 +16,12 @@ from memagent.agent import Agent
 from memagent.cli.keyboard import hushed
 from memagent.context import parts
 from memagent.errors import MemagentError
-from memagent.events import ApprovalAsked, Happening
+from memagent.events import ApprovalAsked, Happening, Reply
 from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.console import Console
+    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.printer import Printer
     from memagent.memory.core import Edit
 
@@ -42,21 +43,42 @@ class Chat:
     heartbeat_minutes: float = 0.0
     approve_all: bool = False
     debug: bool = False
+    meanwhile: Meanwhile | None = None
     leaving: bool = False
     arriving: bool = True
 
     def run(self) -> None:
         """Talk until the user leaves."""
         self._take_up()
+        self._arrive()
         self._warm_up()
+        self.agent.behind.start()  # what a process that ended early has left
         while not self.leaving:
             try:
-                line = self.console.read(wake_after=self.heartbeat_minutes * 60 or None)
+                line = self._read()
             except EOFError:
                 break
             except KeyboardInterrupt:
                 continue
             self._guarded(partial(self._take, line))
+
+    def _arrive(self) -> None:
+        """What was said before, and is in no journal yet, was another conversation."""
+        if self.meanwhile:
+            self._guarded(partial(self.meanwhile.arrive, self.agent))
+
+    def _read(self) -> str | None:
+        """The next message; meanwhile, what nobody waits for is done."""
+        wake_after = self.heartbeat_minutes * 60 or None
+        if self.meanwhile is None:
+            return self.console.read(wake_after=wake_after)
+        with self.meanwhile.beside(self.agent):
+            return self.console.read(wake_after=wake_after)
+
+    def part(self) -> None:
+        """The conversation is over: it goes into the journal."""
+        if self.meanwhile:
+            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell))
 
     def _take(self, line: str | None) -> None:
         """What the user typed; `None` when they were silent for so long that the agent may speak up."""
@@ -83,6 +105,7 @@ class Chat:
                 return
             finally:
                 events.close()
+                self.agent.behind.start()
             if not shown.pending:
                 return
             asked = shown.pending[-1]
@@ -109,6 +132,13 @@ class Chat:
         self.arriving = False
         self._guarded(lambda: self.turn(self.agent.greet()))
 
+    def retell(self) -> None:
+        """Show what an agent that nobody has answered yet has said already: a character from a card has."""
+        window = self.agent.state.window
+        said = [message.said for message in window if message.said]
+        if said and all(message.turn == 0 for message in window):
+            self.printer.show(map(Reply, said))
+
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
@@ -134,6 +164,8 @@ class Chat:
         self._warm_up()
         if not model:
             self._take_up()
+            self._arrive()
+        self.agent.behind.start()
 
     def use_model(self, model: str) -> None:
         """The same agent with another model, from now on."""
@@ -163,7 +195,9 @@ class Chat:
     def show_context(self) -> None:
         """Show what fills the context window."""
         agent = self.agent
-        counts = parts(agent.system, agent.core_in_view(), agent.state.window, agent.schemas, agent.gauge)
+        counts = parts(
+            agent.system, agent.core_in_view(), agent.compiled()[1:], agent.schemas, agent.gauge, agent.wakes_with()
+        )
         self.printer.show_context(counts, agent.limits.window)
 
 

@@ -97,6 +97,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
         ("presets", _presets),
         ("functions", _functions),
         ("sources", _sources),
+        ("facts", _facts),
     ]
     if not (offline and _asked_elsewhere(settings)):
         checks += [("embeddings", _embeddings), ("vectors", _vectors)]
@@ -223,8 +224,10 @@ def _vectors(settings: Settings) -> str:
         made = sum(count for (model, _), count in found.others.items() if model == embedder.model)
         return f"waiting for {embedder.model} to answer; {made:,} of {found.texts:,} texts have a vector of it"
     new = sum(part.coverage.waiting for part in parts if part.said)
-    if found.waiting == new and not found.others:
-        but = f", but for {new:,} messages, which get theirs when they are searched" if new else ""
+    facts = sum(part.coverage.waiting for part in parts if part.facts)
+    if found.waiting == new + facts and not found.others:
+        late = [f"{count:,} {what}" for count, what in ((new, "messages"), (facts, "facts")) if count]
+        but = f", but for {' and '.join(late)}, which get theirs when they are searched" if late else ""
         return f"all {found.texts:,} texts have theirs{but}"
     others = "; ".join(f"{count:,} have one of {model} ({size})" for (model, size), count in found.others.items())
     told = f"waiting: {found.waiting:,} of {found.texts:,} texts have none of {embedder.model} ({embedder.dimension})"
@@ -244,6 +247,26 @@ def _sources(settings: Settings) -> str:
         database.close()
     told = [f"{source.name} ({source.passages:,} passages, {len(source.agents)} agents)" for source in sources]
     return ", ".join(told) or "none yet; memagent load --help tells how to load one"
+
+
+def _facts(settings: Settings) -> str:
+    from memagent.cli.opened import opened
+    from memagent.facts.ledger import Ledger, keepers
+    from memagent.facts.reading import progress_of, waiting
+
+    if settings.facts == "off" or not settings.database_there:
+        return "none are kept: the setting facts is off" if settings.facts == "off" else "none yet"
+    with opened() as home:
+        ledgers = [Ledger(home.database, keeper) for keeper in keepers(home.database, settings.user)]
+        holding, past = (sum(ledger.count((state,)) for ledger in ledgers) for state in ("holds", "past"))
+        agents = home.roster.all()
+        left = sum(waiting(home.database, entry.id) for entry in agents)
+        failed = [text for entry in agents if (text := progress_of(home.database.rows, entry.id).failed)]
+    known = f"{holding:,} hold, {past:,} are past"
+    trouble = f"; the last trouble: {failed[0]}" if failed else ""
+    if not left:
+        return f"{known}{trouble}"
+    return f"waiting: {left:,} messages are not read yet{trouble}. Read them now with: memagent facts read; {known}"
 
 
 def _model(settings: Settings) -> str:

@@ -116,12 +116,19 @@ def working(what: str) -> Iterator[None]:
         shown.close()
 
 
+class _End:
+    """Stands where no item comes any more."""
+
+
+_END = _End()
+
+
 def spun(items: Iterator[T], what: str) -> Iterator[T]:
     """The same items, with a spinner while the next one is waited for."""
     while True:
         with working(what):
-            item = next(items, None)
-        if item is None:
+            item = next(items, _END)
+        if isinstance(item, _End):
             return
         yield item
 

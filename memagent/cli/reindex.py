@@ -53,15 +53,19 @@ def reindex(
 
 @dataclass(frozen=True)
 class Part:
-    """Texts that belong together, and how far they are: what was `said` to and by an agent, its notes, or a source."""
+    """Texts that belong together, and how far they are: what was `said` to and by an agent, its notes, a source, or
+    `facts`. What is said and what is known gets its vectors when it is searched.
+    """
 
     waiting: Waiting
     coverage: Coverage
     said: bool = False
+    facts: bool = False
 
 
 def all_parts(home: Opened, embedder: Embedder, agent: str = "", source: str = "") -> Iterator[Part]:
-    """The agents and sources that are meant; all of them, where none is named."""
+    """The agents and sources that are meant; all of them, and all facts, where none is named."""
+    from memagent.facts import ledger
     from memagent.memory import passages, recall
     from memagent.memory.sources import Sources
     from memagent.memory.waiting import Waiting
@@ -75,6 +79,11 @@ def all_parts(home: Opened, embedder: Embedder, agent: str = "", source: str = "
     for entry in chosen:
         waiting = Waiting(home.database, recall.TEXTS, entry.id, embedder)
         yield Part(waiting, waiting.coverage(), said=True)
+    whose = [] if source else [entry.id for entry in chosen] if agent else None
+    for keeper in ledger.keepers(home.database, home.settings.user, whose):
+        for shelf in keeper.shelves(("holds", "past")):
+            waiting = Waiting(home.database, ledger.TEXTS, shelf, embedder)
+            yield Part(waiting, waiting.coverage(), facts=True)
 
 
 class _Work:

@@ -69,19 +69,20 @@ def run(
     yes: Yes = False,
 ) -> None:
     """Chat with an agent. Everything is stored as it happens; leave with /exit or Ctrl-D."""
-    _chat(agent, _flags(locals()), greeting=not first, yes=yes, debug=debug or debugging())
+    _chat(agent, flags_of(locals()), greeting=not first, yes=yes, debug=debug or debugging())
 
 
 def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug: bool) -> None:
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
+    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
     from memagent.memory.sources import Sources
 
-    flags, kept = _with_model(agent, given, asking=not yes and attended(), yes=yes)
+    flags, kept = with_model(agent, given, asking=not yes and attended(), yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
@@ -102,6 +103,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             home.settings.heartbeat_minutes,
             approve_all=yes,
             debug=debug,
+            meanwhile=Meanwhile(home.settings),
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if talking.state.archival.others_vectors():
@@ -109,7 +111,10 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
         try:
             if new and greeting:
                 chat.greet()
+            else:
+                chat.retell()
             chat.run()
+            chat.part()
         finally:
             chat.agent.close()
         chat.tell(f"Everything is kept. Come back with: memagent run --agent {quote(chat.agent.state.entry.name)}")
@@ -138,9 +143,9 @@ def ask(
     from memagent.cli.printer import print_answer
     from memagent.log import start_log
 
-    given = _flags(locals())
+    given = flags_of(locals())
     text = _words(message)
-    flags, kept = _with_model(agent, given, asking=False, yes=yes)
+    flags, kept = with_model(agent, given, asking=False, yes=yes)
     with opened(flags) as home:
         start_log(home.settings)
         talking, new = _opened_agent(home, agent, flags, kept, yes=yes)
@@ -149,6 +154,8 @@ def ask(
             typer.echo(f"{name} is new" if new else f"{name}, since no other agent is named", err=True)
         try:
             code = print_answer(talking, text, json=json, approve=yes)
+            if talking.behind.quick:  # nobody waits for a model here
+                talking.behind.start()
         finally:
             talking.close()
         if code and talking.state.held_by():
@@ -173,7 +180,7 @@ def _words(message: str) -> str:
     return text.strip()
 
 
-def _flags(given: dict[str, Any]) -> dict[str, Any]:
+def flags_of(given: dict[str, Any]) -> dict[str, Any]:
     """The flags that are settings."""
     names = ("persona", "human", "preset", "model", "endpoint", "provider", "context_window", "thoughts")
     flags = {name: given[name] for name in names if given.get(name) is not None}
@@ -184,7 +191,7 @@ def _flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
-def _with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def with_model(agent: str, given: dict[str, Any], *, asking: bool, yes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """The flags, and with them a model when none is chosen; and what of that is kept with a new agent."""
     from memagent import config
     from memagent.cli.choosing import Chooser

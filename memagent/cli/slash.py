@@ -17,6 +17,7 @@ from memagent.messages import Message, ToolCall, alert, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.chat import Chat
+    from memagent.facts.keeping import FactMemory
     from memagent.roster import Roster
 
 Command = Callable[["Chat", str], None]
@@ -81,6 +82,12 @@ def _memory(chat: Chat, rest: str) -> None:
     )
 
 
+def _journal(chat: Chat, rest: str) -> None:
+    from memagent.cli.journal import in_chat
+
+    in_chat(chat, rest)
+
+
 def _undo(chat: Chat, _: str) -> None:
     chat.tell_edits(chat.agent.state.undo_edit())
 
@@ -101,7 +108,7 @@ def _pop(chat: Chat, count: str) -> None:
 
 
 def _retry(chat: Chat, _: str) -> None:
-    newest = chat.agent.state.newest_kinds()
+    newest = chat.agent.state.log.newest_kinds()
     if not newest & {"user", "login"}:
         raise UserError(
             "The newest turn was the agent's own; there is nothing to ask again.", hint="/pop takes it back."
@@ -188,6 +195,38 @@ def _sources(chat: Chat, _: str) -> None:
     chat.tell("/attach SOURCE lets the agent search one, /detach SOURCE takes it away." if entries else NONE_YET)
 
 
+def _facts(chat: Chat, words: str) -> None:
+    from memagent.cli.fact_lines import line
+
+    memory = _known(chat)
+    facts = [match.fact for match in memory.search(words, size=30).matches] if words else memory.ledger.listed(limit=30)
+    for fact in facts:
+        chat.tell(line(fact))
+    chat.tell("/why N shows where one comes from, /forget N forgets it." if facts else "Nothing is known yet.")
+
+
+def _forget(chat: Chat, number: str) -> None:
+    from memagent.facts import Cause
+
+    fact = _known(chat).forget(_number(number, 0), Cause("user"))
+    chat.tell(f"Forgotten: {fact.text}\nIt can be brought back: memagent facts restore {fact.id}")
+
+
+def _why(chat: Chat, number: str) -> None:
+    from memagent.cli.fact_lines import names, why
+
+    memory, state = _known(chat), chat.agent.state
+    for each in why(memory, memory.ledger.get(_number(number, 0)), names(state.database, state.entry.owner)):
+        chat.tell(each)
+
+
+def _known(chat: Chat) -> FactMemory:
+    memory = chat.agent.state.facts
+    if memory is None:
+        raise UserError("No facts are kept: the setting facts is off.", hint="memagent configure --set facts=on")
+    return memory
+
+
 def _heartbeat(chat: Chat, _: str) -> None:
     chat.turn(chat.agent.turn(heartbeat("The user asked for a heartbeat.", chat.agent.state.clock())))
 
@@ -221,7 +260,11 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "context": (_context, "what fills the context window"),
     "contextwindow": (_context, "the same"),
     "memory": (_memory, "core memory; also: history [BLOCK], restore BLOCK VERSION"),
+    "journal": (_journal, "the journal; also: show N, write"),
     "undo": (_undo, "take back the last edit of core memory"),
+    "facts": (_facts, "what is known; /facts WORDS looks for some"),
+    "why": (_why, "where a fact comes from: /why 12"),
+    "forget": (_forget, "forget a fact: /forget 12"),
     "pop": (_pop, "take back the last exchange, everywhere; /pop 3 takes back three"),
     "retry": (_retry, "take back the last answer and ask again"),
     "rewrite": (_rewrite, "change what the agent said last"),
@@ -245,6 +288,7 @@ def completions(roster: Roster, sources: Sources) -> tuple[dict[str, str], dict[
     arguments: dict[str, Callable[[], list[str]]] = {
         "load": lambda: [entry.name for entry in roster.all()],
         "memory": lambda: ["history", "restore"],
+        "journal": lambda: ["show", "write"],
         "attach": lambda: [entry.name for entry in sources.all()],
         "detach": lambda: [entry.name for entry in sources.all() if entry.agents],
     }

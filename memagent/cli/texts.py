@@ -75,15 +75,31 @@ def _content(text: str, file: Path | None) -> str:
 
 
 def content_of(file: Path) -> str:
-    """What a file named on the command line holds; `-` is standard input."""
+    """What a file of text named on the command line holds; `-` is standard input."""
+    return decoded(bytes_of(file), file)
+
+
+def bytes_of(file: Path) -> bytes:
+    """What any file named on the command line holds."""
     from memagent.cli.opened import piped_in
 
     try:
-        return (piped_in() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        where = "Standard input" if str(file) == "-" else file
-        raise UserError(f"{where} can't be read: {reason}.") from error
+        return piped_in() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{named(file)} can't be read: {error.strerror}.") from error
+
+
+def decoded(data: bytes, file: Path) -> str:
+    """What a file holds as text."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{named(file)} can't be read: it is not UTF-8 text.") from error
+
+
+def named(file: Path) -> str:
+    """How a file on the command line is told of."""
+    return "Standard input" if str(file) == "-" else str(file)
 
 
 def _add_functions(home: Path, name: str, content: str, overwrite: bool, file: Path | None) -> Path:

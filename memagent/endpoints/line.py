@@ -6,9 +6,12 @@ Knows nothing of what is asked.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from memagent import __version__
 from memagent.endpoints import refusals
@@ -30,6 +33,7 @@ class Line:
         self._key_header = key_header
         self._opening = threading.Lock()
         self._client: httpx2.Client | None = None
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def open(self) -> httpx2.Client:
         """The one client, made when it is first needed."""
@@ -58,6 +62,19 @@ class Line:
                 self._client.close()
                 self._client = None
 
+    def hang_up(self) -> None:
+        """Break off whatever another thread is asking or hearing now. It can still be used afterwards."""
+        for one in list(self._sockets):
+            with suppress(OSError):
+                socket.socket.shutdown(one, socket.SHUT_RDWR)  # under TLS too: it is the reader who must wake up
+
+    def _connected(self, event: str, about: Mapping[str, Any]) -> None:
+        """Told of all that the client does; a connection that it has made is kept in mind, to be broken off."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            found = about["return_value"].get_extra_info("socket")
+            if isinstance(found, socket.socket):
+                self._sockets.add(found)
+
     def get(self, path: str, body: Mapping[str, Any] | None = None, timeout: float = QUICK) -> Any:
         """Ask something that is answered at once: JSON comes back."""
         response = self.send("GET" if body is None else "POST", path, body, timeout)
@@ -80,7 +97,8 @@ class Line:
 
         limits = httpx2.Timeout(timeout, connect=self.endpoint.connect_timeout)
         try:
-            request = client.build_request(method, path, json=body, timeout=limits)
+            told = {"trace": self._connected}
+            request = client.build_request(method, path, json=body, timeout=limits, extensions=told)
             response = client.send(request, stream=True)
         except (httpx2.RequestError, httpx2.InvalidURL, OSError) as failure:
             raise self.endpoint.unreachable(failure) from None

@@ -39,9 +39,9 @@ WINDOW = 4096
 SAMPLING: Mapping[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6, "dry_penalty_last_n": 512}
 """Small models fall into saying the same again and again."""
 MOST_WORDS = 320
-SLOTS = ("say", "notes", "function")
+SLOTS = ("say", "notes", "function", "form")
 """The parts of which it keeps what it has read, each by itself (see wrappers/steps.py)."""
-ASIDE = 2048
+ASIDE = 4096
 """Tokens beside the window, for all but the first of them."""
 ENOUGH = 256
 """Tokens read anew that are worth being kept at once, and not only at the end."""

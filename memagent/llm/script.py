@@ -18,9 +18,9 @@ from memagent.errors import LLMError
 from memagent.llm import Piece, Schema, Usage
 from memagent.messages import estimate
 
-KINDS = ("user", "login", "result", "heartbeat", "alert", "summary")
+KINDS = ("user", "login", "result", "heartbeat", "alert", "summary", "facts")
 _FACTS = {"kind": "kind", "ok": "ok", "after_calls": "results", "first": "first", "forced": "forced"}
-_PATTERNS = ("system", "result", "said")
+_PATTERNS = ("system", "result", "said", "reminder")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Seen:
     kind: str
     said: str = ""
     result: str = ""
+    reminder: str = ""
     ok: bool = True
     answers: int = 0
     results: int = 0
@@ -100,6 +101,8 @@ class Entry:
 
     def match(self, seen: Seen) -> Mapping[str, str] | None:
         """The words that its patterns found, by name and number; None if it does not fit."""
+        if (seen.kind == "facts") != (self.when.get("kind") == "facts"):
+            return None  # nobody who writes of a conversation means what is asked about it aside
         if self.by_step and seen.answers >= len(self.steps):
             return None
         if any(self.when[key] != getattr(seen, fact) for key, fact in _FACTS.items() if key in self.when):
@@ -138,6 +141,8 @@ class Script:
                     continue
                 self._left[number] = None if left is None else left - 1
                 return entry.reply(seen, found)
+        if seen.kind == "facts":
+            return _filled({"facts": []}, seen, {})
         raise LLMError(
             f"The script has no reply for this: kind {seen.kind}, the user said {seen.said[:60]!r}, "
             f"{seen.answers} answers and {seen.results} results since.",
@@ -169,15 +174,17 @@ def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forc
             if kind in ("user", "login"):
                 said = "" if kind == "login" else str(fields.get("message", content))
                 break
-    before = any(role == "user" and _unpacked(content).get("type") != "boot" for role, content in messages[:at])
+    earlier = [_unpacked(content).get("type") for role, content in messages[:at] if role == "user"]
+    reminders = [_unpacked(content) for _, content in messages if content.startswith(_REMINDER)]
     return Seen(
-        kind="summary" if not tools else next((kind for kind in KINDS if kind in kinds), "user"),
+        kind=_kind(kinds, tools, forced),
         said=said,
         result=result,
         ok=ok,
         answers=answers,
         results=results,
-        first=not before,
+        reminder=str(reminders[-1].get("message", "")) if reminders else "",
+        first=not any(kind not in ("boot", "reminder") for kind in earlier),
         system="\n".join(content for role, content in messages if role == "system"),
         tools={str(tool["name"]): tool for tool in tools},
         forced=forced,
@@ -185,7 +192,8 @@ def look(messages: Sequence[tuple[str, str]], tools: Sequence[Schema] = (), forc
     )
 
 
-_KIND_OF = {"user_message": "user", "system_alert": "alert", "boot": "boot"} | {kind: kind for kind in KINDS}
+_REMINDER = '{"type": "reminder"'
+_KIND_OF = {"user_message": "user", "system_alert": "alert"} | {kind: kind for kind in (*KINDS, "boot", "reminder")}
 
 
 def _unpacked(content: str) -> Mapping[str, Any]:
@@ -215,6 +223,8 @@ def _filled(step: Mapping[str, Any], seen: Seen, found: Mapping[str, str]) -> Re
 
     calls = [_call(call, seen, fill) for call in step.get("calls", [step] if "call" in step else [])]
     text = fill(step.get("text", ""))
+    if "facts" in step:
+        calls += [_facts(schema, fill(step["facts"])) for schema in seen.tools.values()]
     if "say" in step and "send_message" in seen.tools:
         calls.append(Call("send_message", json.dumps({"message": fill(step["say"])}, ensure_ascii=False)))
     elif "say" in step:
@@ -239,6 +249,32 @@ def _call(written: Mapping[str, Any], seen: Seen, fill: Any) -> Call:
             arguments = {**arguments, "request_heartbeat": written["heartbeat"]}
         arguments = json.dumps(arguments, ensure_ascii=False)
     return Call(written["call"], arguments)
+
+
+def _kind(kinds: Sequence[str], tools: Sequence[Schema], forced: str | None) -> str:
+    """What kind of request it is. Which facts there are in some talk is asked by one function alone, that must be
+    called.
+    """
+    if forced and "fact" in forced and [tool["name"] for tool in tools] == [forced]:
+        return "facts"
+    return "summary" if not tools else next((kind for kind in KINDS if kind in kinds), "user")
+
+
+def _facts(schema: Schema, facts: Sequence[Any]) -> Call:
+    """The call that tells of these facts. What one has to have besides, and is not written, is empty or the first of
+    what it can be.
+    """
+    lists = {name: of for name, of in schema["parameters"]["properties"].items() if of.get("type") == "array"}
+    name, of = next(iter(lists.items()))
+    wanted = of.get("items", {})
+    told = [fact if isinstance(fact, dict) else {"text": fact} for fact in facts]
+    rest = {key: _empty(wanted["properties"][key]) for key in wanted.get("required", [])}
+    return Call(str(schema["name"]), json.dumps({name: [{**rest, **fact} for fact in told]}, ensure_ascii=False))
+
+
+def _empty(schema: Schema) -> Any:
+    empty = {"boolean": True, "array": [], "object": {}, "integer": 0, "number": 0.8}
+    return schema["enum"][0] if schema.get("enum") else empty.get(str(schema.get("type")), "")
 
 
 def _takes(schema: Schema, parameter: str) -> bool:

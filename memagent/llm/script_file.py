@@ -18,12 +18,13 @@ DEMO = Path(__file__).with_name("demo_script.yaml")
 _Fields = Mapping[str, type | tuple[type, ...]]
 
 _CONDITIONS: _Fields = {
-    "said": str, "result": str, "system": str, "kind": str, "tool": str, "forced": str,
+    "said": str, "result": str, "system": str, "reminder": str, "kind": str, "tool": str, "forced": str,
     "ok": bool, "first": bool, "after_calls": int,
 }  # fmt: skip
 _NUMBER = (int, float)
 _REPLY: _Fields = {
     "say": str, "text": str, "thoughts": str, "call": str, "arguments": (dict, str), "heartbeat": bool, "calls": list,
+    "facts": list,
     "usage": (dict, type(None)), "finish": (str, type(None)), "delay": _NUMBER, "pace": _NUMBER,
     "error": (int, dict), "cut": int, "done": bool, "close": bool,
 }  # fmt: skip
@@ -67,7 +68,7 @@ def _entry(written: Any, where: str) -> Entry:
     when = {"said": when} if isinstance(when, str) else when
     _check(when if when is not None else {}, _CONDITIONS, f"{where}, when")
     _check({"times": written["times"]} if "times" in written else {}, {"times": int}, where)
-    for key in ("said", "result", "system"):
+    for key in ("said", "result", "system", "reminder"):
         _check_pattern((when or {}).get(key, ""), f"{where}, when, {key}")
     if (kind := (when or {}).get("kind", "user")) not in KINDS:
         raise ConfigError(f"{where}: there is no kind {kind!r}.", hint=f"Kinds are: {', '.join(KINDS)}.")

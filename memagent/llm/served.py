@@ -56,6 +56,10 @@ class ServedLLM(Asking):
         """Let the connections go. It can still be asked afterwards."""
         self.line.close()
 
+    def hang_up(self) -> None:
+        """Break off what another thread is asking now."""
+        self.line.hang_up()
+
     def list_models(self) -> list[str]:
         """The names of the models there, the one in use first."""
         try:

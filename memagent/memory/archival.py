@@ -74,6 +74,19 @@ class ArchivalMemory:
         self._notes.insert_many(tx, parts, prepared.vectors)
         return len(parts)
 
+    def bring_in(self, tx: Transaction, text: str, tags: Sequence[str], place: str, now: datetime) -> int:
+        """Keep a text from elsewhere, of which `place` tells; returns the number of its note. Tags that are too many,
+        and what is too long in one, fall away; the vectors come later, by `catch_up`.
+        """
+        text = storable(text)
+        fit = dict.fromkeys(" ".join(storable(tag).split())[:LONGEST_TAG].strip() for tag in tags)
+        kept = tuple([tag for tag in fit if tag][:MOST_TAGS])
+        note = int(tx.rows("SELECT max(note) FROM passages WHERE shelf = ?", self._agent)[0][0] or 0) + 1
+        cut = passages(text) or [text]
+        parts = [Passage(note, part, each, now, kept, place) for part, each in enumerate(cut)]
+        self._notes.insert_many(tx, parts)
+        return note
+
     def delete(self, tx: Transaction, note: int) -> int:
         """Delete a note for good; returns how many parts it had."""
         done = self._notes.delete(tx, note)

@@ -293,6 +293,11 @@ class CoreMemory:
                 left.append(label)
         return done, left
 
+    def undo_version(self, tx: Transaction, label: str, version: int, now: datetime) -> Edit | None:
+        """Take one edit back, if none of its block came after it."""
+        rows = tx.rows("SELECT version FROM blocks WHERE agent = ? AND label = ?", self._agent, label)
+        return self._take_back(tx, label, version, now) if rows and rows[0][0] == version else None
+
     def _standing(self, tx: Transaction) -> dict[tuple[str, int], int | None]:
         """The edits that were not taken back, oldest first: label and version, with the turn that made them."""
         standing: dict[tuple[str, int], int | None] = {}

@@ -87,6 +87,28 @@ def dated(text: str, now: date) -> Dated:
     return Dated(tuple(dict.fromkeys(spans)), frozenset(words - {"of", "a", "an", "ago"}))
 
 
+FARTHEST = 3 * 366
+"""Days ahead that a day may lie which is named without its year, or with it."""
+_SOON = re.compile(r"\b(?:(?:next|this|coming) week|(?:in|for) (?:a|one|two|1|2) weeks?|weekend)\b")
+_COMING = {"today": 0, "tonight": 0, "tomorrow": 1}
+
+
+def names(text: str, day: date, now: date) -> bool:
+    """Whether a text that was written on the day `now` names a day that is not past: by its date or its number, by its
+    weekday, as tomorrow, or as being in a week or two.
+    """
+    ahead, words = (day - now).days, set(re.findall(r"\w+", text.lower()))
+    if not 0 <= ahead <= FARTHEST:
+        return False
+    if any(word in words for word, days in _COMING.items() if days == ahead):
+        return True
+    if ahead <= 14 and (_DAYS[day.weekday()] in words or _SOON.search(text.lower())):
+        return True
+    if any(re.fullmatch(rf"0?{day.day}{_ENDING}", word) for word in words):
+        return True
+    return dated(text, now).fit(day) == 1
+
+
 def _matches(text: str) -> Iterator[re.Match[str]]:
     taken: list[tuple[int, int]] = []
     for pattern in (_ISO, _NAMED, _ALONE, _AGO, _LAST, _NEAR):

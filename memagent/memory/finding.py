@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -89,12 +89,16 @@ class Findings:
 class Finder:
     """Searches one kind of texts; a conversation if there is a `talk`."""
 
-    def __init__(self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None) -> None:
+    def __init__(
+        self, database: Database, texts: Texts, embedder: Embedder | None, talk: Talk | None = None,
+        vectors: Callable[[str, str, int], VectorIndex] | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._texts = texts
         self._embedder = embedder
         self._talk = talk
         self._words = database.words(texts)
+        self._open = vectors or database.vectors
         self._vectors: VectorIndex | None = None
         self._size = 0
         self._counted: tuple[Sequence[str], int] = ((), -1)
@@ -174,7 +178,7 @@ class Finder:
         if not any(map(str.isalnum, question.query.text)):  # signs alone mean nothing, but would be near to something
             return None, None
         if self._embedder and self._vectors is None and possible() and self._embedder.dimension:
-            self._vectors = self._database.vectors(self._texts.table, self._embedder.model, self._embedder.dimension)
+            self._vectors = self._open(self._texts.table, self._embedder.model, self._embedder.dimension)
         if not self._embedder or not self._vectors or not self._vectors.any(shelves):
             return None, None
         try:
@@ -250,14 +254,14 @@ class Finder:
         return {row: str(text) for row, text in found}
 
     def _documents(self, rows: Sequence[int], limits: Limits) -> dict[int, Any]:
-        """Which notes the candidates and the rows beside them are parts of, where there are notes."""
-        if self._talk or not rows:
+        """What the candidates and the rows beside them are parts of, where there are parts."""
+        if not self._texts.whole or not rows:
             return {}
         marks, some = marked(list({row + distance for row in rows for distance in (-1, 0, 1)}))
-        return {
-            row: (shelf, note)
-            for row, shelf, note in self._rows("t.id, t.shelf, t.note", limits, f"t.id IN ({marks})", some)
-        }
+        texts = self._texts
+        columns = f"t.id, t.{texts.shelf}, t.{texts.whole}"
+        parts = self._rows(columns, limits, f"t.id IN ({marks})", some)
+        return {row: (shelf, whole) for row, shelf, whole in parts}
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,15 @@ class MessageLog:
         )
         return text(rows[0][0]) if rows else ""
 
+    def newest_kinds(self) -> set[str]:
+        """Which kinds of messages the newest turn has: whether a person began it."""
+        rows = self._database.rows(
+            "SELECT kind, turn FROM messages WHERE agent = ? AND undone IS NULL AND turn > 0 "
+            "ORDER BY seq DESC LIMIT 500",
+            self._agent,
+        )
+        return {kind for kind, turn in rows if turn == rows[0][1]}
+
     def last(self, count: int) -> list[Message]:
         """The newest messages, oldest of them first; none that were brought in."""
         rows = self._database.rows(
@@ -156,7 +165,11 @@ class MessageLog:
         return str(json.loads(rows[0][0])[PAUSE]) if rows else None
 
     def undo(self, tx: Transaction, first: int, now: datetime) -> int:
-        """Mark everything from `first` on as undone but what was brought in; returns how many messages that are."""
+        """Mark everything from `first` on as undone but what was brought in, and what the journal has of it; returns
+        how many messages that are.
+        """
+        written = "UPDATE journal SET undone = ? WHERE agent = ? AND last >= ? AND undone IS NULL"
+        tx.run(written, now.isoformat(), self._agent, first)
         return tx.run(
             "UPDATE messages SET undone = ? WHERE agent = ? AND seq >= ? AND undone IS NULL AND place = ''",
             now.isoformat(), self._agent, first,

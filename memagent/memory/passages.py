@@ -27,7 +27,7 @@ from memagent.storage.closeness import possible
 log = logging.getLogger(__name__)
 
 _LAST = "~"  # sorts after everything that can follow in a time
-TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL")
+TEXTS = Texts("passages", "text", "shelf", "t.undone IS NULL", "note")
 COLUMNS = "t.id, t.note, t.part, t.text, t.tags, t.place, t.turn, t.created"
 """What `passage_of` reads."""
 

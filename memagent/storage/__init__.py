@@ -91,13 +91,14 @@ class Dialect:
 @dataclass(frozen=True)
 class Texts:
     """Where texts stand that can be searched: a table, the column that holds them and the one that names the shelf;
-    and what must hold for a row `t` to be found, in SQL.
+    and what must hold for a row `t` to be found, in SQL. Rows with the same `whole` are parts of one, in their order.
     """
 
     table: str
     column: str
     shelf: str
     where: str
+    whole: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Database(Protocol):
         ...
 
     def vectors(self, table: str, model: str, dimension: int) -> VectorIndex:
-        """The vectors that a model made of the "passages" or the "messages"."""
+        """The vectors that a model made of the "passages", "messages" or "facts"."""
         ...
 
     def last_numbers(self, tables: Sequence[str]) -> dict[str, int]:

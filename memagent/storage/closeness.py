@@ -15,11 +15,16 @@ from memagent.errors import StorageError
 from memagent.storage import Database, marked
 
 BATCH = 500
-OWNERS = {"passages": "shelf", "messages": "agent"}
+THERE = {
+    "passages": "t.shelf {} AND t.undone IS NULL",
+    "messages": "t.agent {} AND t.undone IS NULL",
+    "facts": "t.shelf {}",
+}
+"""By table: what must hold for a row `t` to be found, with what its shelf is compared with."""
 
 
 class Vectors:
-    """The vectors of one model and dimension, of the passages or the messages in a database."""
+    """The vectors of one model and dimension, of the passages, messages or facts in a database."""
 
     def __init__(self, database: Database, table: str, model: str, dimension: int) -> None:
         self.database = database
@@ -65,7 +70,7 @@ class Vectors:
             ours = ", ".join("?" for _ in shelves)
             rows = self.database.rows(  # || '' keeps the database from going through all of a shelf's rows instead
                 f"SELECT v.id, v.item, v.vector FROM {self.table}_vectors v JOIN {self.table} t ON t.id = v.item "
-                f"WHERE v.{by} IN ({marks}) AND t.{OWNERS[self.table]} = v.shelf AND t.undone IS NULL "
+                f"WHERE v.{by} IN ({marks}) AND {THERE[self.table].format('= v.shelf')} "
                 f"AND v.shelf || '' IN ({ours}) AND v.model = ? AND length(v.vector) = ?",
                 *some, *shelves, self.model, 4 * self.dimension,
             )  # fmt: skip

@@ -143,7 +143,95 @@ CREATE TABLE messages_vectors (
 CREATE INDEX messages_vectors_of ON messages_vectors (shelf, model);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES)
+# A card is kept as it came, with the files in it as base64, and with what was made of it: so it can leave as it came.
+# Lore is told when it is called; its note in archival memory is there to be read, and it is gone with it.
+CARDS = """
+CREATE TABLE cards (
+    agent TEXT PRIMARY KEY REFERENCES agents (id) ON DELETE CASCADE, document TEXT NOT NULL, files TEXT NOT NULL,
+    made TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE lore (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, number INTEGER NOT NULL, note INTEGER NOT NULL,
+    called_by TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (agent, number)) WITHOUT ROWID;
+"""
+
+# Facts are kept for a user, or for one agent alone. Those that hold are on the shelf that `keepers` names; what ended
+# is on the shelf of that name with a p, and what was forgotten on the one with an f: so no search finds what it is not
+# asked for, and none looks at the others. The text of a fact never changes: one that does is a new fact, the heir of
+# the old one, and of the same line. `fact_changes` tells what became of each, and why. What was said before there were
+# facts is not read unasked: that may be years, and a model is asked for each bit of it.
+FACTS = """
+CREATE TABLE keepers (
+    shelf TEXT PRIMARY KEY, owner TEXT NOT NULL, agent TEXT NOT NULL DEFAULT '', created TEXT NOT NULL,
+    UNIQUE (owner, agent)) WITHOUT ROWID;
+CREATE TRIGGER agents_keepers_out AFTER DELETE ON agents BEGIN
+    DELETE FROM keepers WHERE agent = old.id; END;
+CREATE TABLE facts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, shelf TEXT NOT NULL, line INTEGER NOT NULL, text TEXT NOT NULL,
+    kind TEXT NOT NULL, about TEXT NOT NULL, subject TEXT NOT NULL, details TEXT NOT NULL, said TEXT NOT NULL,
+    since TEXT, until TEXT, confidence REAL NOT NULL, confirmed INTEGER NOT NULL, renewed TEXT NOT NULL,
+    origin TEXT NOT NULL, agent TEXT, message INTEGER, quote TEXT NOT NULL, ended TEXT, how TEXT, heir INTEGER,
+    created TEXT NOT NULL);
+CREATE INDEX facts_lines ON facts (line);
+CREATE INDEX facts_kinds ON facts (shelf, kind, about);
+CREATE INDEX facts_messages ON facts (agent, message) WHERE message IS NOT NULL;
+CREATE INDEX facts_until ON facts (shelf, until) WHERE until IS NOT NULL;
+CREATE TABLE fact_changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, fact INTEGER NOT NULL REFERENCES facts (id) ON DELETE CASCADE,
+    what TEXT NOT NULL, why TEXT NOT NULL, origin TEXT NOT NULL, agent TEXT, message INTEGER, details TEXT NOT NULL,
+    created TEXT NOT NULL);
+CREATE INDEX fact_changes_of ON fact_changes (fact);
+CREATE INDEX fact_changes_messages ON fact_changes (agent, message) WHERE message IS NOT NULL;
+CREATE TABLE fact_readers (
+    agent TEXT PRIMARY KEY REFERENCES agents (id) ON DELETE CASCADE, seq INTEGER NOT NULL, tries INTEGER NOT NULL,
+    failed TEXT, changed TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO fact_readers (agent, seq, tries, changed)
+    SELECT agent, max(seq), 0, max(created) FROM messages GROUP BY agent;
+CREATE TABLE facts_vectors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL UNIQUE REFERENCES facts (id) ON DELETE CASCADE,
+    shelf TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX facts_vectors_of ON facts_vectors (shelf, model);
+CREATE VIRTUAL TABLE facts_words USING fts5 (
+    shelf, text, content = 'facts', content_rowid = 'id', columnsize = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE TRIGGER facts_in AFTER INSERT ON facts BEGIN
+    INSERT INTO facts_words (rowid, shelf, text) VALUES (new.id, new.shelf, new.text); END;
+CREATE TRIGGER facts_moved AFTER UPDATE OF shelf ON facts WHEN new.shelf <> old.shelf BEGIN
+    INSERT INTO facts_words (facts_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text);
+    INSERT INTO facts_words (rowid, shelf, text) VALUES (new.id, new.shelf, new.text);
+    INSERT OR REPLACE INTO facts_vectors (item, shelf, model, vector)
+        SELECT item, new.shelf, model, vector FROM facts_vectors WHERE item = new.id; END;
+CREATE TRIGGER facts_out AFTER DELETE ON facts BEGIN
+    INSERT INTO facts_words (facts_words, rowid, shelf, text) VALUES ('delete', old.id, old.shelf, old.text); END;
+CREATE TRIGGER keepers_out AFTER DELETE ON keepers BEGIN
+    DELETE FROM facts WHERE shelf IN (old.shelf, old.shelf || 'p', old.shelf || 'f'); END;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, entry TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
+    undone TEXT);
+CREATE INDEX journal_of ON journal (agent, last);
+CREATE TABLE tidyings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    run INTEGER NOT NULL, kind TEXT NOT NULL, told TEXT NOT NULL, details TEXT NOT NULL, created TEXT NOT NULL,
+    undone TEXT);
+CREATE INDEX tidyings_of ON tidyings (agent, run);
+"""
+
+# Characters are agents; here stands what belongs to all of an owner's. The members of a scene are in JSON, each with
+# its agent's id, its name, and the number of the last message in its log before the scene: what was said stands there.
+CHARACTERS = """
+CREATE TABLE templates (
+    owner TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (owner, name)) WITHOUT ROWID;
+CREATE TABLE active_characters (
+    owner TEXT PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX active_characters_of ON active_characters (agent);
+CREATE TABLE scenes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, topic TEXT NOT NULL, members TEXT NOT NULL,
+    holder TEXT, lease_until INTEGER, started TEXT NOT NULL, ended TEXT);
+CREATE INDEX scenes_open ON scenes (owner) WHERE ended IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS)
 VERSION = len(MIGRATIONS)
 
 

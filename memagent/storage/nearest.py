@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from memagent.storage import Database, Row, marked
-from memagent.storage.closeness import BATCH, OWNERS, Vectors, compared, nearest
+from memagent.storage.closeness import BATCH, THERE, Vectors, compared, nearest
 from memagent.storage.shelf import Shelf, Tail, Which, sweep
 from memagent.storage.signs import Signs, largest
 
@@ -111,7 +111,7 @@ class SqliteVectors(Vectors):
         found, source, on_shelf = list[Row](), f"{self.table}_vectors v", ""
         if shelf is not None:
             source += f" JOIN {self.table} t ON t.id = v.item"
-            on_shelf = f" AND t.{OWNERS[self.table]} || '' = ? AND t.undone IS NULL"
+            on_shelf = " AND " + THERE[self.table].format("|| '' = ?")
         for start in range(0, len(items), BATCH):
             marks, some = marked(items[start : start + BATCH])
             found += self.database.rows(

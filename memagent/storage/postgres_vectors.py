@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from memagent.errors import StorageError
 from memagent.storage import Database, Row
-from memagent.storage.closeness import Vectors
+from memagent.storage.closeness import THERE, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,10 @@ MORE = 2
 """So many times the wanted candidates come from the index, which knows numbers with half the digits."""
 LOOKED_SECONDS = 60.0
 VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(?)"
-_OWNERS = {"passages": "shelf", "messages": "agent"}
 
 
 class PostgresVectors(Vectors):
-    """The vectors of one model and dimension, of the passages or the messages."""
+    """The vectors of one model and dimension, of the passages, messages or facts."""
 
     def __init__(
         self, database: Database, table: str, model: str, dimension: int, build: Callable[[str, str], None] | None
@@ -48,7 +47,7 @@ class PostgresVectors(Vectors):
         self._ours = f"model = '{model.replace(chr(39), chr(39) * 2)}' AND vector_dims(vector) = {dimension}"
         self._rows = (
             f"{table}_vectors v JOIN {table} t ON t.id = v.item WHERE {self._ours} "
-            f"AND v.shelf = ANY(CAST(? AS text[])) AND t.{_OWNERS[table]} = v.shelf AND t.undone IS NULL"
+            f"AND v.shelf = ANY(CAST(? AS text[])) AND {THERE[table].format('= v.shelf')}"
         )
         self._indexed = False
         self._looked = -LOOKED_SECONDS

@@ -261,7 +261,7 @@ class SqliteDatabase:
         try:
             for setting in ("foreign_keys = ON", "cache_size = -8192", "synchronous = FULL"):  # KiB; the last reads
                 connection.execute(f"PRAGMA {setting}")
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):  # SQLite quotes what is damaged, whatever bytes it is
             connection.close()
             raise
         return connection
@@ -300,7 +300,7 @@ class SqliteDatabase:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _explain(self.path, error) from error
 
 
@@ -382,7 +382,7 @@ def _may_not_grow(path: Path) -> StorageError | None:
     )
 
 
-def _explain(path: Path, error: sqlite3.Error) -> StorageError:
+def _explain(path: Path, error: Exception) -> StorageError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")) and (limited := _may_not_grow(path)):
         return limited
@@ -390,7 +390,7 @@ def _explain(path: Path, error: sqlite3.Error) -> StorageError:
         return _full(path)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StorageError(f"{path} is in use by another program for too long.", hint="Close it, and try again.")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or isinstance(error, UnicodeDecodeError):
         hint = f"See what is wrong with: memagent doctor. {RESTORE}"
         return StorageError(f"{path} is damaged, or not a database ({error}).", hint=hint)
     if name.startswith("SQLITE_READONLY"):

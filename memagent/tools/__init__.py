@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from memagent.errors import ToolFileError
 from memagent.storage import Found, Page, Readable, Stretch
 
-__all__ = ["AgentFacade", "Found", "Outcome", "Page", "Readable", "Rules", "Stretch", "Tool", "attach", "tool"]
+__all__ = ["AgentFacade", "Found", "Known", "Outcome", "Page", "Readable", "Rules", "Stretch", "Tool", "attach", "tool"]
 
 AfterCut = Literal["retry", "ask"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,6 +152,29 @@ class ArchivalFacade(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Known:
+    """A fact, by its number: what is held true, when it was said, and since when it holds, and until when it did."""
+
+    number: int
+    text: str
+    said: datetime
+    since: str | None = None
+    until: str | None = None
+    holds: bool = True
+
+
+class FactsFacade(Protocol):
+    """What is known, from talk or by hand. Changes can raise `ToolError`; each returns what the fact said so far."""
+
+    def search(self, query: str, *, past: bool = False) -> Sequence[Known]:
+        """Facts that hold, best first; with `past`, also those that held once."""
+        ...
+
+    def correct(self, fact: int, text: str) -> str: ...
+    def forget(self, fact: int) -> str: ...
+
+
 class AgentFacade(Protocol):
     """All that a function may reach of its agent, as its first parameter `self` or `agent`.
 
@@ -175,6 +198,8 @@ class AgentFacade(Protocol):
     def recall(self) -> RecallFacade: ...
     @property
     def archival(self) -> ArchivalFacade: ...
+    @property
+    def facts(self) -> FactsFacade: ...
 
     def say(self, text: str) -> None:
         """Speak to the user."""

@@ -57,7 +57,7 @@ def load_file(path: Path) -> dict[str, Tool]:
     version = (state.st_mtime_ns, state.st_size)
     known = _cache.get(path)
     if known is None or known[0] != version:
-        known = _cache[path] = (version, _tools_of(_imported(path)))
+        known = _cache[path] = (version, _tools_of(imported(path)))
     return dict(known[1])
 
 
@@ -68,7 +68,8 @@ class _Fresh(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def _imported(path: Path) -> ModuleType:
+def imported(path: Path, what: str = "function set") -> ModuleType:
+    """What a file of the user's own defines, once it has run. Raises `ToolFileError` with file and line if it can't."""
     name = f"memagent_functions_{sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     loader = _Fresh(name, str(path))
     module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
@@ -79,11 +80,11 @@ def _imported(path: Path) -> ModuleType:
             loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        raise _file_error(path, error) from error
+        raise _file_error(path, error, what) from error
     return module
 
 
-def _file_error(path: Path, error: BaseException) -> ToolFileError:
+def _file_error(path: Path, error: BaseException, what: str) -> ToolFileError:
     """What went wrong when the file was run, and in which line of it."""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError) and error.filename == str(path):
@@ -94,7 +95,7 @@ def _file_error(path: Path, error: BaseException) -> ToolFileError:
     hint = "Correct the file; it is read again by itself."
     if isinstance(error, ModuleNotFoundError):
         hint = "Install what is missing into the same environment as memagent."
-    return ToolFileError(f"{path}:{line or 1}: the function set can't be loaded: {said}", hint=hint)
+    return ToolFileError(f"{path}:{line or 1}: the {what} can't be loaded: {said}", hint=hint)
 
 
 def _tools_of(module: ModuleType) -> dict[str, Tool]:

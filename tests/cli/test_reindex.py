@@ -211,3 +211,15 @@ def test_it_goes_on_after_it_was_cut_off(
     assert done.returncode == 0 and f"{1502 - there:,} texts have new vectors" in done.stdout
     assert vectors(home) == 1500
     assert len(server.texts) - asked <= 1502 - there + 1, "something was embedded that was there already"
+
+
+def test_facts_get_vectors_too(memagent: Memagent, server: EmbeddingServer, home: Path) -> None:
+    for text in ("I use Shram", "I use Magnet", "I use Vim"):
+        memagent("facts", "add", "--exactly", text)
+    memagent("facts", "forget", "3", "--yes")
+    memagent("facts", "end", "2", "--yes")
+    assert "2 facts, which get theirs when they are searched" in memagent("doctor").out
+    assert "2 texts have new vectors" in memagent("reindex", "--yes").out
+    database = SqliteDatabase(home / "memagent.db")
+    assert sorted(row[0] for row in database.rows("SELECT item FROM facts_vectors")) == [1, 2]
+    database.close()

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from cards_made import V3, png
 from storages import NOW, Place
 
 from memagent.agent import Agent
-from memagent.assemble import load_agent, make_agent
+from memagent.assemble import load_agent, make_agent, open_behind
+from memagent.bridges.cards.arriving import arrive
+from memagent.bridges.cards.card import card_of
+from memagent.bridges.cards.leaving import leave
+from memagent.bridges.cards.sheets import Sheet
 from memagent.config import Settings
 from memagent.errors import AgentBusy, NameTaken, NotFound, UserError
 from memagent.events import Event, MemoryEdited, Reply, TurnEnded
@@ -201,3 +207,71 @@ def test_a_broken_import_leaves_nothing(home: Home) -> None:
     with pytest.raises(UserError, match="damaged"):
         read_in(home.database, home.settings.user, json.dumps(document), "copy")
     assert [entry.name for entry in home.roster.all()] == ["ada"]
+
+
+def test_a_card_comes_in_is_called_to_mind_and_leaves(home: Home, others: Database) -> None:
+    sheet = Sheet(card_of(V3, "mira"), png(), {"a.txt": b"\0\xff"})
+    arrive(home.settings, home.database, sheet, "mira", name="mira", user="Bo 東京", clock=home.clock)
+    agent = home.old("mira", database=others)
+    assert [m.said for m in agent.state.window if m.said] == ["Shut the door, Bo 東京."]
+    list(agent.turn("Light the lamp!"))
+    assert isinstance(agent.llm, ScriptedLLM)
+    assert any("Old Tom" in m.content for m in agent.llm.requests[-1].messages if m.kind == "reminder")
+    assert leave(others, home.roster.find("mira"), home.clock) == sheet
+    whole = export(home.database, home.roster, "mira")
+    read_in(others, home.settings.user, whole, "copy")
+    assert leave(home.database, home.roster.find("copy"), home.clock) == sheet
+    home.roster.delete("mira")
+    assert not others.rows("SELECT 1 FROM cards JOIN agents ON id = agent WHERE name = 'mira'")
+
+
+# Facts ----------------------------------------------------------------------------------------------------------------
+
+
+FACTS = [
+    {"when": {"kind": "facts", "said": "no more (\\w+)"}, "facts": [{"text": "The user likes {1}.", "holds": False}]},
+    {"when": {"kind": "facts", "said": "I like (\\w+)\\."}, "facts": ["The user likes {1}."]},
+    {"when": {"reminder": "likes tea"}, "say": "You like tea."},
+    {"when": {}, "say": "Well."},
+]
+
+
+def test_what_was_said_is_read_for_facts_that_come_to_mind_and_go_with_their_turn(home: Home) -> None:
+    agent = make_agent(home.settings, home.database, "ada", llm=ScriptedLLM(FACTS), clock=home.clock)
+    reader, memory = agent.behind.reader, agent.state.facts
+    assert reader and memory
+
+    def said(text: str) -> list[str]:
+        replies = [event.text for event in agent.turn(text) if isinstance(event, Reply)]
+        list(reader.read())
+        return replies
+
+    def held() -> list[str]:
+        return [fact.text for fact in memory.ledger.listed()]
+
+    assert said("I like tea.") == ["Well."] and held() == ["The user likes tea"]
+    assert said("Is there tea?") == ["You like tea."]
+    assert said("no more tea") == ["You like tea."] and held() == []
+    assert [match.fact.text for match in memory.search("tea", states=("past",)).matches] == ["The user likes tea"]
+    agent.state.undo_turn()
+    assert held() == ["The user likes tea"] and memory.search("tea").total == 1
+    assert reader.waiting() == 0 and list(reader.read()) == []
+    assert open_behind(home.settings, home.database, agent.state.entry).reader.waiting() == 0  # type: ignore[union-attr]
+    home.roster.delete("ada")
+    assert held() == ["The user likes tea"]  # it is the user's, and other agents know it
+
+
+def test_facts_of_an_agent_alone_go_with_it(home: Home) -> None:
+    settings = replace(home.settings, facts="own")
+    agent = make_agent(settings, home.database, "ada", llm=ScriptedLLM(FACTS), clock=home.clock)
+    assert agent.behind.reader and agent.state.facts
+    list(agent.turn("I like tea."))
+    list(agent.behind.reader.read())
+    ledger = agent.state.facts.ledger
+    text = export(home.database, home.roster, "ada")
+    assert ledger.count() == 1 and read_in(home.database, settings.user, text, "eva") == "eva"
+    assert export(home.database, home.roster, "eva") == text.replace('"name": "ada"', '"name": "eva"')
+    home.roster.delete("ada")
+    assert ledger.count() == 0
+    other = load_agent(settings, home.database, "eva", llm=ScriptedLLM(FACTS), clock=home.clock)
+    assert other.state.facts and other.state.facts.ledger.count() == 1

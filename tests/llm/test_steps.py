@@ -413,3 +413,24 @@ def test_the_line_that_shares_most_is_alike() -> None:
     assert alike("Lives in Braga", lines) == "Lives in Porto"
     assert alike("Has a cat", lines) == ""
     assert alike("Anything", []) == ""
+
+
+def test_a_form_is_filled_in_by_itself_and_exactly() -> None:
+    """What is asked for by one function alone, such as facts, is nothing that is said: it has a place of its own."""
+    form = {
+        "name": "note_facts",
+        "description": "Note.",
+        "parameters": {
+            "type": "object",
+            "properties": {"new": {"type": "array", "items": {"type": "string", "minLength": 1}}},
+            "required": ["new"],
+        },
+    }
+    model = Model(form='{"new": ["Likes tea"]}')
+    said = Message("user", "user", "Said: I like tea.", NOW)
+    _, answer = heard(model, Request([SYSTEM, said], [form], force="note_facts", max_tokens=50))
+    [question] = model.asked
+    assert (question.part, question.copied, question.most) == ("form", True, 50)
+    assert "note_facts" not in question.prompt and "Said: I like tea." in question.prompt
+    assert [(call.name, call.arguments) for call in answer.calls] == [("note_facts", '{"new": ["Likes tea"]}')]
+    assert answer.usage and answer.usage.aside == answer.usage.prompt

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memagent.memory.dates import dated
+from memagent.memory.dates import dated, names
 
 NOW = date(2026, 11, 25)  # a Wednesday
 
@@ -71,3 +71,41 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=8).map(" ".join), st.sampled_from([date.min, NOW, date.max]))
 def test_times_at_the_ends_of_the_calendar_break_nothing(text: str, now: date) -> None:
     assert -1 <= dated(text, now).fit(now) <= 1
+
+
+MONDAY = date(2026, 5, 25)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("She comes tomorrow.", date(2026, 5, 26)),
+        ("tonight", MONDAY),
+        ("on Friday", date(2026, 5, 29)),
+        ("next Friday", date(2026, 6, 5)),
+        ("in two weeks", date(2026, 6, 8)),
+        ("on the 9th", date(2026, 6, 9)),
+        ("am 29. Mai", date(2026, 5, 29)),
+        ("in July", date(2026, 7, 14)),
+        ("on 2027-01-02", date(2027, 1, 2)),
+    ],
+)
+def test_a_day_to_come_that_is_named(text: str, day: date) -> None:
+    assert names(text, day, MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("She comes tomorrow.", date(2026, 5, 28)),
+        ("on Friday", date(2026, 5, 28)),
+        ("last Friday", date(2026, 5, 22)),
+        ("last week", date(2026, 5, 26)),
+        ("on June 1st", date(4566, 6, 1)),
+        ("on Friday", date(2026, 7, 3)),
+        ("in July", date(2026, 8, 14)),
+        ("I like tea.", date(2026, 5, 29)),
+    ],
+)
+def test_a_day_that_is_past_or_not_named(text: str, day: date) -> None:
+    assert not names(text, day, MONDAY)

@@ -16,9 +16,12 @@ import postgres_server
 import pytest
 
 TESTED = Path(__file__).parents[1]
-sys.path += [str(TESTED / "memory"), str(TESTED / "torture")]
+sys.path += [str(TESTED / room) for room in ("memory", "torture", "facts", "looking", "characters")]
 
-EMPTY = "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources CASCADE"
+EMPTY = (
+    "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts, journal, "
+    "templates, scenes CASCADE"
+)
 _free: list[str] = []
 _used: dict[Path, str] = {}
 

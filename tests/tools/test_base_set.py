@@ -16,7 +16,7 @@ from memagent.memory.core import Block, Draft
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import RecallMemory
 from memagent.messages import user_message
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
+from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.storage.sqlite import SqliteDatabase
 from memagent.tools import Outcome, Tool
 from memagent.tools.loader import link
@@ -38,7 +38,7 @@ def agent(tmp_path: Path) -> Iterator[Stage]:
     core = StagedCore(Draft({"human": Block("human", "Name: Ada", 60), "persona": Block("persona", "", 60)}), door)
     recall = StagedRecall(RecallMemory(database, "a"), 1000)
     archive = StagedArchive(ArchivalMemory(database, "a", None), door)
-    stage = Stage("Eva", NOW, tmp_path, "key", (), core, recall, archive, str, door)
+    stage = Stage("Eva", NOW, tmp_path, "key", (), core, recall, archive, StagedFacts(None, "", [], door), str, door)
     stage.database = database  # type: ignore[attr-defined]
     yield stage
     database.close()

@@ -26,7 +26,7 @@ from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import Draft
 from memagent.memory.recall import RecallMemory
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedRecall
+from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.storage.sqlite import SqliteDatabase
 from memagent.tools import Outcome, Tool
 from memagent.tools.loader import link
@@ -69,7 +69,19 @@ def stage_of(database: SqliteDatabase, files: Path, name: str = "a", embedder: A
     door = Door()
     archive = StagedArchive(ArchivalMemory(database, name, embedder), door)
     recall = StagedRecall(RecallMemory(database, name), 1000)
-    return Stage("Eva", NOW, files, "key", (), StagedCore(Draft({}), door), recall, archive, str, door)
+    return Stage(
+        "Eva",
+        NOW,
+        files,
+        "key",
+        (),
+        StagedCore(Draft({}), door),
+        recall,
+        archive,
+        StagedFacts(None, "", [], door),
+        str,
+        door,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from typing import Any
 
 from memagent.llm import Answer, Piece, Request, Schema, Usage
 from memagent.llm.gbnf import Grammar, either, literal
+from memagent.llm.grammars import value_of
 from memagent.llm.wrappers import Complete, Question, Said, Turn, excerpts, heard, parted
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.llm.wrappers.describing import as_signatures
@@ -64,11 +65,30 @@ class Steps(ChatML):
     terse = True
 
     def asked(self, request: Request, complete: Complete, constraint: str) -> Generator[Piece, None, Answer]:
+        if constraint == "gbnf" and request.force and not speaks_by_call(request.tools):
+            return (yield from self._filled(request, request.force, complete))
         if constraint != "gbnf" or not speaks_by_call(request.tools):
             whole = ChatML()
             whole.terse = True
             return (yield from whole.asked(request, complete, constraint))
         return (yield from _Asking(self, request, complete).answer())
+
+    def _filled(self, request: Request, name: str, complete: Complete) -> Generator[Piece, None, Answer]:
+        """What was asked for by one function alone, as a form: nothing but its arguments is written."""
+        tool = next(tool for tool in request.tools if tool["name"] == name)
+        grammar = Grammar()
+        root = grammar.text(value_of(grammar, tool["parameters"], "form"))
+        prompt = self.prompt(replace(request, tools=()))
+        question = Question(prompt, root, part="form", stop=self.stop, most=request.max_tokens, copied=True)
+        words: list[str] = []
+
+        def hear(text: str) -> Iterator[Piece]:
+            words.append(text)
+            yield Piece("arguments", text, 0, name)
+
+        said = yield from heard(complete(question), hear, lambda: False)
+        usage = replace(said.usage, aside=said.usage.prompt) if said.usage else None
+        return Answer("", "", (ToolCall("", name, storable("".join(words))),), said.finish, usage)
 
     def beginnings(self, request: Request) -> list[Question]:
         return [Question(self.prompt(request)), Question(self.small("notes", ""), part="notes")]

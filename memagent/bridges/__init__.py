@@ -1,0 +1,1 @@
+"""Bridges: what other programs keep and speak, in and out. Knows nothing of the command line or of servers."""

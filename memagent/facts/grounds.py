@@ -1,0 +1,137 @@
+"""What a message says outright, and whether a statement stands on it: for whatever is taken from talk by a model.
+
+Questions, what-ifs, jokes that say so and orders tell nothing. A statement must share its telling words with what was
+said, and bring no names or numbers of its own. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from memagent.memory.search import STOP_WORDS
+
+LONGEST_SENTENCE = 400
+MOST_SENTENCES = 60
+KIN = (
+    r"(?:(?:grand|step|half-)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)|wife|husband|partner|"
+    r"girlfriend|boyfriend|boss|colleague|friend|neighbou?r|cousin|aunt|uncle|niece|nephew|roommate|flatmate|teacher)"
+)
+"""Words for people by what they are to somebody."""
+ENOUGH = 0.6
+"""Of the telling words of a statement, so many must have been said."""
+STEM = 4
+"""Letters of a word that count: moved and moving are alike."""
+
+_UNTOLD = STOP_WORDS | {"user"}
+_WORD = re.compile(r"[^\W_]+(?:[-'’.:][^\W_]+)*")
+_ENDS = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)['\"”»)]*\s+|\n+")
+_ASKS = re.compile(
+    r"^(?:(?:and|but|so|hey|hi|well|ok(?:ay)?|please)\b[\s,]*)*(?:what|who|whom|whose|where|when|why|how|which|do|does|"
+    r"did|is|are|am|was|were|can|could|would|will|should|shall|have you|has (?:he|she|it|anyone))\b",
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    r"\b(?:if (?:i|we|my \w+|you|he|she|they) (?:were|was|had|could|would|won|lived|owned|became|ever)\b|what if\b|"
+    r"as if\b|imagine\b|suppos(?:e|ing)\b|pretend|hypothetical|let's say\b|say i\b|i wish i\b|would happen|role-?play|"
+    r"(?:i|we|it)(?:'d| would) (?:be|buy|have|love to be)\b.*\bif\b|"
+    r"maybe (?:one day|someday|i'll|i will|i should|we'll)|some ?day i|perhaps (?:one day|i'll|i will)|who knows\b|"
+    r"might (?:one day|someday)|in (?:my|a) dream|"
+    r"i dream(?:t|ed) (?:that|of|about))",
+    re.IGNORECASE,
+)
+_JOKE = re.compile(
+    r"\b(?:just kidding|only kidding|kidding\b|joking\b|just a joke|lol\b|rofl\b|lmao\b|jk\b|april fool)|"
+    r"^\W*(?:ha){2,}\w*\b",
+    re.IGNORECASE,
+)
+_AS_IF = re.compile(r"\bso \w+ (?:that )?(?:i|we) could\b", re.IGNORECASE)
+_ORDER = re.compile(
+    r"^(?:please |now |then |ok(?:ay)?,? |hey,? )*(?:write|tell|give|show|translate|explain|summari[sz]e|make|find|"
+    r"search|list|draw|compose|invent|create|continue|rewrite|ignore|repeat|print|run|delete|send|calculate|compute|"
+    r"describe|generate|compare|recommend|suggest|help)\b",
+    re.IGNORECASE,
+)
+_TELLS_OF_SELF = re.compile(r"\b(?:i|i'm|i've|i'd|my|mine|we|we're|our)\b", re.IGNORECASE)
+_KEEP = re.compile(r"^(?:please |also )*(?:remember|note|keep in mind|don't forget)\b", re.IGNORECASE)
+_BROUGHT = """
+user users use uses using has have had is are was were live lives like likes love loves work works call called name
+named want wants prefer prefers own owns does do not no longer any more anymore favourite favorite since until now new
+old go goes get gets take takes play plays person people tool day time from born year years age move moved moves
+currently always never also well week month stopped ended former
+"""
+_ADDED = frozenset(_BROUGHT.split())
+"""Words that a statement may bring along: they tell what is said, not of what."""
+
+
+def plain(text: str) -> str:
+    """A text as it is compared: small letters, straight quotes, single spaces, no marks."""
+    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'").casefold()
+    return " ".join(_WORD.findall(text))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a message; of what is too long to be one, its beginning."""
+    parts = (part.strip()[:LONGEST_SENTENCE] for part in _ENDS.split(text[: LONGEST_SENTENCE * MOST_SENTENCES]))
+    return [part for part in parts if part][:MOST_SENTENCES]
+
+
+def tells(sentence: str) -> bool:
+    """Whether a sentence may state something: it is no question, no what-if, no joke that says so, and no order."""
+    sentence = sentence.replace("’", "'")
+    if not any(char.isalpha() for char in sentence) or sentence.rstrip("'\"”) ").endswith("?"):
+        return False
+    if any(pattern.search(sentence) for pattern in (_SUPPOSED, _JOKE, _AS_IF)):
+        return False
+    if _KEEP.match(sentence):
+        return True
+    if _ORDER.match(sentence):
+        return False
+    return not _ASKS.match(sentence) or bool(_TELLS_OF_SELF.match(sentence))
+
+
+def stated(text: str) -> list[str]:
+    """The sentences of a message that may state something."""
+    if _JOKE.search(text[-40:]) and len(sentences(text)) == 1:
+        return []
+    return [sentence for sentence in sentences(text) if tells(sentence)]
+
+
+def telling(text: str) -> set[str]:
+    """The words of a text that tell what it is about, by their first letters; numbers whole."""
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
+    return {stem(word) for word in words if not {word, word.removesuffix("'s")} & _UNTOLD}
+
+
+def stem(word: str) -> str:
+    """What of a word counts when it is compared."""
+    word = word.removesuffix("'s")
+    word = f"{word[:-3]}y" if word.endswith("ies") and len(word) > 4 else word
+    return word if any(char.isdigit() for char in word) else word[:STEM]
+
+
+def source_of(statement: str, sentences: Sequence[str], brought: Iterable[str] = ()) -> int | None:
+    """Which sentence a statement is from: the one that shares the most of its telling words; None when none shares
+    enough of them, or when a name or number in the statement was never said. The words of what is known already may be
+    `brought` along.
+    """
+    own = telling(statement)
+    free = {stem(word) for word in _ADDED}
+    wanted = own - free.union(*(telling(text) - names_in(text) for text in brought)) or own
+    said = [telling(sentence) for sentence in sentences]
+    if not wanted or not names_in(statement) <= set().union(*said, free):
+        return None
+    shared = [(len(wanted & words) / len(wanted), len(own & words), -at) for at, words in enumerate(said)]
+    best = max(shared, default=(0.0, 0, 0))
+    return -best[2] if best[0] >= ENOUGH else None
+
+
+def names_in(text: str) -> set[str]:
+    """What must have been said, if it stands in a statement: names, beyond its first word, and numbers."""
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'"))
+    return {
+        stem(word.casefold())
+        for at, word in enumerate(words)
+        if any(char.isdigit() for char in word) or (at and word[0].isupper() and word.casefold() not in STOP_WORDS)
+    }

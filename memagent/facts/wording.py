@@ -1,0 +1,166 @@
+"""Statements in their one form: as they are kept, whoever wrote them, and however they were said.
+
+Of the user nothing is said but what they do or have ("Lives in Rome"), lists of names become one statement each, and
+days stand in words that mean the same for ever. Only English is put right. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from memagent.facts.dating import named, passes
+from memagent.facts.grounds import telling
+from memagent.messages import storable
+
+LONGEST = 200
+"""Characters of a fact; who wants to keep more keeps a passage."""
+_LEAD_IN = re.compile(
+    r"^(?:(?:no|sorry|oops|ah|oh|correction|actually|wait|i meant(?: that)?|i mean|typo|i mistyped|"
+    r"(?:i|that|this|it)\b[^:,.]{0,40}\b(?:wrong|mistake|mistyped|misspel\w*)[^:,.]*)[\s,.:;!–-]+)+",
+    re.IGNORECASE,
+)
+_NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
+_LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
+_FIRST = (("I'm ", "Is "), ("I am ", "Is "), ("I've ", "Has "), ("You are ", "Is "))
+_HANGS = re.compile(
+    r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
+    r"because|so|new|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|hopes|wishes|sorry)\b(?!-)",
+    re.IGNORECASE,
+)
+"""What begins like this is no statement by itself."""
+_STILL_I = re.compile(r"\b(?:me|I|myself)\b")
+_OWN = re.compile(r"\b(?:my|our)\b", re.IGNORECASE)
+_IRREGULAR = {"am": "is", "have": "has", "do": "does", "go": "goes", "don't": "doesn't", "can": "can", "must": "must"}
+_WERE = """
+was were had went met got bought sold saw began left came ran took made gave told wrote grew won lost spent felt fell
+became
+"""
+_PAST = frozenset(_WERE.split())
+"""Verbs that end in nothing that would show that it is over."""
+_ITEM = r"[A-Z][\w+#.-]*(?: [A-Z][\w+#.-]*){0,2}"
+_LIST = re.compile(
+    r"(?P<head>(?:Uses|Plays|Speaks|Likes|Loves|Hates|Subscribes to|Codes in|Has lived in|Lived in|Has been to|Visited|"
+    r"Knows|Owns|Reads|Learns|Studies|Watches|Is allergic to|Has used|Writes in|Programs in|Has dogs called|"
+    r"Has cats called|"
+    rf"Has (?:two|three|four) (?:\w+ )?called)) (?P<items>{_ITEM}(?:, {_ITEM})*,? and {_ITEM})(?P<tail> [a-z].*)?$"
+)
+
+
+_ONE_THING = re.compile(r"(?:(?!, (?!\d{4})|\b(?:and|but|while|because)\b).)*", re.DOTALL)
+"""A sentence that tells no more than one thing, so that its day is the day of that."""
+
+
+def tidied(text: str) -> str:
+    """A statement in its one form: no subject when it is the user, a capital, no full stop; nothing if it is none."""
+    text = " ".join(storable(text).replace("’", "'").split()).rstrip(".!;, ")
+    for said, told in _FIRST:
+        text = told + text[len(said) :] if text[: len(said)].lower() == said.lower() else text
+    text = _LEAD.sub("", text)
+    odd = text.endswith("?") or " " not in text or _HANGS.match(text) or _STILL_I.search(text)
+    if odd or not 3 <= len(text) <= LONGEST:
+        return ""
+    first, _, rest = text.partition(" ")
+    return f"{first[:1].upper()}{first[1:]} {_OWN.sub('their', rest)}"
+
+
+_THING = r"(?:(?:an?|the) )?[\w'-]+"
+_SOME = re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)")
+
+
+def without(text: str, sentence: str) -> str:
+    """What is left of a list, if a sentence names some of its things and not the others; else nothing."""
+    found = _SOME.fullmatch(text)
+    if not found:
+        return ""
+    things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing]
+    left = [thing for thing in things if not telling(thing) & telling(sentence)]
+    listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
+    return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
+
+
+_HELPERS = "is was has had does did can could would must may isn't wasn't hasn't doesn't can't won't"
+_VERBS = _PAST.union(_HELPERS.split())
+_CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
+_STATES = frozenset(_CONDITIONS.split())
+_TO_BE = ("is", "are", "was", "were", "has", "have")
+
+
+def in_full(text: str) -> str:
+    """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
+    in Rome", "The user's cat is called Mimi".
+    """
+    first, _, rest = text.partition(" ")
+    word, next_word = first.lower(), rest.partition(" ")[0]
+    if text.startswith(("The user ", "The user's ")):
+        return text
+    if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
+        return f"The user is {word} {rest}"
+    verb = word in _VERBS or (word.endswith(("s", "ed")) and not word.endswith("ss") and next_word not in _TO_BE)
+    return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
+
+
+def in_short(text: str) -> str:
+    """The same without its subject."""
+    rest = re.sub(r"^The user(?:'s)? ", "", text)
+    return rest[:1].upper() + rest[1:]
+
+
+def put_right(sentence: str) -> str:
+    """What a correction says, in its own words: "Sorry, my train leaves at 8" is "Train leaves at 8"."""
+    rest = _NOT_THAT.sub("", _LEAD_IN.sub("", sentence))
+    return third(tidied(rest), rest)
+
+
+def third(text: str, sentence: str) -> str:
+    """A statement that was copied as the user said it of themself, as it is said of somebody."""
+    first, _, rest = text.partition(" ")
+    word = first.lower()
+    if not re.search(rf"\b(?:i|we) (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+        return text
+    if word in _IRREGULAR:
+        word = _IRREGULAR[word]
+    elif word not in _PAST and not word.endswith(("ed", "s", "'t", "'d", "'ll", "ould")):
+        ies = re.search(r"[^aeiou]y$", word)
+        word = f"{word[:-1]}ies" if ies else word + ("es" if word.endswith(("ch", "sh", "x", "z")) else "s")
+    return f"{word.capitalize()} {rest}"
+
+
+def split(text: str) -> list[str]:
+    """A list of names as one statement for each of them: what ends later may be one alone."""
+    found = _LIST.match(text)
+    if not found:
+        return [text]
+    tail = re.sub(r"^( as) (\w+ )?(\w+)s$", r"\1 a \2\3", found["tail"] or "")
+    items = [item for item in re.split(r",? and |, | or ", found["items"]) if item]
+    return [f"{found['head']} {item}{tail}" for item in items]
+
+
+def dated(text: str, sentence: str, said: date) -> tuple[str, str | None, str | None]:
+    """A statement with the days that its sentence speaks of in words that mean the same for ever, and from when and
+    until when it holds, as far as that is told.
+    """
+    days = named(sentence, said)
+    if not days:
+        return text, None, None
+    within, again = named(text, said), not passes(sentence)
+    shorter = within and within.first == days.first and len(within.words) < len(days.shown) and not again
+    if within and (within.relative or shorter):
+        text = f"{text.replace(within.words, _placed(within.shown, within.exact, text, within.words), 1)}"
+    if again or not (within or _ONE_THING.fullmatch(sentence)):
+        return text, None, None
+    if days.exact and (within or date.fromisoformat(days.first) > said):
+        if not within:
+            text = f"{text} on {days.shown}"
+        return text, days.first, days.last or days.first
+    return text, days.first, None
+
+
+def _placed(shown: str, exact: bool, text: str, words: str) -> str:
+    """A day as it stands in a sentence: with its preposition, unless there is one already."""
+    before = text[: text.find(words)].rstrip().lower()
+    if words.lower().startswith(("in ", "since ", "of ", "by ", "until ")):
+        return f"{words.split()[0]} {shown}"
+    return shown if before.endswith((" on", " in", " since", " from", " to", " until", " of", " the")) else (
+        f"{'on' if exact else 'in'} {shown}"
+    )  # fmt: skip

@@ -258,7 +258,9 @@ class _Speaker:
         if kind == "fact" and _LIKES.search(text):
             kind = "preference"
         for one in _apart(text):
-            yield Draft(_NOW.sub("", " ".join(one.split())), kind=kind, about=about or self._about, since=since, until=until)
+            yield Draft(
+                _NOW.sub("", " ".join(one.split())), kind=kind, about=about or self._about, since=since, until=until
+            )
 
     def _spoken_past(self, words: str, iso: str) -> str:
         """A time that has been, as it can be read on any other day."""

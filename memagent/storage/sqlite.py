@@ -22,6 +22,7 @@ from memagent.config import Settings
 from memagent.errors import StorageError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.sqlite_own import OwnConnection
 from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
@@ -81,16 +82,6 @@ class SqliteTransaction:
         return self._connection.execute(sql, values).fetchall()
 
 
-class _Own:
-    """A thread's own connection, closed when the thread ends: functions run in threads, and there are many of them."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def __del__(self) -> None:
-        self.connection.close()
-
-
 class SqliteDatabase:
     """One file, many threads: each thread has its own connection. Readers never wait; writers wait for each other."""
 
@@ -104,7 +95,7 @@ class SqliteDatabase:
         self._watch = watch
         self._busy = busy_seconds
         self._local = threading.local()
-        self._open: WeakSet[_Own] = WeakSet()
+        self._open: WeakSet[OwnConnection] = WeakSet()
         self._guard = threading.Lock()
         self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         self._read_only = _check_file(path)
@@ -128,7 +119,9 @@ class SqliteDatabase:
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
-            return self._connection().execute(sql, values).fetchall()
+            own = self._own()
+            with own.using:
+                return own.connection.execute(sql, values).fetchall()
 
     @contextmanager
     def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
@@ -175,8 +168,8 @@ class SqliteDatabase:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         """A transaction that is rolled back unless it was committed, at whatever instant it is left."""
-        with self._explained():
-            connection = self._connection()
+        with self._explained(), (own := self._own()).using:
+            connection = own.connection
             if connection.in_transaction:
                 raise StorageError(f"{self.path}: a transaction was begun inside another; this is a bug in memagent.")
             try:
@@ -193,7 +186,7 @@ class SqliteDatabase:
     def close(self) -> None:
         with self._guard:
             for own in list(self._open):
-                own.connection.close()
+                own.close()
             self._vectors.clear()
         self._local = threading.local()
 
@@ -233,13 +226,13 @@ class SqliteDatabase:
             problems.append(error.message)
         return [problem for problem in problems if problem != "ok"]
 
-    def _connection(self) -> sqlite3.Connection:
-        own: _Own | None = getattr(self._local, "own", None)
+    def _own(self) -> OwnConnection:
+        own: OwnConnection | None = getattr(self._local, "own", None)
         if own is None:
-            own = self._local.own = _Own(self._connect())
+            own = self._local.own = OwnConnection(self._connect())
             with self._guard:
                 self._open.add(own)
-        return own.connection
+        return own
 
     def _check_same(self) -> None:
         """Refuse to go on with a file that is not the one at its path any more: what is written there is lost."""
@@ -267,7 +260,7 @@ class SqliteDatabase:
         return connection
 
     def _migrate(self) -> None:
-        connection = self._connection()
+        connection = self._own().connection
         version = self._version(connection)  # refuses what is not ours before anything in the file is changed
         if self._read_only:
             if version < VERSION:

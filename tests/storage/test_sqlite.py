@@ -4,6 +4,7 @@ import os
 import re
 import sqlite3
 import stat
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -695,3 +696,31 @@ def test_a_file_that_is_gone_or_another_one_is_not_written_to(kept: Path, tmp_pa
         add_agent(db, "Bea")
         assert names(db) == sorted([*before, "Bea"])
     db.close()
+
+
+def test_it_can_be_closed_while_others_ask_it(tmp_path: Path) -> None:
+    """In a process of its own: what goes wrong here takes the process down."""
+    code = (
+        "import sys, threading\n"
+        "from memagent.errors import StorageError\n"
+        "from memagent.storage.sqlite import SqliteDatabase\n"
+        "database, over = SqliteDatabase(__import__('pathlib').Path(sys.argv[1])), threading.Event()\n"
+        "def ask():\n"
+        "    while not over.is_set():\n"
+        "        try:\n"
+        "            database.rows('WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) '\n"
+        "                          'SELECT count(*) FROM n')\n"
+        "        except StorageError:\n"
+        "            pass\n"
+        "threads = [threading.Thread(target=ask) for _ in range(3)]\n"
+        "[thread.start() for thread in threads]\n"
+        "for _ in range(150):\n"
+        "    database.close()\n"
+        "over.set()\n"
+        "[thread.join() for thread in threads]\n"
+        "print('closed')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "m.db"], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout == "closed\n", done.stderr

@@ -57,7 +57,7 @@ class FactReminder:
             if moment != self._told[0]:  # a turn has many steps, and what comes to mind in it stays the same
                 self._told = (moment, self._lines(words, left))
         except MemagentError as error:
-            log.warning("no facts come to mind now: %s", error)
+            log.warning("no facts come to mind now: %s", error.message)
             return []
         return self._told[1]
 

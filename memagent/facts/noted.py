@@ -15,7 +15,7 @@ from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact, Said
 from memagent.facts.dating import named
-from memagent.facts.grounds import KIN, plain, source_of, stated, stem, telling
+from memagent.facts.grounds import KIN, names_in, plain, source_of, stated, stem, telling
 from memagent.facts.likeness import Statement, weighed
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
 from memagent.messages import storable
@@ -137,7 +137,8 @@ def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
     every, ends_by_words = list(_listed(answer.get("new", answer.get("facts")))), False
     for noted in every:
         over = noted.fields.get("holds") is False or bool(_OVER_NOW.search(noted.text))
-        if over and (old := _nearest(noted.text, known)):
+        now = max((_common(draft.text, noted.text) for draft in found.values()), default=0)
+        if over and (old := _nearest(noted.text, known)) and _common(noted.text, old.text) >= now:
             ended.append(old)
             ends_by_words = True
             continue
@@ -194,7 +195,8 @@ def _listed(value: Any) -> Iterable[Noted]:
 
 def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -> Draft | None:
     told_of = noted.fields.get("message")
-    sentences = [sentence for sentence in sentences if sentence.said.seq == told_of] or sentences
+    if isinstance(told_of, int):  # one that is not among these was read already
+        sentences = [sentence for sentence in sentences if sentence.said.seq == told_of]
     if DENIES.search(noted.text):
         sentences = [sentence for sentence in sentences if DENIES.search(sentence.text)]
     compared = [sentence.compared for sentence in sentences]
@@ -357,7 +359,11 @@ def _end_of(fact: Fact, source: Sentence) -> Draft:
 
 
 def _nearest(text: str, known: Sequence[Fact]) -> Fact | None:
-    """The known fact that shares the most telling words with a text, if any does."""
+    """The known fact that shares the most telling words with a text, if any does; where that names something, only one
+    that names it too.
+    """
+    names = names_in(text)
+    known = [fact for fact in known if not names or names & telling(fact.text)]
     best = max(known, key=lambda fact: _common(text, fact.text), default=None)
     return best if best and _common(text, best.text) else None
 

@@ -170,7 +170,7 @@ def test_a_chat_learns_while_one_types_and_tells_why(environment: dict[str, str]
         chat.say("what do I use?")
         chat.expect("You use Shram.")
         chat.say("/facts")
-        chat.expect("The user uses Shram.")
+        chat.expect("The user uses Shram")
         chat.say("/why 1")
         chat.expect("from talk with one")
         chat.say("/forget 1")

@@ -180,7 +180,7 @@ def test_many_processes_read_each_message_once(tmp_path: Path) -> None:
     with closing(database_of(home)) as database:
         ledger = ledger_of(database)
         facts = ledger.listed()
-        assert sorted(fact.text for fact in facts) == [f"Number {n} was said." for n in range(4)]
+        assert sorted(fact.text for fact in facts) == [f"The user's number {n} was said" for n in range(4)]
         assert {fact.confirmed for fact in facts} == {1}
         assert reader_of(home, database).waiting() == 0
 

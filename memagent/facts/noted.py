@@ -262,9 +262,10 @@ def _with_ends(
     found: list[Draft], ended: Sequence[Fact], sentences: Sequence[Sentence], known: Sequence[Fact]
 ) -> list[Draft]:
     """The drafts, and what they put an end to; what ends without anything in its place is a draft of its own."""
-    result = list(found)
+    result, told = list(found), {plain(fact.text) for fact in known}
     for fact in ended:
-        if heirs := [draft for draft in result if draft.holds and _may_follow(draft, fact)]:
+        new = [draft for draft in result if draft.holds and plain(draft.text) not in told]  # what is known is no heir
+        if heirs := [draft for draft in new if _may_follow(draft, fact)]:
             heir = max(heirs, key=lambda draft: _common(draft.text, fact.text))
             if heir.about != USER and not _says_so(heir.quote):
                 continue  # of what is told of somebody else, meaning decides, which is not known here

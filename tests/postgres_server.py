@@ -37,7 +37,7 @@ _made: list[str] = []
 
 def new_database() -> str:
     """The address of a new, empty database; the test is skipped where there is no PostgreSQL."""
-    name = f"memagent_test_{uuid4().hex[:12]}"
+    name = f"memagent_test_{uuid4().hex[:12]}_u"  # no end of it looks like a part of the password
     _say(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
     _made.append(name)
     return address(name)
@@ -59,7 +59,7 @@ def address(name: str) -> str:
 
 def new_user(password: str) -> str:
     """The name of a new user, who needs this password and may do nothing else."""
-    name = f"memagent_test_{uuid4().hex[:12]}"
+    name = f"memagent_test_{uuid4().hex[:12]}_u"  # no end of it looks like a part of the password
     _say(f"DO $$ BEGIN CREATE ROLE {LOCKED}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
     _say(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {LOCKED}")
     return name

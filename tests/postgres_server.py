@@ -37,7 +37,7 @@ _made: list[str] = []
 
 def new_database() -> str:
     """The address of a new, empty database; the test is skipped where there is no PostgreSQL."""
-    name = f"memagent_test_{uuid4().hex[:12]}_u"  # no end of it looks like a part of the password
+    name = f"memagent_test_{uuid4().hex[:12]}"
     _say(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
     _made.append(name)
     return address(name)

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from memagent.memory.dates import MONTHS
+from memagent.facts.days import spoken
+from memagent.memory.dates import MONTHS, WEEKDAYS
 
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10,
@@ -29,7 +29,7 @@ _IN_MONTH = re.compile(rf"\b(?:in|since|last|this|next|by|of|until) {_MONTH}(?: 
 _IN_YEAR = re.compile(rf"\b(?:in|since|from|of|until) {_YEAR}\b", re.IGNORECASE)
 _NEAR = re.compile(
     r"\b(?P<word>(?:the )?day after tomorrow|tomorrow|today|tonight|yesterday|"
-    rf"(?P<turn>next|this|last|on) (?P<day>{'|'.join(_DAYS)}))\b",
+    rf"(?P<turn>next|this|last|on) (?P<day>{'|'.join(WEEKDAYS)}))\b",
     re.IGNORECASE,
 )
 _AGO = re.compile(rf"\b(?P<n>\d{{1,3}}|{'|'.join(_NUMBERS)}) (?P<unit>day|week|month|year)s? ago\b", re.IGNORECASE)
@@ -59,9 +59,7 @@ class Named:
     @property
     def shown(self) -> str:
         """The days in words that mean the same for ever."""
-        parts = [int(part) for part in self.first.split("-")]
-        words = [str(parts[0]), *(MONTHS[number - 1].capitalize() for number in parts[1:2]), *map(str, parts[2:])]
-        return " ".join(reversed(words))
+        return spoken(self.first)
 
 
 def named(text: str, said: date) -> Named | None:
@@ -116,7 +114,7 @@ def _near(text: str, said: date) -> Named | None:
     days = {"day after tomorrow": 2, "tomorrow": 1, "today": 0, "tonight": 0, "yesterday": -1}.get(word)
     if days is None:
         turn = found["turn"].lower()
-        days = (_DAYS.index(found["day"].lower()) - said.weekday()) % 7
+        days = (WEEKDAYS.index(found["day"].lower()) - said.weekday()) % 7
         if turn == "last" or (turn == "on" and _WAS.search(text)):
             days -= 7
         elif days == 0:

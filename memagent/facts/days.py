@@ -10,9 +10,8 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from memagent.memory.dates import MONTHS, Span, dated
+from memagent.memory.dates import MONTHS, WEEKDAYS, Span, dated
 
-_WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
 _NUMBER = rf"(?P<n>\d{{1,3}}|{'|'.join(_COUNTS)})"
 _MONTH = "|".join(MONTHS)
@@ -20,7 +19,7 @@ _COMING = tuple(
     re.compile(rf"(?:\b(?:on|by|this coming|coming)\s+)?\b{pattern}\b", re.IGNORECASE)
     for pattern in (
         r"(?P<word>the day after tomorrow|tomorrow|today|tonight)(?: (?:morning|afternoon|evening|night))?",
-        rf"(?P<which>this|next)? ?(?P<weekday>{'|'.join(_WEEK)})(?: (?:morning|afternoon|evening|night))?",
+        rf"(?P<which>this|next)? ?(?P<weekday>{'|'.join(WEEKDAYS)})(?: (?:morning|afternoon|evening|night))?",
         r"(?P<next>next) (?P<unit>week|weekend|month|year)",
         rf"in {_NUMBER} (?P<units>day|week|month|year)s?",
         rf"in (?P<month>{_MONTH})",
@@ -105,8 +104,8 @@ def _coming(found: re.Match[str], day: date) -> tuple[str, str]:
     if word := parts.get("word"):
         return _one(day + timedelta(days={"tomorrow": 1, "the day after tomorrow": 2}.get(word, 0)))
     if weekday := parts.get("weekday"):
-        ahead = (_WEEK.index(weekday) - day.weekday() - 1) % 7 + 1
-        same_week = parts.get("which") == "next" and ahead + day.weekday() < len(_WEEK)
+        ahead = (WEEKDAYS.index(weekday) - day.weekday() - 1) % 7 + 1
+        same_week = parts.get("which") == "next" and ahead + day.weekday() < len(WEEKDAYS)
         return _one(day + timedelta(days=ahead + 7 * same_week))
     if unit := parts.get("unit"):
         return _next(unit, day)

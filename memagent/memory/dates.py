@@ -16,7 +16,7 @@ MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
     "december",
 )  # fmt: skip
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10}
 _ENDING = r"(?:st|nd|rd|th)?"
 _MONTH = rf"(?P<month>{'|'.join(MONTHS)}|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
@@ -30,7 +30,7 @@ _NAMED = re.compile(
 )
 _ALONE = re.compile(rf"\b{_YEAR}\b")
 _AGO = re.compile(rf"\b(?P<n>\d{{1,3}}|{'|'.join(_NUMBERS)}) (?P<unit>day|week|month|year)s? ago\b")
-_LAST = re.compile(rf"\b(?P<which>last|past|this) (?P<unit>week|weekend|month|year|night|{'|'.join(_DAYS)})\b")
+_LAST = re.compile(rf"\b(?P<which>last|past|this) (?P<unit>week|weekend|month|year|night|{'|'.join(WEEKDAYS)})\b")
 _NEAR = re.compile(r"\b(?P<word>yesterday|today|tonight)\b")
 _LENGTHS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
@@ -102,7 +102,7 @@ def names(text: str, day: date, now: date) -> bool:
         return False
     if any(word in words for word, days in _COMING.items() if days == ahead):
         return True
-    if ahead <= 14 and (_DAYS[day.weekday()] in words or _SOON.search(text.lower())):
+    if ahead <= 14 and (WEEKDAYS[day.weekday()] in words or _SOON.search(text.lower())):
         return True
     if any(re.fullmatch(rf"0?{day.day}{_ENDING}", word) for word in words):
         return True
@@ -150,8 +150,8 @@ def _named(parts: dict[str, str | None]) -> Span | None:
 
 
 def _recent(which: str, unit: str, now: date) -> Span:
-    if unit in _DAYS:
-        return _around(now - timedelta(days=(now.weekday() - _DAYS.index(unit) - 1) % 7 + 1))
+    if unit in WEEKDAYS:
+        return _around(now - timedelta(days=(now.weekday() - WEEKDAYS.index(unit) - 1) % 7 + 1))
     if unit == "night":
         return _around(now - timedelta(days=which != "this"))
     length = _LENGTHS.get(unit, 7)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from driver import consistent
@@ -27,17 +26,6 @@ SCRIPT = [
     {"when": {"system": "You are Bo"}, "say": "Nine fathoms."},
     {"when": {}, "say": "(pass)"},
 ]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where there is one: what is killed is the process and not the machine."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
 
 
 def system_at(home: Path, database: SqliteDatabase) -> CharacterSystem:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from driver import (
@@ -29,17 +28,6 @@ from memagent.storage.sqlite import SqliteDatabase
 
 DRIVER = Path(__file__).with_name("driver.py")
 posix = pytest.mark.skipif(os.name == "nt", reason="it forks, and kills by signal")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where there is one: what is killed is the process and not the machine."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
 
 
 def killed_homes(scenario: str, folder: Path) -> list[Path]:

@@ -7,10 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -36,16 +35,6 @@ SCRIPT = [
     {"when": {}, "say": "Good.", "usage": None},
 ]
 MESSAGES = ["I use Shram", "I use Magnet", "I use Shram, and Magnet no more"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
 
 
 def told(home: Path, messages: list[str] = MESSAGES, script: Any = SCRIPT) -> None:

@@ -87,7 +87,7 @@ def migrate(
 def _target(end: Settings) -> Database:
     """What is copied to. A file there that can't be read as a database is not to be mended, but left alone."""
     from memagent.storage.opening import opened
-    from memagent.storage.sqlite import RESTORE
+    from memagent.storage.sqlite_errors import RESTORE
 
     try:
         return opened(end)

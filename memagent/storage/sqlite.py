@@ -22,6 +22,7 @@ from memagent.config import Settings
 from memagent.errors import StorageError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.sqlite_errors import RESTORE, explained, full
 from memagent.storage.sqlite_own import OwnConnection
 from memagent.storage.sqlite_words import SqliteWords
 
@@ -30,7 +31,6 @@ BUSY_SECONDS = 10.0
 MOST_ROWS = 500
 MOST_VALUES = 32_766
 """In one statement; the second is the least that SQLite is built with."""
-RESTORE = "Get a copy back with: memagent restore BACKUP"
 
 
 def unwatched(_: str) -> None:
@@ -266,7 +266,9 @@ class SqliteDatabase:
             if version < VERSION:
                 raise StorageError(f"{self.path} must be brought up to date, but can't be written to.")
             return
-        connection.execute("PRAGMA journal_mode = WAL")
+        end = time.monotonic() + self._busy
+        while not _logging(connection, at_last=time.monotonic() > end):
+            time.sleep(0.01)
         if version == VERSION:
             return
         with self.write() as tx:
@@ -294,7 +296,7 @@ class SqliteDatabase:
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise _explain(self.path, error) from error
+            raise explained(self.path, error) from error
 
 
 def _check_file(path: Path) -> bool:
@@ -315,7 +317,7 @@ def _check_file(path: Path) -> bool:
         return not (os.access(path, os.W_OK) and os.access(log.parent, os.W_OK))
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise _full(path) from error
+            raise full(path) from error
         hint = "Make it yours, or set MEMAGENT_HOME elsewhere."
         raise StorageError(f"{path} can't be opened: {error.strerror}.", hint=hint) from error
 
@@ -356,38 +358,12 @@ def _companion(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _full(path: Path) -> StorageError:
-    return StorageError(f"The disk is full: {path} can't grow.", hint="Free some space; nothing stored is lost.")
-
-
-def _may_not_grow(path: Path) -> StorageError | None:
-    """What stands behind a failed write, if this process may only write files up to a size."""
+def _logging(connection: sqlite3.Connection, *, at_last: bool) -> bool:
+    """Have changes written to a log; False while another process brings that about, for which SQLite does not wait."""
     try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return None
-    most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if most == resource.RLIM_INFINITY:
-        return None
-    return StorageError(
-        f"{path} may not grow: this process may write files of {most:,} bytes at most.",
-        hint="Raise the limit (ulimit -f); nothing stored is lost.",
-    )
-
-
-def _explain(path: Path, error: Exception) -> StorageError:
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")) and (limited := _may_not_grow(path)):
-        return limited
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):
-        return _full(path)
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StorageError(f"{path} is in use by another program for too long.", hint="Close it, and try again.")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or isinstance(error, UnicodeDecodeError):
-        hint = f"See what is wrong with: memagent doctor. {RESTORE}"
-        return StorageError(f"{path} is damaged, or not a database ({error}).", hint=hint)
-    if name.startswith("SQLITE_READONLY"):
-        return StorageError(f"{path} can't be written to.", hint="Make the file and its directory writable.")
-    if name.startswith("SQLITE_CANTOPEN"):
-        return StorageError(f"{path} can't be opened.", hint="Check that the file and its directory are yours.")
-    return StorageError(f"{path}: {error}.", hint="See what is wrong with: memagent doctor")
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if at_last or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

@@ -421,6 +421,20 @@ def test_a_writer_that_does_not_end_is_told_of(path: Path) -> None:
     waiter.close()
 
 
+def test_a_database_that_another_process_is_just_making_is_waited_for(path: Path) -> None:
+    SqliteDatabase(path).close()
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("PRAGMA journal_mode = DELETE")
+    maker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="in use by another program"):
+        SqliteDatabase(path, busy_seconds=0.1)
+    ending = threading.Timer(0.3, maker.execute, ["COMMIT"])
+    ending.start()
+    SqliteDatabase(path).close()
+    ending.join()
+    maker.close()
+
+
 # Migrations -----------------------------------------------------------------------------------------------------------
 
 SECOND = "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';\nCREATE TABLE moods (mood TEXT);"

@@ -59,6 +59,8 @@ class PersistenceManager:
         self.window: list[Message] = []
         self.turn = 0
         self.turn_log: list[Message] = []
+        self.run: str | None = None
+        """The run that a turn belongs to, where turns are asked for from afar."""
         self._files = files
         self._hosts = allowed_hosts
         self._now = database.dialect.now
@@ -137,6 +139,7 @@ class PersistenceManager:
                 "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
                 self.entry.id, turn + 1, started,
             )  # fmt: skip
+            self._mark_run(tx, turn + 1, "running")
             stored = self.log.append(tx, messages, turn + 1)
             if any(m.kind == "login" for m in messages):
                 tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
@@ -160,6 +163,7 @@ class PersistenceManager:
                 if not done:
                     raise UserError("This call does not wait for approval (any more).")
             tx.run("UPDATE turns SET state = 'running' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+            self._mark_run(tx, turn, "running")
         self.turn, self.turn_log = turn, self.log.of_turn(turn)
         return ""
 
@@ -238,6 +242,7 @@ class PersistenceManager:
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
             )  # fmt: skip
+            self._mark_run(tx, self.turn, ending)
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
         if not whole:
             self.reload()
@@ -333,6 +338,15 @@ class PersistenceManager:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
+    def _mark_run(self, tx: Transaction, turn: int, state: str) -> None:
+        if self.run is not None:
+            ended = None if state == "running" else self.clock().isoformat()
+            tx.run("UPDATE runs SET turn = ?, state = ?, ended = ? WHERE id = ?", turn, state, ended, self.run)
+
+    def let_go(self) -> None:
+        """Hold the agent no more, whatever this object still does: it can store nothing from the next turn on."""
+        self._holder.let_go()
+
     def _take(self, tx: Transaction) -> str:
         rows = tx.rows(f"SELECT holder, lease_until, {self._now}, fence, name FROM agents WHERE id = ?", self.entry.id)
         if not rows:
@@ -382,7 +396,4 @@ class PersistenceManager:
 
     def _see(self, message: Message) -> None:
         self.turn_log.append(message)
-        if message.kind == "summary":
-            self.window = self.log.window()
-        else:
-            self.window.append(message)
+        self.window = self.log.window() if message.kind == "summary" else [*self.window, message]

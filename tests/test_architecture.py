@@ -25,13 +25,14 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
+    {"verdict", "lease", "roster", "access", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
     | {"journal", "waking", "tidying"},
     {"looking"},
     {"agent"},
     {"assemble"},
     {"bridges", "remembering", "characters"},
-    {"cli", "server"},
+    {"server"},
+    {"cli"},
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 

@@ -61,5 +61,8 @@ TABLES = (
     _table("tidyings", "id agent run kind told details created undone", counted=True),
     _table("templates", "owner name text created", "owner name"),
     _table("active_characters", "owner agent", "owner"),
+    _table("keys", "id owner name digest scopes limits created used revoked"),
+    _table("runs", "id agent key otid work told state why turn holder created ended"),
+    _table("audit", "id created owner key address what target outcome", counted=True),
     _table("scenes", "id owner topic members holder lease_until started ended", counted=True),
 )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The runs as they are stored: what was asked for, by which key, and what became of it.
+
+A run is marked as begun and ended by the turn itself, in its own transactions (see persistence.py). Knows nothing of
+threads.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from memagent.lease import Holder
+from memagent.messages import storable
+from memagent.roster import Entry
+from memagent.storage import Database, Row, reading
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as it is stored. `why` says what was wrong, if it failed."""
+
+    id: str
+    owner: str
+    agent: str
+    work: str
+    told: Mapping[str, Any]
+    state: str
+    why: str
+    turn: int | None
+    created: datetime
+    ended: datetime | None
+    steps: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+_COLUMNS = (
+    "r.id, a.owner, r.agent, r.work, r.told, r.state, r.why, r.turn, r.created, r.ended, coalesce(t.steps, 0), "
+    "coalesce(t.prompt_tokens, 0), coalesce(t.completion_tokens, 0)"
+)
+_RUNS = (
+    f"SELECT {_COLUMNS} FROM runs r JOIN agents a ON a.id = r.agent "
+    "LEFT JOIN turns t ON t.agent = r.agent AND t.turn = r.turn"
+)
+
+
+class RunLedger:
+    """All runs in a database. Times are in UTC, so that they can be compared."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+        self._holder = Holder.new()
+
+    def add(
+        self, entry: Entry, key: str, work: str, told: Mapping[str, Any], otid: str | None = None
+    ) -> tuple[Stored, bool]:
+        """Store a run of an agent; returns it, and whether it is new: the same `otid` again is the same run."""
+        agent, now, otid = entry.id, self._clock().astimezone(UTC), storable(otid)[:200] if otid else None
+        with self._database.write(agent) as tx:
+            if otid and (rows := tx.rows(f"{_RUNS} WHERE r.agent = ? AND r.otid = ?", agent, otid)):
+                return _stored(rows[0]), False
+            run = f"run-{uuid.uuid4()}"
+            tx.run(
+                "INSERT INTO runs (id, agent, key, otid, work, told, state, holder, created) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)",
+                run, agent, key, otid, work, json.dumps(told), str(self._holder), now.isoformat(),
+            )  # fmt: skip
+        return Stored(run, entry.owner, agent, work, told, "queued", "", None, now, None), True
+
+    def end(self, run: str, state: str, why: str) -> None:
+        """A run came to its end without a turn, or with more to say than its turn tells."""
+        now = self._clock().astimezone(UTC).isoformat()
+        with self._database.write() as tx:
+            query = "UPDATE runs SET state = ?, why = ?, ended = coalesce(ended, ?) WHERE id = ?"
+            tx.run(query, state, storable(why)[:2000], now, run)
+
+    def take_over(self) -> list[Stored]:
+        """What servers that are gone have left queued, or cut; it is ours now. The oldest first."""
+        with self._database.write() as tx:
+            rows = tx.rows("SELECT id, holder FROM runs WHERE state IN ('queued', 'running') ORDER BY created, id")
+            left = [run for run, holder in rows if not Holder.parse(holder).alive()]
+            for run in left:
+                tx.run("UPDATE runs SET holder = ? WHERE id = ?", str(self._holder), run)
+        return [stored for run in left if (stored := self.find(run))]
+
+    def find(self, run: str) -> Stored | None:
+        """The run of that id."""
+        rows = self._database.rows(f"{_RUNS} WHERE r.id = ?", run)
+        return _stored(rows[0]) if rows else None
+
+    def newest(self, agent: str, most: int = 50) -> list[Stored]:
+        """The newest runs of an agent, newest first."""
+        rows = self._database.rows(f"{_RUNS} WHERE r.agent = ? ORDER BY r.created DESC, r.id LIMIT ?", agent, most)
+        return [_stored(row) for row in rows]
+
+
+def _stored(row: Row) -> Stored:
+    with reading(f"The run {row[0]}"):
+        run, owner, agent, work, told, state, why, turn, created, ended, steps, read, written = row
+        return Stored(
+            run, owner, agent, work, json.loads(told), state, why, turn, datetime.fromisoformat(created),
+            datetime.fromisoformat(ended) if ended else None, steps, read, written,
+        )  # fmt: skip

@@ -6,7 +6,8 @@ Knows nothing of what was asked for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -41,10 +42,14 @@ def status_of(error: MemagentError) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def told(status: int, detail: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An answer that says what was wrong."""
+def told(
+    status: int, detail: str | Sequence[Mapping[str, Any]], headers: Mapping[str, str] | None = None
+) -> JSONResponse:  # fmt: skip
+    """An answer that says what was wrong, in the words of both worlds whose clients come here."""
     more = {"www-authenticate": "Bearer"} if status == 401 else NO_RETRY if status == 409 else {}
-    return JSONResponse({"detail": detail}, status, headers={**more, **(headers or {})})
+    words = detail if isinstance(detail, str) else "; ".join(str(each.get("msg", each)) for each in detail)
+    error = {"message": words, "type": "invalid_request_error" if status < 500 else "server_error", "code": None}
+    return JSONResponse({"detail": detail, "error": error}, status, headers={**more, **(headers or {})})
 
 
 def install(app: FastAPI) -> None:

@@ -8,13 +8,11 @@ number that it saw. What is too long ago has left the line, and is told from sto
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 
-from memagent.events import Event, as_dict
+from memagent.events import Event
 
 KEPT = 5000
 """So many events of an agent stay in the line."""
@@ -22,17 +20,22 @@ KEPT = 5000
 
 @dataclass(frozen=True)
 class Item:
-    """One event with its number, and the run that it belongs to."""
+    """One event of an agent with its number, and the run that it belongs to."""
 
+    agent: str
     number: int
     run: str
     event: Event
+    _written: dict[Form, str] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
-    def data(self) -> str:
-        """The event as JSON, written once for all who look."""
-        told = {"number": self.number, "run": self.run, **as_dict(self.event)}
-        return json.dumps(told, ensure_ascii=False, default=str)
+    def written(self, form: Form) -> str:
+        """The event as text, written once for all who look at it in this form."""
+        if form not in self._written:
+            self._written[form] = form(self)
+        return self._written[form]
+
+
+Form = Callable[[Item], str]
 
 
 class Gone(Exception):  # nothing is wrong, so it is no error
@@ -42,7 +45,8 @@ class Gone(Exception):  # nothing is wrong, so it is no error
 class Channel:
     """The line of one agent. `publish` may be called from any thread, all else from the event loop's."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, kept: int = KEPT) -> None:
+    def __init__(self, agent: str, loop: asyncio.AbstractEventLoop, kept: int = KEPT) -> None:
+        self._agent = agent
         self._loop = loop
         self._items: deque[Item] = deque(maxlen=kept)
         self._changed = asyncio.Event()
@@ -55,7 +59,7 @@ class Channel:
 
     def _append(self, run: str, event: Event) -> None:
         self.last += 1
-        self._items.append(Item(self.last, run, event))
+        self._items.append(Item(self._agent, self.last, run, event))
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

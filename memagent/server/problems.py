@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
 
 from memagent.errors import AgentBusy, BackendError, MemagentError, MissingExtra, NameTaken, NotFound, UserError
 
@@ -60,7 +61,10 @@ def install(app: FastAPI) -> None:
         return told(status_of(error), str(error))
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
+    async def refused(connection: Request | WebSocket, error: Refused) -> Response | None:
+        if isinstance(connection, WebSocket):  # before it is accepted, which the client sees as a 403
+            await connection.close(1008, error.detail)
+            return None
         return told(error.status, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)

@@ -138,7 +138,7 @@ class Runs:
         return len(late)
 
     def _line(self, agent: str) -> Line:
-        return self._lines.get(agent) or self._lines.setdefault(agent, Line(Channel(self._loop)))
+        return self._lines.get(agent) or self._lines.setdefault(agent, Line(Channel(agent, self._loop)))
 
     def _found(self, stored: Stored) -> Run:
         """A run that was asked for before."""

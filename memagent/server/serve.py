@@ -10,13 +10,17 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memagent.access import Keys
 from memagent.assemble import local_time, open_database
 from memagent.errors import MissingExtra, UserError
 from memagent.server.app import LOCAL, STOP_SECONDS, create
 from memagent.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +47,24 @@ def serve(
             f"Whoever reaches {host} could talk to your agents: there are no keys.",
             hint="Make one with: memagent keys add NAME; or serve this machine only, which needs none.",
         )
-    bound = _bound(host, port)
+    place = bound(host, port)
     hosts = {*LOCAL, host, *names} if names or here else {"*"}
     app = create(settings, flags=flags, hosts=hosts)
-    config = uvicorn.Config(
+    address = place.getsockname()
+    told(address[0], address[1], keys)
+    with closing(place):
+        uvicorn.Server(configured(app)).run(sockets=[place])
+
+
+def configured(app: FastAPI) -> uvicorn.Config:
+    """How an application is served."""
+    import uvicorn
+
+    return uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, ws_max_size=LARGEST_FRAME, lifespan="on",
         timeout_keep_alive=30, h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
         timeout_graceful_shutdown=int(STOP_SECONDS),
     )  # fmt: skip
-    address = bound.getsockname()
-    told(address[0], address[1], keys)
-    with closing(bound):
-        uvicorn.Server(config).run(sockets=[bound])
 
 
 def is_here(host: str) -> bool:
@@ -67,14 +77,15 @@ def is_here(host: str) -> bool:
         return False
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address, which is ours from now on."""
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(place)
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(place)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         hint = "Another program may have it: choose another with --port."
         raise UserError(f"{host}:{port} can't be served: {reason}.", hint=hint) from error
-    return bound
+    return made

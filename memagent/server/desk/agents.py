@@ -21,14 +21,15 @@ from memagent.errors import UserError
 from memagent.library import Library
 from memagent.roster import Entry
 from memagent.server.approvals import pending
-from memagent.server.desk import at
+from memagent.server.desk.at import Changing, Desk, Reading
+from memagent.server.desk.at import Form as Body
 from memagent.transfer import export, read_in
 
 router = APIRouter()
 KINDS = ("presets", "personas", "humans")
 
 
-class New(at.Form):
+class New(Body):
     """What a new agent is made of."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -37,14 +38,14 @@ class New(at.Form):
     human: str = ""
 
 
-class Renamed(at.Form):
+class Renamed(Body):
     """Another name."""
 
     name: str = Field(min_length=1, max_length=200)
 
 
 @router.get("/agents")
-def listed(desk: at.Reading) -> list[dict[str, Any]]:
+def listed(desk: Reading) -> list[dict[str, Any]]:
     """All agents, the one that was talked with last first."""
     entries = desk.roster.all()
     entries.sort(key=lambda entry: entry.last_talked or entry.created, reverse=True)
@@ -52,7 +53,7 @@ def listed(desk: at.Reading) -> list[dict[str, Any]]:
 
 
 @router.get("/choices")
-def choices(desk: at.Reading) -> dict[str, Any]:
+def choices(desk: Reading) -> dict[str, Any]:
     """What a new agent can be made of."""
     library = Library(desk.house.settings.home)
     found = {kind: [item.name for item in library.names(kind)] for kind in KINDS}  # type: ignore[arg-type]
@@ -60,7 +61,7 @@ def choices(desk: at.Reading) -> dict[str, Any]:
 
 
 @router.post("/agents")
-def make(desk: at.Changing, body: New) -> dict[str, Any]:
+def make(desk: Changing, body: New) -> dict[str, Any]:
     """Make an agent."""
     given = {name: value for name, value in body.model_dump().items() if value and name != "name"}
     store_agent(replace(desk.settings(), **given), desk.house.database, body.name, given=given)
@@ -70,7 +71,7 @@ def make(desk: at.Changing, body: New) -> dict[str, Any]:
 
 
 @router.post("/agents/file")
-def take_in(desk: at.Changing, file: UploadFile, name: Annotated[str, Form()] = "") -> dict[str, Any]:
+def take_in(desk: Changing, file: UploadFile, name: Annotated[str, Form()] = "") -> dict[str, Any]:
     """Make an agent from a character card (PNG, JSON or CHARX), or from a file that one was exported to."""
     data, where = file.file.read(), (file.filename or "file")[:200]
     notes: list[str] = []
@@ -93,7 +94,7 @@ def take_in(desk: at.Changing, file: UploadFile, name: Annotated[str, Form()] = 
 
 
 @router.get("/agents/{agent}")
-def one(desk: at.Reading, agent: str) -> dict[str, Any]:
+def one(desk: Reading, agent: str) -> dict[str, Any]:
     """One agent, with what waits for a person's word."""
     entry = desk.entry(agent)
     waiting = [vars(call) for call in pending(desk.house.database, entry.id)]
@@ -103,7 +104,7 @@ def one(desk: at.Reading, agent: str) -> dict[str, Any]:
 
 
 @router.patch("/agents/{agent}")
-def rename(desk: at.Changing, agent: str, body: Renamed) -> dict[str, Any]:
+def rename(desk: Changing, agent: str, body: Renamed) -> dict[str, Any]:
     """Give an agent another name."""
     before = desk.entry(agent).name
     desk.roster.rename(before, body.name)
@@ -112,7 +113,7 @@ def rename(desk: at.Changing, agent: str, body: Renamed) -> dict[str, Any]:
 
 
 @router.delete("/agents/{agent}")
-def delete(desk: at.Changing, agent: str) -> dict[str, str]:
+def delete(desk: Changing, agent: str) -> dict[str, str]:
     """Delete an agent with all that it remembers."""
     entry = desk.entry(agent)
     for run in reversed([run for run in desk.house.runs.running() if run.of == entry.id]):
@@ -124,7 +125,7 @@ def delete(desk: at.Changing, agent: str) -> dict[str, str]:
 
 
 @router.get("/agents/{agent}/export")
-def exported(desk: at.Changing, agent: str, card: bool = False) -> Response:
+def exported(desk: Changing, agent: str, card: bool = False) -> Response:
     """An agent as a file, with all it remembers; or as a character card."""
     entry = desk.entry(agent)
     if card:
@@ -136,7 +137,7 @@ def exported(desk: at.Changing, agent: str, card: bool = False) -> Response:
     return Response(data, media_type=kind, headers={"content-disposition": place})
 
 
-def _shown(desk: at.Desk, entry: Entry) -> dict[str, Any]:
+def _shown(desk: Desk, entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.id, "name": entry.name, "created": entry.created, "messages": entry.messages,
         "talked": entry.last_talked, "preset": entry.settings.get("preset"), "persona": entry.settings.get("persona"),

@@ -16,13 +16,14 @@ from memagent.facts import Cause, Fact
 from memagent.facts.keeping import FactMemory
 from memagent.memory.sources import Sources, attached
 from memagent.roster import Entry
-from memagent.server.desk import at
+from memagent.server.desk.at import Changing, Desk, Reading
+from memagent.server.desk.at import Form as Body
 
 router = APIRouter()
 Page = Annotated[int, Query(ge=0, le=10_000)]
 
 
-class Right(at.Form):
+class Right(Body):
     """What is right instead."""
 
     text: str = Field(min_length=1, max_length=500)
@@ -30,7 +31,7 @@ class Right(at.Form):
 
 @router.get("/agents/{agent}/search")
 def search(
-    desk: at.Reading, agent: str, query: str, where: Literal["recall", "archival", "facts"] = "recall", page: Page = 0
+    desk: Reading, agent: str, query: str, where: Literal["recall", "archival", "facts"] = "recall", page: Page = 0
 ) -> dict[str, Any]:  # fmt: skip
     """Search what was said, notes and sources, or facts."""
     entry = desk.entry(agent)
@@ -45,7 +46,7 @@ def search(
 
 
 @router.get("/agents/{agent}/notes")
-def notes(desk: at.Reading, agent: str, page: Page = 0) -> dict[str, Any]:
+def notes(desk: Reading, agent: str, page: Page = 0) -> dict[str, Any]:
     """The agent's own notes in archival memory, the newest first."""
     found = desk.state(desk.entry(agent)).archival.all(page)
     return {**vars(found), "results": [vars(result) for result in found.results]}
@@ -53,7 +54,7 @@ def notes(desk: at.Reading, agent: str, page: Page = 0) -> dict[str, Any]:
 
 @router.get("/agents/{agent}/facts")
 def facts(
-    desk: at.Reading, agent: str, past: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    desk: Reading, agent: str, past: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What is known, the newest first."""
     memory = _facts(desk, desk.entry(agent))
@@ -61,7 +62,7 @@ def facts(
 
 
 @router.get("/agents/{agent}/facts/{number}")
-def fact(desk: at.Reading, agent: str, number: int) -> dict[str, Any]:
+def fact(desk: Reading, agent: str, number: int) -> dict[str, Any]:
     """A fact, with all that became of it and its other versions."""
     ledger = _facts(desk, desk.entry(agent)).ledger
     found = ledger.get(number)
@@ -70,7 +71,7 @@ def fact(desk: at.Reading, agent: str, number: int) -> dict[str, Any]:
 
 
 @router.put("/agents/{agent}/facts/{number}")
-def correct(desk: at.Changing, agent: str, number: int, body: Right) -> dict[str, Any]:
+def correct(desk: Changing, agent: str, number: int, body: Right) -> dict[str, Any]:
     """Put other words in the place of a fact."""
     memory = _facts(desk, desk.entry(agent))
     if memory.ledger.get(number).state != "holds":
@@ -79,7 +80,7 @@ def correct(desk: at.Changing, agent: str, number: int, body: Right) -> dict[str
 
 
 @router.delete("/agents/{agent}/facts/{number}")
-def forget(desk: at.Changing, agent: str, number: int) -> dict[str, Any]:
+def forget(desk: Changing, agent: str, number: int) -> dict[str, Any]:
     """Forget a fact; it can be brought back."""
     memory = _facts(desk, desk.entry(agent))
     if memory.ledger.get(number).state == "forgotten":
@@ -88,7 +89,7 @@ def forget(desk: at.Changing, agent: str, number: int) -> dict[str, Any]:
 
 
 @router.post("/agents/{agent}/facts/{number}/restore")
-def restore(desk: at.Changing, agent: str, number: int) -> dict[str, Any]:
+def restore(desk: Changing, agent: str, number: int) -> dict[str, Any]:
     """Bring back a fact that ended or was forgotten."""
     memory = _facts(desk, desk.entry(agent))
     if memory.ledger.get(number).state == "holds":
@@ -97,7 +98,7 @@ def restore(desk: at.Changing, agent: str, number: int) -> dict[str, Any]:
 
 
 @router.get("/agents/{agent}/sources")
-def sources(desk: at.Reading, agent: str) -> list[dict[str, Any]]:
+def sources(desk: Reading, agent: str) -> list[dict[str, Any]]:
     """All sources, and which of them the agent can search."""
     entry = desk.entry(agent)
     has = attached(desk.house.database, entry.id)
@@ -113,7 +114,7 @@ def sources(desk: at.Reading, agent: str) -> list[dict[str, Any]]:
 
 
 @router.put("/agents/{agent}/sources/{source}")
-def attach(desk: at.Changing, agent: str, source: str) -> list[dict[str, Any]]:
+def attach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
     """Let the agent search a source."""
     entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
     found = all_.find(source)
@@ -124,7 +125,7 @@ def attach(desk: at.Changing, agent: str, source: str) -> list[dict[str, Any]]:
 
 
 @router.delete("/agents/{agent}/sources/{source}")
-def detach(desk: at.Changing, agent: str, source: str) -> list[dict[str, Any]]:
+def detach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
     """Take a source away from the agent; it is kept."""
     entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
     found = all_.find(source)
@@ -134,7 +135,7 @@ def detach(desk: at.Changing, agent: str, source: str) -> list[dict[str, Any]]:
     return sources(desk, agent)
 
 
-def _facts(desk: at.Desk, entry: Entry) -> FactMemory:
+def _facts(desk: Desk, entry: Entry) -> FactMemory:
     memory = open_facts(desk.settings(entry), desk.house.database, entry.id)
     if memory is None:
         raise UserError("No facts are kept: the setting facts is off.")

@@ -13,33 +13,34 @@ from pydantic import Field
 from memagent.errors import UserError
 from memagent.memory.core import Edit, find
 from memagent.persistence import PersistenceManager
-from memagent.server.desk import at
+from memagent.server.desk.at import Changing, Reading
+from memagent.server.desk.at import Form as Body
 from memagent.server.problems import Refused
 
 router = APIRouter()
 
 
-class Written(at.Form):
+class Written(Body):
     """A block's new text, and the version that was edited: who edits an older one is told, and loses nothing."""
 
     value: str = Field(max_length=1_000_000)
     version: int
 
 
-class Version(at.Form):
+class Version(Body):
     """A version to go back to."""
 
     version: int
 
 
 @router.get("/agents/{agent}/blocks")
-def blocks(desk: at.Reading, agent: str) -> list[dict[str, Any]]:
+def blocks(desk: Reading, agent: str) -> list[dict[str, Any]]:
     """All blocks."""
     return _blocks(desk.state(desk.entry(agent)))
 
 
 @router.put("/agents/{agent}/blocks/{label}")
-def write(desk: at.Changing, agent: str, label: str, body: Written) -> list[dict[str, Any]]:
+def write(desk: Changing, agent: str, label: str, body: Written) -> list[dict[str, Any]]:
     """Put another text into a block."""
     state = desk.state(desk.entry(agent))
     block = find(state.core.blocks, label)
@@ -52,7 +53,7 @@ def write(desk: at.Changing, agent: str, label: str, body: Written) -> list[dict
 
 @router.get("/agents/{agent}/edits")
 def edits(
-    desk: at.Reading, agent: str, label: str = "", limit: Annotated[int, Query(ge=1, le=500)] = 50
+    desk: Reading, agent: str, label: str = "", limit: Annotated[int, Query(ge=1, le=500)] = 50
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The edits of a block, or of all, newest first; each with its difference, and the words that it was made on."""
     state = desk.state(desk.entry(agent))
@@ -64,7 +65,7 @@ def edits(
 
 
 @router.post("/agents/{agent}/blocks/{label}/restore")
-def restore(desk: at.Changing, agent: str, label: str, body: Version) -> list[dict[str, Any]]:
+def restore(desk: Changing, agent: str, label: str, body: Version) -> list[dict[str, Any]]:
     """Put a block back to how it was at a version."""
     state = desk.state(desk.entry(agent))
     find(state.core.blocks, label)
@@ -74,7 +75,7 @@ def restore(desk: at.Changing, agent: str, label: str, body: Version) -> list[di
 
 
 @router.post("/agents/{agent}/edits/undo")
-def undo(desk: at.Changing, agent: str) -> dict[str, Any]:
+def undo(desk: Changing, agent: str) -> dict[str, Any]:
     """Take back the newest edit of core memory that was not taken back yet."""
     state = desk.state(desk.entry(agent))
     undone = state.undo_edit()

@@ -16,14 +16,15 @@ from memagent.events import as_dict
 from memagent.memory.core import Edit
 from memagent.memory.log import MessageLog
 from memagent.messages import Message
-from memagent.server.desk import at
+from memagent.server.desk.at import Form as Body
+from memagent.server.desk.at import Reading, Talking
 from memagent.server.retold import events_of
 
 router = APIRouter()
 PAGE = 100
 
 
-class Said(at.Form):
+class Said(Body):
     """Something to say."""
 
     text: str = Field(min_length=1, max_length=1_000_000)
@@ -32,7 +33,7 @@ class Said(at.Form):
 
 @router.get("/agents/{agent}/turns")
 def turns(
-    desk: at.Reading, agent: str, before: int = 0, limit: Annotated[int, Query(ge=1, le=500)] = PAGE
+    desk: Reading, agent: str, before: int = 0, limit: Annotated[int, Query(ge=1, le=500)] = PAGE
 ) -> dict[str, Any]:  # fmt: skip
     """The newest turns, or those before a message's number: what was said, and the events that followed."""
     entry = desk.entry(agent)
@@ -44,7 +45,7 @@ def turns(
 
 
 @router.post("/agents/{agent}/messages")
-def say(desk: at.Talking, agent: str, body: Said) -> dict[str, str]:
+def say(desk: Talking, agent: str, body: Said) -> dict[str, str]:
     """Say something; what happens is told over the WebSocket."""
     entry = desk.entry(agent)
     desk.house.limits.check_spent(desk.caller.key)
@@ -53,7 +54,7 @@ def say(desk: at.Talking, agent: str, body: Said) -> dict[str, str]:
 
 
 @router.post("/agents/{agent}/retry")
-def retry(desk: at.Talking, agent: str) -> dict[str, str]:
+def retry(desk: Talking, agent: str) -> dict[str, str]:
     """Take the newest turn back, and say the same again."""
     entry = desk.entry(agent)
     words, _ = desk.state(entry).undo_turn()
@@ -63,7 +64,7 @@ def retry(desk: at.Talking, agent: str) -> dict[str, str]:
 
 
 @router.post("/agents/{agent}/undo")
-def undo(desk: at.Talking, agent: str) -> dict[str, Any]:
+def undo(desk: Talking, agent: str) -> dict[str, Any]:
     """Take the newest turn back everywhere: messages, edits of memory, notes. Returns the words that began it."""
     entry = desk.entry(agent)
     words, left = desk.state(entry).undo_turn()
@@ -73,7 +74,7 @@ def undo(desk: at.Talking, agent: str) -> dict[str, Any]:
 
 
 @router.get("/agents/{agent}/window")
-def window(desk: at.Reading, agent: str) -> dict[str, Any]:
+def window(desk: Reading, agent: str) -> dict[str, Any]:
     """What fills the context window, by part."""
     found = desk.agent(desk.entry(agent))
     counts = parts(

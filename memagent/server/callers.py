@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from memagent.access import Key, Scope
+from memagent.bridges.socket.wire import KEY
 from memagent.server.house import House
 from memagent.server.problems import Refused
 
 COOKIE = "memagent_key"
-PROTOCOL = "memagent.key."
-"""How a key stands among the protocols that a WebSocket is asked for: browsers can send it nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def secret_of(request: HTTPConnection) -> str:
     if kind.lower() == "bearer" and secret.strip():
         return secret.strip()
     protocols = [each.strip() for each in request.headers.get("sec-websocket-protocol", "").split(",")]
-    from_socket = next((each.removeprefix(PROTOCOL) for each in protocols if each.startswith(PROTOCOL)), "")
+    from_socket = next((each.removeprefix(KEY) for each in protocols if each.startswith(KEY)), "")
     return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "") or from_socket
 
 

@@ -144,6 +144,7 @@ def test_after_a_restart_a_run_is_found_and_numbers_go_on(home: Path) -> None:
         assert server.house.runs.channel(agent).last > number
 
 
+@pytest.mark.slow
 def test_a_turn_that_waits_for_a_silent_model_is_cancelled_at_once_and_stores_nothing_later(server: Serving) -> None:
     agent = server.agent()
     run = server.start(agent, "silent please")
@@ -212,6 +213,7 @@ def test_a_server_that_stops_lets_turns_end_and_begins_none(home: Path) -> None:
         assert said(server, agent) == ["slow 0", "slow 0", "slow 1", "slow 1"]
 
 
+@pytest.mark.slow
 def test_a_turn_that_a_stop_cuts_goes_on_at_the_next_start(home: Path) -> None:
     with served(home, stop_seconds=0.1) as server:
         agent = server.agent()

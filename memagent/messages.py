@@ -49,7 +49,9 @@ def name_of(number: int) -> str:
 
 @dataclass(frozen=True)
 class Message:
-    """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored."""
+    """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored. `name`
+    is the function that a result is of, or who said it, where that was neither the agent nor its user.
+    """
 
     role: Role
     kind: Kind
@@ -109,6 +111,16 @@ def user_message(text: str, now: datetime, location: str = "") -> Message:
     text = storable(text)
     content = _packed(type="user_message", message=text, time=stamp(now), location=location or None)
     return Message("user", "user", content, now, said=text)
+
+
+def told_by(who: str, text: str, now: datetime) -> Message:
+    """What another one in the same chat said. What is below its first line is moved in, so that it can't pass for what
+    a third one said.
+    """
+    lines = storable(text.strip()).splitlines() or [""]
+    words = "\n  ".join([f"{who}:", *lines]) if len(lines) > 1 else f"{who}: {lines[0]}"
+    content = _packed(**{"type": "user_message", "from": who, "message": words, "time": stamp(now)})
+    return Message("user", "user", content, now, said=words, name=who)
 
 
 def login(now: datetime, last_login: datetime | None, location: str = "") -> Message:

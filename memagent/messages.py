@@ -118,7 +118,8 @@ def told_by(who: str, text: str, now: datetime) -> Message:
     a third one said.
     """
     lines = storable(text.strip()).splitlines() or [""]
-    words = "\n  ".join([f"{who}:", *lines]) if len(lines) > 1 else f"{who}: {lines[0]}"
+    below = [f"  {line}" if line else "" for line in lines]
+    words = "\n".join([f"{who}:", *below]) if len(lines) > 1 else f"{who}: {lines[0]}"
     content = _packed(**{"type": "user_message", "from": who, "message": words, "time": stamp(now)})
     return Message("user", "user", content, now, said=words, name=who)
 

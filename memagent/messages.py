@@ -20,6 +20,9 @@ Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result"
 SPEAK = "send_message"
 """The function by which an agent speaks, if it does not speak plainly."""
 
+LONGEST_SPEAKER = 64
+"""Characters of the name of somebody else in a chat."""
+
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _TEMPLATE_MARKS = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|<SYS>)|\[(?=/?INST\])")
 
@@ -117,6 +120,7 @@ def told_by(who: str, text: str, now: datetime) -> Message:
     """What another one in the same chat said. What is below its first line is moved in, so that it can't pass for what
     a third one said.
     """
+    who = " ".join(storable(who).split())[:LONGEST_SPEAKER]
     lines = storable(text.strip()).splitlines() or [""]
     below = [f"  {line}" if line else "" for line in lines]
     words = "\n".join([f"{who}:", *below]) if len(lines) > 1 else f"{who}: {lines[0]}"

@@ -221,6 +221,42 @@ def test_a_cancelled_turn_is_closed_and_the_agent_goes_on(house: House) -> None:
     assert house.turns() == ["interrupted", "done"]
 
 
+def test_a_cancelled_team_stops_who_speaks(house: House) -> None:
+    house.serve([{"when": {}, "say": "one " * 200, "pace": 0.02}])
+    agent = house.agent(model_client_stream=True)
+
+    async def stopped() -> None:
+        token = CancellationToken()
+        team = RoundRobinGroupChat([agent], termination_condition=MaxMessageTermination(2))
+        with pytest.raises(asyncio.CancelledError):
+            async for each in team.run_stream(task="Count.", cancellation_token=token):
+                if isinstance(each, ModelClientStreamingChunkEvent):
+                    token.cancel()
+        await agent.close()
+
+    asyncio.run(stopped())
+    assert house.turns() == ["interrupted"]
+
+
+def test_a_cancelled_turn_is_stored_before_its_agent_is_let_go(house: House) -> None:
+    house.serve([{"when": "long", "say": "At last.", "delay": 0.7}, {"when": {}, "say": "Aye."}])
+    agent = house.agent()
+
+    async def stopped() -> None:
+        token = CancellationToken()
+        asked = asyncio.ensure_future(agent.on_messages([says("a long one")], token))
+        while not house.server.requests:
+            await asyncio.sleep(0.01)
+        token.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await agent.close()
+
+    asyncio.run(stopped())
+    assert house.turns() == ["interrupted"]
+    assert answer(house.agent(), says("and now?")).chat_message.content == "Aye."
+
+
 def test_a_decision_that_nobody_waits_for_any_more_is_a_no(house: House) -> None:
     token = CancellationToken()
 

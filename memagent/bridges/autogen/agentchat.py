@@ -6,6 +6,7 @@ that was chosen. A turn that fails ends in a StopMessage that says why. Knows no
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -118,7 +119,7 @@ class MemagentChatAgent(ReadsSources, BaseChatAgent):  # type: ignore[misc]
 
     async def close(self) -> None:
         """Let the agent go; it is kept."""
-        self.participant.close()
+        await asyncio.to_thread(self.participant.close)
 
 
 class _Words:

@@ -6,8 +6,9 @@ told. Knows nothing of AutoGen.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from threading import Condition
 from typing import Any
 
 from memagent.agent import Agent
@@ -28,6 +29,8 @@ from memagent.storage import Database
 Policy = Callable[[ApprovalAsked], bool]
 AsyncPolicy = Callable[[ApprovalAsked], Awaitable[bool]]
 
+PATIENCE = 5.0
+"""Seconds that letting an agent go may wait for the end of a turn."""
 YOUR_TURN = "Nobody has said anything new, and it is your turn to speak."
 ANEW = "Another conversation begins. What was said before is over; you remember it."
 
@@ -50,11 +53,17 @@ class Participant:
         self._database = database
         self._owns_database = owns_database
         self._anew = False
+        self._turns = 0
+        self._resting = Condition()
 
     # Turns ------------------------------------------------------------------------------------------------------------
 
     def turn(self, heard: Sequence[Heard], approve: Policy) -> Generator[Event]:
         """One turn, to its end; it is told what others said since the last one."""
+        with self._at_work():
+            yield from self._turn(heard, approve)
+
+    def _turn(self, heard: Sequence[Heard], approve: Policy) -> Generator[Event]:
         events = self.agent.turn(self._messages(heard))
         while True:
             asked: ApprovalAsked | None = None
@@ -92,8 +101,21 @@ class Participant:
         if hang_up is not None:
             hang_up()
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._resting:
+            self._turns += 1
+        try:
+            yield
+        finally:
+            with self._resting:
+                self._turns -= 1
+                self._resting.notify_all()
+
     def close(self) -> None:
-        """Let the agent go; it is kept."""
+        """Let the agent go; it is kept. A turn that was cancelled a moment ago is waited for, until it is stored."""
+        with self._resting:
+            self._resting.wait_for(lambda: not self._turns, PATIENCE)
         self.agent.close()
         if self._owns_database:
             self._database.close()

@@ -93,7 +93,8 @@ class FactReader:
     def _next(self, progress: Progress) -> list[Said]:
         """The messages that are read next; those of one turn alone, if they failed before."""
         rows = self._database.rows(
-            f"SELECT seq, turn, role, said, created FROM messages WHERE {_SPOKEN} AND {_ENDED} ORDER BY seq LIMIT ?",
+            f"SELECT seq, turn, role, said, created, name FROM messages WHERE {_SPOKEN} AND {_ENDED} "
+            "ORDER BY seq LIMIT ?",
             self.agent, progress.seq, self.agent, MOST,
         )  # fmt: skip
         if progress.tries and rows:
@@ -101,12 +102,13 @@ class FactReader:
         batch: list[Said] = []
         room = MOST_TOKENS
         with reading("A message of the log"):
-            for seq, _, role, said, created in rows:
+            for seq, _, role, said, created, name in rows:
                 text = str(said)[:LONGEST]
+                who = str(name or "user") if role == "user" else "agent"
                 room -= estimate(text)
                 if batch and room < 0:
                     break
-                batch.append(Said("user" if role == "user" else "agent", text, datetime.fromisoformat(created), seq))
+                batch.append(Said(who, text, datetime.fromisoformat(created), seq))
         return batch
 
     def _keep(self, drafts: Sequence[Draft], talk: Sequence[Said], before: Progress, last: int) -> list[Outcome] | None:

@@ -1,4 +1,4 @@
-"""`memagent mcp`: MCP servers for agents: declared, looked at, allowed and given.
+"""`memagent mcp`: MCP servers for agents: declared, looked at, allowed and given; and an agent's memory as one itself.
 
 What a server says of itself is shown as data: on lines of its own, with nothing in it that a terminal would act on.
 Knows nothing of how servers are spoken to.
@@ -6,7 +6,10 @@ Knows nothing of how servers are spoken to.
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+import signal
+import threading
+from contextlib import closing, suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +20,7 @@ from memagent.cli.names import agents
 from memagent.errors import NotFound, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from memagent.tools.mcp import Allowed, Definition, Server
     from memagent.tools.mcp.connection import Offer
@@ -32,8 +35,8 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = Commands(help="Tools of MCP servers for agents.", no_args_is_help=True)
-    for command in (add, allow, give, test, forbid, take, remove):
+    group = Commands(help="Tools of MCP servers for agents, and agents as MCP servers.", no_args_is_help=True)
+    for command in (add, allow, give, test, forbid, take, remove, serve):
         group.command()(command)
     group.command("list")(list_servers)
     app.add_typer(group, name="mcp")
@@ -199,6 +202,60 @@ def _change(agent: str, change: Any) -> None:
     with opened() as home, home.database.write() as tx:
         entry = home.roster.find(agent)
         home.roster.change(tx, entry.id, {**entry.settings, "functions": change(entry.settings["functions"])})
+
+
+def serve(
+    agent: Agent,
+    read_only: Annotated[bool, typer.Option("--read-only", help="It can search and read, and change nothing.")] = False,
+) -> None:
+    """Let another program use an agent's memory: as an MCP server, on standard input and output.
+
+    It can search and read all of it, keep notes and facts, and edit core memory, within its limits. Every edit is in
+    the history, and can be taken back.
+    """
+    from memagent import registry
+    from memagent.cli.opened import opened
+    from memagent.log import start_log
+
+    registry.check_installed("mcp")
+    with opened() as home:
+        from memagent.bridges.mcp_server import memory_server
+
+        start_log(home.settings)
+        server = memory_server(home.settings, home.database, agent, read_only=read_only)
+        _until_told(lambda: server.run("stdio"))
+
+
+def _until_told(work: Callable[[], None]) -> None:
+    """Do something that ends when standard input does, which it also seems to when the process is told to end: a read
+    that has begun can't be broken off, and the process would wait for it.
+    """
+    told: list[int] = []
+    given, ours, feed = os.dup(0), *os.pipe()
+
+    def stop(number: int, _frame: object) -> None:
+        if not told:
+            told.append(number)
+            os.close(feed)
+
+    def pass_on() -> None:
+        with suppress(OSError):
+            while chunk := os.read(given, 65536):
+                os.write(feed, chunk)
+        if not told:
+            stop(0, None)
+
+    os.dup2(ours, 0)
+    os.close(ours)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    threading.Thread(target=pass_on, daemon=True).start()
+    try:
+        work()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told and told[0]:
+        raise typer.Exit(128 + told[0])
 
 
 # Inside ---------------------------------------------------------------------------------------------------------------

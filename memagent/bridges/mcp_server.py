@@ -20,6 +20,7 @@ from memagent.assemble import open_facts, open_state
 from memagent.errors import BackendError, MemagentError, ToolError
 from memagent.facts import Cause
 from memagent.memory.core import Draft, find
+from memagent.messages import storable
 from memagent.roster import Roster
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 CAUSE = "mcp"
 """By whom an edit was made, in the history of core memory."""
+LONGEST_FACT = 500
 ROOM = 6000
 """Characters of one page of results."""
 
@@ -120,7 +122,10 @@ class OpenMemory:
     def remember(self, text: Text, kind: Literal["note", "fact"] = "note", tags: Tags = []) -> str:  # noqa: B006
         """Keep a note in archival memory, or a fact: one short sentence that holds true, such as of the user."""
         if kind == "fact":
-            kept = self._kept_facts().state(" ".join(text.split()), Cause("agent", "by MCP", self.state.entry.id))
+            words = " ".join(storable(text).split())
+            if not 0 < len(words) <= LONGEST_FACT:
+                raise ToolError(f"A fact is a sentence of at most {LONGEST_FACT} characters; keep more as a note.")
+            kept = self._kept_facts().state(words, Cause("agent", "by MCP", self.state.entry.id))
             return f"Kept as fact {kept.id}."
         prepared = self.state.archival.prepare(text, tags)
         with self._one_at_a_time, self.state.alone() as tx:

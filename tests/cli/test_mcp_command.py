@@ -13,6 +13,8 @@ import mcp_server
 import pytest
 from command_line import MEMAGENT, Memagent
 
+from memagent import registry
+
 PROGRAM = (sys.executable, mcp_server.__file__)
 SCRIPT = """
 - when: {said: 'say (.+)', after_calls: 0}
@@ -82,7 +84,7 @@ def test_what_a_server_says_is_shown_as_data(memagent: Memagent, declared: Path)
     assert "\x1b" not in shown and "\u202e" not in shown
 
 
-def test_mistakes_are_told(memagent: Memagent, declared: Path, home: Path) -> None:
+def test_mistakes_are_told(memagent: Memagent, declared: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "already" in memagent("mcp", "add", "hand", "--", "program").err
     assert "Give its program after --" in memagent("mcp", "add", "other").err
     assert "There is no MCP server 'other'" in memagent("mcp", "allow", "other", "-y").err
@@ -90,6 +92,9 @@ def test_mistakes_are_told(memagent: Memagent, declared: Path, home: Path) -> No
     failed = memagent("mcp", "test", "other")
     assert failed.code == 3 and "can't be used: no key" in failed.err
     assert "offers no tool 'fly'" in memagent("mcp", "allow", "hand", "fly", "-y").err
+    monkeypatch.setitem(registry.EXTRAS, "mcp", ("mcp", "no_such_module"))
+    for words in (("test", "hand"), ("serve", "ada")):
+        assert "pip install 'memagent[mcp]'" in memagent("mcp", *words).err
     assert json.loads((home / "mcp.json").read_text())["mcpServers"].keys() == {"hand", "other"}
 
 

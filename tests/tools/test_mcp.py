@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import threading
@@ -155,6 +156,24 @@ def test_nothing_is_left_behind(home: Home) -> None:
     assert "is not connected any more" in run(tools["hand_echo"], '{"text": "hello?"}').text
 
 
+def test_an_old_server_that_knows_no_new_greeting_is_greeted_as_before(home: Home) -> None:
+    home.allow(home.declare("old"))
+    assert run(home.tools()["hand_echo"], '{"text": "hello"}').text == "hello"
+
+
+def test_an_agent_that_was_dropped_lets_go_of_its_server(home: Home) -> None:
+    home.allow(home.declare())
+    tools = tools_of(home.path, "hand", ())
+    process = int(run(tools["hand_number"], "{}").text)
+    assert alive(process)
+    del tools
+    gc.collect()
+    until = time.monotonic() + 5
+    while alive(process) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(process)
+
+
 def test_a_program_that_is_not_there_is_told_of(home: Home) -> None:
     server = Server("gone", ("no-such-program-here",))
     with pytest.raises(BackendError, match="no program 'no-such-program-here'"):
@@ -174,8 +193,10 @@ def test_nothing_of_a_server_is_there_until_it_is_allowed(home: Home) -> None:
     home.allow(server)
     tools = home.tools()
     assert all(tool.rules.approval and tool.rules.after_cut == "ask" for tool in tools.values())
-    Servers(home.path).forbid("hand", ["die"])
-    assert "hand_die" not in home.tools() and "hand_echo" in home.tools()
+    assert run(tools["hand_echo"], '{"text": "hello"}').ok
+    Servers(home.path).forbid("hand", ["die", "echo"])
+    assert "is off" in run(tools["hand_echo"], '{"text": "hello"}').text  # at once, for an agent that is open
+    assert "hand_die" not in home.tools() and "hand_number" in home.tools()
     Servers(home.path).forbid("hand")
     assert with_servers({}, home.path, ["hand", "unknown"], {}, new=False) == {}
     with pytest.raises(UserError, match="not allowed"):
@@ -201,7 +222,7 @@ def test_a_tool_that_changes_is_off_until_it_is_allowed_again(home: Home) -> Non
     Path(f"{home.file}.new").write_text(json.dumps(changed))
     assert run(tools["hand_number"], "{}").ok  # after this answer, the server says that its tools are others
     outcome = run(tools["hand_echo"], '{"text": "hello"}')
-    assert not outcome.ok and "has changed 'echo' since a person allowed it" in outcome.text
+    assert not outcome.ok and "is off: a person has not allowed it as it is now" in outcome.text
     assert run(tools["hand_number"], "{}").ok
     assert tools["hand_echo"].schema["description"] == said == "Says it again."
     assert "hand_echo" not in home.tools() and "hand_number" in home.tools()

@@ -12,16 +12,16 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import finalize
 
 from memagent import config, registry
-from memagent.errors import BackendError, ConfigError, MemagentError, ToolError
+from memagent.errors import BackendError, ConfigError, ToolError
 from memagent.log import plain_to_see
 from memagent.tools.mcp import MOST_TOOLS, Definition, Server
 from memagent.tools.mcp.declared import Servers
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Mode = Literal["auto", "legacy"]
 
 OPENING = 120.0
 """Seconds that a server may take to start, where nobody waits for a call: some are downloaded first."""
@@ -98,10 +99,10 @@ class Connection:
             line = await self._opened()
         except BackendError as error:
             raise ToolError(f"{error.message} The call did not happen.") from error
-        if tool in line.changed:
+        if self._pinned().get(tool) != line.digest(tool):
             raise ToolError(
-                f"The MCP server {self._server.name!r} has changed {tool!r} since a person allowed it, so it is off. "
-                "The call did not happen; tell the user."
+                f"The tool {tool!r} of the MCP server {self._server.name!r} is off: a person has not allowed it as it "
+                "is now. The call did not happen; tell the user."
             )
         line.pending += 1
         try:
@@ -137,35 +138,52 @@ class Connection:
         """The line to the server: the one that there is, if it still works, or a new one."""
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
-            if self._line and (self._line.over or not await self._line.answers(self._pinned())):
+            if self._line and not await self._line.answers():
                 await self._drop()
             if self._closed:
                 raise self._error("is not connected any more")
             if self._line is None:
-                line = self._line = _Line(self._server, self._transport_parts())
-                try:
-                    await asyncio.shield(line.ready)
-                    await line.look(self._pinned())
-                except BaseException as error:
-                    await self._drop()
-                    if isinstance(error, MemagentError) or not isinstance(error, Exception):
-                        raise
-                    words = line.diary.why or line.diary.last_words or _short(_innermost(error))
-                    raise self._error(f"can't be used: {plain_to_see(words[-LONGEST_COMPLAINT:])}") from error
-                Servers(self._home).note_changed(self._server, line.changed)
-                _open.add(self)
+                self._line = await self._new_line()
+            if not self._line.compared:
+                self._line.compared = True
+                now = self._line
+                changed = [tool for tool, digest in self._pinned().items() if now.digest(tool) not in ("", digest)]
+                Servers(self._home).note_changed(self._server, changed)
             return self._line
+
+    async def _new_line(self) -> _Line:
+        """A line that is open. Some servers take no other greeting than the old one."""
+        parts = self._parts()
+        modes: Sequence[Mode] = ("auto", "legacy") if parts.command else ("auto",)
+        for mode in modes:
+            line = _Line(self._server, parts, mode)
+            try:
+                await asyncio.shield(line.ready)
+                await line.look()
+            except BaseException as error:
+                await line.end()
+                if not isinstance(error, Exception):
+                    raise
+                words = line.diary.why or line.diary.last_words or _short(_innermost(error))
+                problem = self._error(f"can't be used: {plain_to_see(words[-LONGEST_COMPLAINT:])}")
+                if mode == modes[-1] or not line.diary.gone:
+                    raise problem from error
+            else:
+                finalize(self, line.leave)
+                return line
+        raise AssertionError("the last way that is tried returns or raises")
 
     async def _drop(self) -> None:
         line, self._line = self._line, None
-        _open.discard(self)
         if line is not None:
             await line.end()
 
     def _pinned(self) -> dict[str, str]:
-        return {name: of.definition.digest for name, of in Servers(self._home).allowed(self._server).items()}
+        """What is allowed now, as it was then."""
+        allowed = Servers(self._home).allowed(self._server)
+        return {name: of.definition.digest for name, of in allowed.items() if not of.changed}
 
-    def _transport_parts(self) -> _Parts:
+    def _parts(self) -> _Parts:
         """What the server is given: the program and its variables, or the address and its headers."""
         server = self._server
         texts = [*server.environment.values(), *server.headers.values()]
@@ -209,41 +227,44 @@ class _Parts:
 class _Line:
     """One open connection. A task of its own opens and closes it: the SDK wants both done by the same one."""
 
-    def __init__(self, server: Server, parts: _Parts) -> None:
+    def __init__(self, server: Server, parts: _Parts, mode: Mode) -> None:
         from memagent.tools.mcp.pipe import Diary
 
         self.diary: Diary = Diary()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tools: dict[str, Definition] = {}
-        self.changed: Collection[str] = ()
-        self.doubted = self.outdated = False
+        self.doubted = self.outdated = self.compared = False
         self.pending = 0
         self._leave = asyncio.Event()
-        self._task = asyncio.create_task(self._keep(server, parts))
+        self._task = asyncio.create_task(self._keep(server, parts, mode))
+        _open.add(self)
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing can be said on it any more."""
-        return self._task.done()
-
-    async def look(self, pinned: Mapping[str, str]) -> None:
-        """See what tools there are, and which of them are not what was allowed."""
-        self.outdated = False
+    async def look(self) -> None:
+        """See what tools there are."""
+        self.outdated = self.compared = False
         self.tools = await _tools(self.client)
-        now = {name: of.digest for name, of in self.tools.items()}
-        self.changed = {name for name, digest in pinned.items() if now.get(name) != digest}
 
-    async def answers(self, pinned: Mapping[str, str]) -> bool:
-        """Whether it still works, where there is a doubt; and what is new, where the server says that something is."""
+    def digest(self, tool: str) -> str:
+        """How the server tells of a tool now; empty when it does not."""
+        return self.tools[tool].digest if tool in self.tools else ""
+
+    async def answers(self) -> bool:
+        """Whether it still works. Where there is a doubt, or something new is announced, the server is asked."""
+        if self._task.done():
+            return False
         if self.doubted or self.outdated or self.pending:  # an agent calls one after the other: that one was given up
             try:
                 async with asyncio.timeout(CHECKING):
-                    await self.look(pinned)
+                    await self.look()
             except Exception as error:  # noqa: BLE001  # whatever it is: a new line is opened then
                 log.info("an MCP server does not answer any more: %r", error)
                 return False
             self.doubted = False
         return True
+
+    def leave(self) -> None:
+        """Close it, from any thread, without waiting."""
+        _background().call_soon_threadsafe(self._leave.set)
 
     async def end(self) -> None:
         """Close it, and wait until that is done."""
@@ -252,7 +273,7 @@ class _Line:
             self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def _keep(self, server: Server, parts: _Parts) -> None:
+    async def _keep(self, server: Server, parts: _Parts, mode: Mode) -> None:
         from mcp import Client, Implementation, types
 
         from memagent import __version__
@@ -265,7 +286,7 @@ class _Line:
             async with AsyncExitStack() as stack:
                 transport = await _transport(server, parts, self.diary, stack)
                 self.client: Client = await stack.enter_async_context(
-                    Client(transport, client_info=info, message_handler=hear, cache=None)
+                    Client(transport, client_info=info, message_handler=hear, cache=None, mode=mode)
                 )
                 self.ready.set_result(None)
                 await self._leave.wait()
@@ -276,6 +297,8 @@ class _Line:
                 log.info("the connection to an MCP server ended: %r", error)
             else:
                 raise
+        finally:
+            _open.discard(self)
 
 
 async def _transport(server: Server, parts: _Parts, diary: Diary, stack: AsyncExitStack) -> Transport:
@@ -319,7 +342,7 @@ def _innermost(error: BaseException) -> str:
 
 # The one thread -------------------------------------------------------------------------------------------------------
 
-_open: WeakSet[Connection] = WeakSet()
+_open: set[_Line] = set()
 
 
 @cache
@@ -337,5 +360,9 @@ def _in_background(work: Coroutine[Any, Any, T]) -> Future[T]:
 
 def _close_all() -> None:
     """No program that was started outlives the process that did it."""
-    for connection in list(_open):
-        connection.close()
+
+    async def end() -> None:
+        await asyncio.gather(*(line.end() for line in list(_open)))
+
+    with suppress(TimeoutError):
+        _in_background(end()).result(CLOSING)

@@ -35,10 +35,11 @@ LAST_WORDS = 2000
 
 
 class Diary:
-    """What is to be known of a program once it is gone: why it was ended, and what it wrote last to its errors."""
+    """What is to be known of a program once it is `gone`: why it was ended, and what it wrote last to its errors."""
 
     def __init__(self) -> None:
         self.why = ""
+        self.gone = self.ended = False  # by itself, or because we wanted it
         self._written = bytearray()
 
     def write(self, chunk: bytes) -> None:
@@ -71,6 +72,7 @@ async def spoken(
         try:
             yield heard, said
         finally:
+            diary.ended = True
             with anyio.CancelScope(shield=True):
                 heard.close()
                 said.close()
@@ -112,6 +114,7 @@ async def _listen(
                 if len(line) > LARGEST or count.bytes > MOST:
                     diary.why = f"it said more than {(LARGEST if len(line) > LARGEST else MOST) >> 20} MB"
                     return
+        diary.gone = not diary.ended
 
 
 def _message(line: bytes) -> SessionMessage | None:

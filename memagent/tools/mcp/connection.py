@@ -308,9 +308,11 @@ async def _transport(server: Server, parts: _Parts, diary: Diary, stack: AsyncEx
         return spoken(parts.command, parts.environment, parts.directory, diary)
     from mcp.client.streamable_http import streamable_http_client
 
+    from memagent.tools.mcp.pipe import LARGEST
     from memagent.tools.mcp.web import client
 
-    return streamable_http_client(server.url, http_client=await stack.enter_async_context(client(parts.headers, diary)))
+    web = await stack.enter_async_context(client(parts.headers, diary))
+    return streamable_http_client(server.url, http_client=web, max_sse_event_size=LARGEST)
 
 
 async def _tools(client: Client) -> dict[str, Definition]:

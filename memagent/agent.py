@@ -63,11 +63,11 @@ class Agent:
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
     def close(self) -> None:
-        """Let the model go; one in this process keeps what it has read."""
+        """Let go of the model, which keeps what it has read if it is in this process, and of what functions hold."""
         self.behind.finish()
-        close = getattr(self.llm, "close", None)
-        if close is not None:
-            close()
+        for part in (self.llm, *(tool.function for tool in self.tools.values())):
+            if (close := getattr(part, "close", None)) is not None:
+                close()
 
     # Turns -----------------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ from memagent.storage.opening import opened as open_database
 from memagent.tidying import Tidying
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
+from memagent.tools.mcp import PREFIX
 from memagent.waking import Waking
 
 __all__ = [
@@ -143,7 +144,7 @@ def store_agent(
         "rules": {name: dict(rules) for name, rules in preset.rules.items()},
         "settings": {**preset.settings, **{key: value for key, value in (given or {}).items() if key in KEPT}},
     }
-    link_tools(settings, kept)  # a preset whose functions can't be loaded makes no agent
+    link_tools(settings, kept, new=True)  # a preset whose functions can't be loaded makes no agent
     now = clock()
     with database.write() as tx:
         agent = Roster(database, settings.user).make(tx, name, kept, library.system_text(preset), now)
@@ -281,9 +282,9 @@ def open_state(
     )  # fmt: skip
 
 
-def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
+def link_tools(settings: Settings, kept: Mapping[str, Any], *, new: bool = False) -> dict[str, Tool]:
     """The tools that an agent was made with, found again by name."""
-    tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
+    tools = _linked(settings, kept["functions"], kept["rules"], new=new)
     tools = {name: _limited(tool, settings.tool_time_limit) for name, tool in tools.items()}
     speech = kept["speech"]
     if speech == "send_message" and "send_message" not in tools:
@@ -292,6 +293,22 @@ def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
             hint="Add the set base to its functions, or set speech: plain.",
         )
     return tools if speech == "send_message" else {name: _plain(tool) for name, tool in tools.items()}
+
+
+def _linked(
+    settings: Settings, entries: Sequence[str], rules: Mapping[str, Mapping[str, Any]], *, new: bool
+) -> dict[str, Tool]:
+    """Tools by the names of functions, function sets and MCP servers."""
+    directories = [settings.home / "functions"]
+    if not any(entry.startswith(PREFIX) for entry in entries):
+        return link(entries, directories, rules)
+    from memagent.tools.mcp.linking import belongs, servers_among, with_servers
+
+    servers = servers_among(entries)
+    theirs = {name: of for name, of in rules.items() if belongs(name, servers)}
+    own = [entry for entry in entries if not entry.startswith(PREFIX)]
+    tools = link(own, directories, {name: of for name, of in rules.items() if name not in theirs})
+    return with_servers(tools, settings.home, servers, theirs, new=new)
 
 
 def _limited(tool: Tool, seconds: float) -> Tool:

@@ -23,7 +23,7 @@ from memagent.facts.reading import take_back
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
-from memagent.memory.core import CoreMemory, Edit
+from memagent.memory.core import CoreMemory, Draft, Edit
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, digest, name_of, result
@@ -311,6 +311,13 @@ class PersistenceManager:
             edits = self.core.rewrite(tx, label, value, cause, self.clock())
         self.core.seen(edits)
         return edits
+
+    def edit_blocks(self, edit: Callable[[Draft], object], cause: str) -> list[Edit]:
+        """Edit core memory from outside, while no turn is running, within all that holds for the agent itself."""
+        with self.alone() as tx:
+            draft = self.core.draft()
+            edit(draft)
+            return self.core.store(tx, draft.changes(), cause, self.clock())
 
     def undo_edit(self) -> list[Edit]:
         """Take back the newest edit of core memory that was not taken back yet."""

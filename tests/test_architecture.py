@@ -25,7 +25,20 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "access", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
+    {
+        "verdict",
+        "lease",
+        "roster",
+        "access",
+        "standing",
+        "stage",
+        "listen",
+        "persistence",
+        "relief",
+        "act",
+        "transfer",
+        "loading",
+    }
     | {"journal", "waking", "tidying"},
     {"looking"},
     {"agent"},

@@ -1,4 +1,5 @@
-"""Reads and plays the scripted cases of facts.yaml: a little talk, another session, a question, and a rule.
+"""Reads and plays the scripted cases of facts.yaml and facts_fresh.yaml: a little talk, another session, a question,
+and a rule.
 
 Each case has a real file, opened anew for each session. Knows nothing of how what was found is counted.
 """
@@ -40,6 +41,7 @@ EMPTY = frozenset(map(stem, ("is", "has", "now", "learning", "training", "their"
 SIGHT = 5
 """So many of the facts that were found are the answer, where no model puts them into words."""
 
+Half = Literal["tune", "report", "fresh"]
 Answering = Callable[[str, Sequence[Fact], date], str]
 
 
@@ -71,12 +73,14 @@ class Case:
     @property
     def kind(self) -> str:
         """What it is about."""
-        return self.id.rpartition("-")[0]
+        return self.id.split("-")[-2]
 
     @property
-    def reported(self) -> bool:
-        """Whether it counts for what is reported, or was for tuning."""
-        return int(self.id.rpartition("-")[2]) % 2 == 0
+    def half(self) -> Half:
+        """Whether it was for tuning, counts for what is reported, or is one that nobody had seen."""
+        if self.id.startswith("fresh-"):
+            return "fresh"
+        return "report" if int(self.id.rpartition("-")[2]) % 2 == 0 else "tune"
 
     @cached_property
     def perfect(self) -> Mapping[str, Sequence[Draft]]:
@@ -137,7 +141,8 @@ def load() -> list[Case]:
     """All cases, in their order."""
     import yaml
 
-    found = yaml.safe_load(Path(__file__).with_name("facts.yaml").read_text(encoding="utf-8"))["cases"]
+    files = [Path(__file__).with_name(name) for name in ("facts.yaml", "facts_fresh.yaml")]
+    found = [entry for file in files for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["cases"]]
     cases = [_case(entry) for entry in found]
     if unknown := {case.kind for case in cases} - {*KINDS} or {*KINDS} - {case.kind for case in cases}:
         raise ValueError(f"facts.yaml: there is no kind {', '.join(sorted(unknown))}, or none of it")

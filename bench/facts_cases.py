@@ -99,7 +99,7 @@ class Case:
 @dataclass(frozen=True)
 class Played:
     """What became of a case: the answer; what was stored, what of it is `false` (nobody said so, or it is over), and
-    what a perfect extractor would not have taken; and what it cost.
+    what is `needless` (a perfect extractor would not have taken it, or another fact says the same); and what it cost.
     """
 
     case: Case
@@ -208,13 +208,15 @@ def play(
             answer = answering(case.ask, facts, case.asked) if answering else " / ".join(shown) or UNKNOWN
             people = dict.fromkeys(line.by for line in case.talk)
             held = [_memory(database, settings, by, extractor, now).ledger.listed() for by in people]
-            stored = [fact for facts in held for fact in facts if fact.kind != FILLER]
+            held = [[fact for fact in facts if fact.kind != FILLER] for facts in held]
+            stored = [fact for facts in held for fact in facts]
+            again = {fact.id for facts in held for fact in facts if _is_told_again(fact, facts)}
         right = case.right(answer, in_words=answering is not None)
         messages = sum(line.who == "user" for line in case.talk)
         return Played(
             case, answer, right, [f.text for f in stored],
             [f.text for f in stored if not _was_told(f, case) and not was_said(f, case)],
-            [f.text for f in stored if not _was_told(f, case)],
+            [f.text for f in stored if not _was_told(f, case) or f.id in again],
             extractor.asked - calls, messages, seconds, tokens, [fact.text for fact in facts],
         )  # fmt: skip
 
@@ -277,6 +279,16 @@ def _was_told(fact: Fact, case: Case) -> bool:
     stale = max((covered(fact.text, text) for text in over), default=0.0)
     best = max((covered(fact.text, text) for text in held), default=0.0)
     return best >= max(stale, 0.5) or (best >= stale and covered(fact.text, " ".join(held)) >= 0.75)
+
+
+def _is_told_again(fact: Fact, held: Sequence[Fact]) -> bool:
+    """Whether another one of the facts that hold says all that this one says."""
+    mine = telling(fact.text)
+    others = [(telling(other.text), other) for other in held if other.id != fact.id]
+    return any(
+        (mine < theirs and other.about == fact.about) or (mine == theirs and other.id < fact.id)
+        for theirs, other in others
+    )
 
 
 def was_said(fact: Fact, case: Case) -> bool:

@@ -18,6 +18,7 @@ from memagent.facts.grounds import KIN, names_in, plain, stem, telling
 from memagent.facts.telling import PlainAnswerer, plainly
 from memagent.llm import LLM, Answer, Request
 from memagent.llm.repair import mend, split_calls
+from memagent.memory.days import over
 from memagent.messages import Message, storable, unmarked
 
 NAME = "answer_question"
@@ -81,17 +82,12 @@ def recalled(known: Known, question: str, today: date) -> list[Fact]:
     return [fact for fact in found if _of_whom(fact, question) and _in_time(fact, question, today)][:MOST]
 
 
-def over(fact: Fact, today: date) -> bool:
-    """Whether the day until which a fact holds is past."""
-    return fact.until is not None and fact.until < today.isoformat()[: len(fact.until)]
-
-
 def _in_time(fact: Fact, question: str, today: date) -> bool:
     if _BEFORE.search(question):
         return fact.how not in ("corrected", "merged", "undone")
     if fact.state == "past":
         return fact.how == "expired" and bool(_WAS.search(question))
-    return bool(_WAS.search(question)) or not over(fact, today)
+    return bool(_WAS.search(question)) or not over(fact.until, today)
 
 
 def _of_whom(fact: Fact, question: str) -> bool:
@@ -156,7 +152,7 @@ def told(fact: Fact, today: date) -> str:
     """A fact as it is told to a model: with what it can't see from its words."""
     if fact.state == "past" and fact.how != "expired":
         return f"In the past, not any more: {fact.text}"
-    return f"Over since {fact.until}: {fact.text}" if over(fact, today) else fact.text
+    return f"Over since {fact.until}: {fact.text}" if over(fact.until, today) else fact.text
 
 
 def denies(words: str) -> bool:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact, Said
-from memagent.facts.dating import named
 from memagent.facts.grounds import KIN, names_in, plain, source_of, stated, stem, telling
 from memagent.facts.likeness import Statement, weighed
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
+from memagent.memory.days import iso_day, named
 from memagent.messages import storable
 
 MOST = 6
@@ -215,24 +214,13 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         own.get("holds") is not False,
         about=_whom(noted, source),
         subject=subject[:60] if isinstance(subject, str) else "",
-        since=_day(own.get("since")) or since,
-        until=_day(own.get("until")) or until,
+        since=iso_day(own.get("since")) or since,
+        until=iso_day(own.get("until")) or until,
         confidence=SURE if telling(text) <= telling(compared[at]) else LIKELY,
         quote=source.text,
         message=source.said.seq,
         replaces=[fact.text for fact in _ended(own.get("ends"), known) if _common(source.text + text, fact.text)],
     )
-
-
-def _day(value: Any) -> str | None:
-    """An ISO day, month or year, if it is one."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}(?:-\d\d(?:-\d\d)?)?", value):
-        return None
-    try:
-        date.fromisoformat((value + "-01-01")[:10])
-    except ValueError:
-        return None
-    return value
 
 
 def _whom(noted: Noted, source: Sentence) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from memagent.facts import USER, Fact
-from memagent.facts.days import spoken
 from memagent.facts.finding import Match
 from memagent.facts.frames import whole
 from memagent.facts.likeness import Statement, stem
+from memagent.memory.days import spoken
 from memagent.memory.search import STOP_WORDS
 
 UNKNOWN = "I don't know that."

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from memagent.facts.dating import named, passes
 from memagent.facts.grounds import telling
+from memagent.memory.days import named, tense_of
 from memagent.messages import storable
 
 LONGEST = 200
@@ -136,31 +136,24 @@ def split(text: str) -> list[str]:
     return [f"{found['head']} {item}{tail}" for item in items]
 
 
+_AGAIN = re.compile(r"\b(?:birthday|anniversary|every|each|always|annual\w*|yearly|born|due|name day)\b", re.IGNORECASE)
+"""What comes each year, or has its day from the start: it is not over when the day is."""
+
+
 def dated(text: str, sentence: str, said: date) -> tuple[str, str | None, str | None]:
     """A statement with the days that its sentence speaks of in words that mean the same for ever, and from when and
     until when it holds, as far as that is told.
     """
-    days = named(sentence, said)
+    tense = tense_of(sentence)
+    within, again = named(text, said, tense), _AGAIN.search(sentence)
+    days = within or named(sentence, said, tense)
     if not days:
         return text, None, None
-    within, again = named(text, said), not passes(sentence)
-    shorter = within and within.first == days.first and len(within.words) < len(days.shown) and not again
-    if within and (within.relative or shorter):
-        text = f"{text.replace(within.words, _placed(within.shown, within.exact, text, within.words), 1)}"
+    if within and (within.relative or (not again and len(within.words) < len(within.lasting))):
+        text = f"{text[: within.start]}{within.lasting}{text[within.end :]}"
     if again or not (within or _ONE_THING.fullmatch(sentence)):
         return text, None, None
-    if days.exact and (within or date.fromisoformat(days.first) > said):
-        if not within:
-            text = f"{text} on {days.shown}"
-        return text, days.first, days.last or days.first
-    return text, days.first, None
-
-
-def _placed(shown: str, exact: bool, text: str, words: str) -> str:
-    """A day as it stands in a sentence: with its preposition, unless there is one already."""
-    before = text[: text.find(words)].rstrip().lower()
-    if words.lower().startswith(("in ", "since ", "of ", "by ", "until ")):
-        return f"{words.split()[0]} {shown}"
-    return shown if before.endswith((" on", " in", " since", " from", " to", " until", " of", " the")) else (
-        f"{'on' if exact else 'in'} {shown}"
-    )  # fmt: skip
+    since, until = days.holding
+    if days.exact and (within or days.first > said.isoformat()):
+        return (text if within else f"{text} {days.added}"), since, until
+    return text, since, until if since is None else None

@@ -14,8 +14,9 @@ from typing import Protocol
 from memagent.errors import JSONParseError
 from memagent.facts import SELF, USER, Fact, State
 from memagent.facts.finding import Matches
-from memagent.facts.grounds import KIN, names_in, plain, stem, telling
+from memagent.facts.grounds import KIN
 from memagent.facts.telling import PlainAnswerer, plainly
+from memagent.facts.words import beginning, names_in, plain, telling
 from memagent.llm import LLM, Answer, Request
 from memagent.llm.repair import mend, split_calls
 from memagent.memory.days import over
@@ -97,7 +98,7 @@ def _of_whom(fact: Fact, question: str) -> bool:
         return True
     if _KIN.search(question):
         return not _OF_ME.search(question) or bool(
-            telling(fact.text) & {stem(k.lower()) for k in _KIN.findall(question)}
+            telling(fact.text) & {beginning(k.lower()) for k in _KIN.findall(question)}
         )
     return not _OF_ME.search(question) and not _MINE.search(question)
 
@@ -163,7 +164,7 @@ def denies(words: str) -> bool:
 def invents(words: str, question: str, facts: Sequence[Fact], today: date) -> bool:
     """Whether an answer names somebody or a number that neither the facts nor the question tell."""
     known = [*(f"{told(fact, today)} {fact.about} {fact.since or ''} {fact.until or ''}" for fact in facts), question]
-    said = set().union(*map(telling, known)) | {stem(word) for text in known for word in plain(text).split()}
+    said = set().union(*map(telling, known)) | {beginning(word) for text in known for word in plain(text).split()}
     return not names_in(words) <= said
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from memagent.facts import USER
-from memagent.facts.likeness import stem
+from memagent.facts.words import root
 from memagent.memory.search import STOP_WORDS
 
 Bearing = Literal["same", "vaguer", "finer", "against", "none"]
@@ -102,7 +102,7 @@ _FILL = (STOP_WORDS | {"user", "some"}) - {"no", "not"}
 _DAYS = """monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
 september october november december today tomorrow tonight weekend week month year morning evening afternoon next noon
 midnight am pm o'clock"""
-_TIMES = frozenset(stem(word) for word in _DAYS.split())
+_TIMES = frozenset(root(word) for word in _DAYS.split())
 _EXCLUSIVE = frozenset({"*likes", "*uses", "*speaks", "*eats", "*plays"})
 SHORT = 4
 """What is new takes the place of something that shares a word with it, if both are no longer than that."""
@@ -137,7 +137,7 @@ def whole(text: str, about: str) -> str:
     return f"The user's {small}" if theirs else f"The user {small}"
 
 
-def plain(text: str) -> str:
+def written_out(text: str) -> str:
     """A statement in small letters, without its point, its short forms written out."""
     text = " ".join(text.replace("’", "'").lower().strip(' .!"“”').split())
     for short, long in _SHORT.items():
@@ -154,8 +154,8 @@ class Frame:
 
     @cached_property
     def small(self) -> str:
-        """The text as `plain` has it."""
-        return plain(self.text)
+        """The text as `written_out` has it."""
+        return written_out(self.text)
 
     @cached_property
     def denied(self) -> bool:
@@ -193,7 +193,7 @@ class Frame:
             if found := pattern.fullmatch(_present(rest)):
                 return whose, f"*{key}", _bare(found["value"])
         verb, _, value = _present(rest).partition(" ")
-        return whose, f"*{stem(verb)}" if verb else "", _bare(value)
+        return whose, f"*{root(verb)}" if verb else "", _bare(value)
 
     def _owned(self, of: str, verb: str, value: str) -> tuple[str, str, str]:
         """What is said of something or somebody of the user's."""
@@ -312,4 +312,4 @@ def _bare(value: str) -> str:
 
 def _stems(value: str) -> list[str]:
     words = [_COUNT.get(word, word) for word in _WORDS.findall(value)]
-    return [stem(word) for word in words if word not in _FILL]
+    return [root(word) for word in words if word not in _FILL]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact, Said
-from memagent.facts.grounds import KIN, names_in, plain, source_of, stated, stem, telling
+from memagent.facts.grounds import KIN, source_of, stated
 from memagent.facts.likeness import Statement, weighed
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied, without
+from memagent.facts.words import beginning, names_in, plain, telling
 from memagent.memory.days import iso_day, named
 from memagent.messages import storable
 
@@ -179,7 +180,7 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
     for sentence in sentences:
         for met in _MY_KIN.finditer(sentence.text):
             name, who = met["name"], met["who"].lower()
-            if not any({stem(name.lower()), stem(who)} <= telling(draft.text) for draft in found):
+            if not any({beginning(name.lower()), beginning(who)} <= telling(draft.text) for draft in found):
                 text = f"{who.capitalize()} is called {name}"
                 yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 

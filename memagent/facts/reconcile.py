@@ -14,8 +14,9 @@ from typing import Literal
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.finding import Match
-from memagent.facts.frames import Frame, plain, whole
-from memagent.facts.likeness import Statement, stem, weighed
+from memagent.facts.frames import Frame, whole, written_out
+from memagent.facts.likeness import Statement, weighed
+from memagent.facts.words import plain, root
 from memagent.memory.search import STOP_WORDS
 
 LONGEST = 400
@@ -28,7 +29,7 @@ contradict nothing three would end something, and of a hundred that do 94 end th
 """
 _MORE = "user agent anymore longer stopped quit gave never now still currently"
 _SAYS_NOTHING = STOP_WORDS | frozenset(_MORE.split())
-_NOTHING = frozenset(stem(word) for word in _SAYS_NOTHING)
+_NOTHING = frozenset(root(word) for word in _SAYS_NOTHING)
 _JOB = re.compile(r"\bjob\b")
 _PRONOUN = re.compile(r"\b(?:there|it|that|this|him|her|them|those|these)\b")
 
@@ -86,8 +87,8 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
 
 def _said_to_be_over(draft: Draft, new: Frame, facts: Sequence[Fact]) -> list[Fact]:
     """What the words that a draft was taken from put away: "my cat is called Mimi, not Momo", "I replaced Vim"."""
-    quote = plain(draft.quote)[:LONGEST]
-    away = {stem(word) for word in _AWAY.findall(quote)}
+    quote = written_out(draft.quote)[:LONGEST]
+    away = {root(word) for word in _AWAY.findall(quote)}
     alike = [
         (fact, old) for fact in facts
         if (old := _frame(fact.text, fact.about)).said[:2] == new.said[:2] and new.said[1] and old.denied == new.denied

@@ -13,7 +13,8 @@ from typing import Protocol
 from memagent.facts import USER, Fact
 from memagent.facts.finding import Match
 from memagent.facts.frames import whole
-from memagent.facts.likeness import Statement, stem
+from memagent.facts.likeness import Statement
+from memagent.facts.words import root
 from memagent.memory.days import spoken
 from memagent.memory.search import STOP_WORDS
 
@@ -30,8 +31,8 @@ _PAST = re.compile(
 _ASKING = (
     "who whom whose what when where why how which tell know remember name called thing things kind many much please"
 )
-_SAYS_NOTHING = frozenset(stem(word) for word in [*_ASKING.split(), *STOP_WORDS, "user"])
-_SAME = {stem(a): stem(b) for a, b in (("job", "works"), ("work", "works"), ("kids", "children"), ("home", "lives"))}
+_SAYS_NOTHING = frozenset(root(word) for word in [*_ASKING.split(), *STOP_WORDS, "user"])
+_SAME = {root(a): root(b) for a, b in (("job", "works"), ("work", "works"), ("kids", "children"), ("home", "lives"))}
 _SECOND = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
     "doesn't": "don't", "hasn't": "haven't", "goes": "go",
@@ -108,7 +109,7 @@ def _meant(question: str, fact: Fact) -> bool:
     others = {word for word in named if word in Statement(question).words}
     about = Statement(fact.about).words
     whose = re.match(r"(?:The )?[Uu]ser's (\w+)", fact.text)
-    return bool(others & about) or bool(whose and stem(whose[1].lower()) in others) or not _of_oneself(question)
+    return bool(others & about) or bool(whose and root(whose[1].lower()) in others) or not _of_oneself(question)
 
 
 def _of_oneself(question: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from memagent.facts.grounds import telling
+from memagent.facts.words import telling
 from memagent.memory.days import named, tense_of
 from memagent.messages import storable
 

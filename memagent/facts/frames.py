@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from memagent.facts import USER
 from memagent.facts.words import root
 from memagent.memory.search import STOP_WORDS
 
@@ -112,29 +111,10 @@ _VERB = (
 _OF_THEIRS = re.compile(rf"(?:(?:the )?user's|my) (?P<of>.+?) {_VERB}")
 _THEMSELVES = re.compile(r"(?:the )?(?:user|i|we|agent)\b ?")
 _OTHERS = re.compile(rf"(?P<of>[\w-]+(?: (?!(?:is|are|was|has)\b)[\w-]+){{0,2}}?) {_VERB}")
-_WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
-_HAS_NOUN = re.compile(r"(?P<of>(?!(?:is|was|has|are|were)\b)[\w'-]+(?: [\w'-]+){0,4}?)(?= (?:is|are|was|were|has) )")
-_ACTING = "is was has does did had went met got bought sold saw began left came ran took made gave told"
-_ACTS = frozenset(_ACTING.split())
 _TIE = re.compile(r"\b(?:married|engaged|dating)\b")
 _PAST = re.compile(r"\b(?:\w\w+ed|went|saw|met|was|were|did|had|bought)\b")
 _MEATLESS = re.compile(r"\b(?:vegetarian|vegan)\b")
 _MEAT = re.compile(r"\beats? (?:\w+ )?(?:meat|beef|pork|chicken|steak)\b")
-
-
-def whole(text: str, about: str) -> str:
-    """A statement with its subject, where extractors leave it out: "Lives in Rome" is said of the user, "Boss is Tom"
-    of whom they have.
-    """
-    text = " ".join(text.split())
-    if about != USER or not text or _WITH_SUBJECT.match(text):
-        return text
-    first, _, rest = text.partition(" ")
-    small = f"{first if first[1:2].isupper() else first[0].lower() + first[1:]} {rest}".strip()
-    of = _HAS_NOUN.match(small)
-    acts = first.lower() in _ACTS or re.fullmatch(r"[a-z]+(?:[^s\W]s|ed|n't)", first.lower())
-    theirs = of and (not acts or " " not in of["of"])
-    return f"The user's {small}" if theirs else f"The user {small}"
 
 
 def written_out(text: str) -> str:

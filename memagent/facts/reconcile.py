@@ -8,16 +8,16 @@ longer ones it is weighed how much they speak of one thing (`likeness`). Knows n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.finding import Match
-from memagent.facts.frames import Frame, whole, written_out
+from memagent.facts.frames import Frame, written_out
 from memagent.facts.likeness import Statement, weighed
-from memagent.facts.words import plain, root
-from memagent.memory.search import STOP_WORDS
+from memagent.facts.wording import in_full
+from memagent.facts.words import beginning, plain, root, telling
 
 LONGEST = 400
 """Of a statement so many characters are looked at."""
@@ -27,9 +27,8 @@ AGAINST = -2.1
 """From so much on a statement is held to take the place of another one: chosen where of a hundred statements that
 contradict nothing three would end something, and of a hundred that do 94 end the right one.
 """
-_MORE = "user agent anymore longer stopped quit gave never now still currently"
-_SAYS_NOTHING = STOP_WORDS | frozenset(_MORE.split())
-_NOTHING = frozenset(root(word) for word in _SAYS_NOTHING)
+_MORE = "agent anymore longer stopped quit gave never now still currently"
+_SAYS_NOTHING = frozenset(beginning(word) for word in _MORE.split())
 _JOB = re.compile(r"\bjob\b")
 _PRONOUN = re.compile(r"\b(?:there|it|that|this|him|her|them|those|these)\b")
 
@@ -107,7 +106,7 @@ _SWITCHED = re.compile(r"\b(?:switched|changed|swapped|replaced)\b")
 
 
 def _frame(text: str, about: str) -> Frame:
-    return Frame(whole(text[:LONGEST], about))
+    return Frame(in_full(text[:LONGEST], about))
 
 
 def _comparable(draft: Draft, fact: Fact) -> bool:
@@ -164,7 +163,7 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
             best = worth, match.fact
     if best:
         (sure, *_), fact = best
-        return Verdict("ended", [fact], not sure, _without(whole(fact.text, fact.about), wanted))
+        return Verdict("ended", [fact], not sure, _without(in_full(fact.text, fact.about), wanted))
     if _JOB.search(target.small):
         works = [m.fact for m in matches if _frame(m.fact.text, m.fact.about).said[1] in ("works at", "job")]
         return Verdict("ended", works[:1])
@@ -172,11 +171,11 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
     return Verdict("ended", near)
 
 
-def _telling(text: str) -> frozenset[str]:
-    return frozenset(Statement(text).words - _NOTHING)
+def _telling(text: str) -> set[str]:
+    return telling(text) - _SAYS_NOTHING
 
 
-def _without(text: str, wanted: frozenset[str]) -> str:
+def _without(text: str, wanted: Set[str]) -> str:
     """What a fact says without one of the things that it lists; empty if it lists none, or would say nothing."""
     found = _LIST.match(text)
     things = re.split(r",? and |, ", found["things"]) if found else []

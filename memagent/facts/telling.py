@@ -12,8 +12,8 @@ from typing import Protocol
 
 from memagent.facts import USER, Fact
 from memagent.facts.finding import Match
-from memagent.facts.frames import whole
 from memagent.facts.likeness import Statement
+from memagent.facts.wording import in_full
 from memagent.facts.words import root
 from memagent.memory.days import spoken
 from memagent.memory.search import STOP_WORDS
@@ -63,7 +63,7 @@ class PlainAnswerer:
         if before or (not now and then) or _worth(asked, then) > _worth(asked, now):
             sentences = [_held(fact, asked) for fact in then]
         if not sentences or (before and not then):
-            sentences = [_told(whole(fact.text, fact.about), asked) for fact in now]
+            sentences = [_told(in_full(fact.text, fact.about), asked) for fact in now]
         return " ".join(_joined(list(dict.fromkeys(sentences))[:MOST])) or UNKNOWN
 
 
@@ -130,7 +130,7 @@ def _held(fact: Fact, asked: frozenset[str]) -> str:
     text = re.sub(
         r"^(The user(?:'s [\w ]+?)?) ([\w']+)",
         lambda found: f"{found[1]} {_past(found[2])}",
-        whole(fact.text, fact.about),
+        in_full(fact.text, fact.about),
         count=1,
     )
     until = f" until {spoken(fact.until)}" if fact.until and re.fullmatch(r"\d{4}(-\d\d){0,2}", fact.until) else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from memagent.facts import USER
 from memagent.facts.words import telling
 from memagent.memory.days import named, tense_of
 from memagent.messages import storable
@@ -79,6 +80,7 @@ def without(text: str, sentence: str) -> str:
     return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
 
 
+_WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
 _HELPERS = "is was has had does did can could would must may isn't wasn't hasn't doesn't can't won't"
 _VERBS = _PAST.union(_HELPERS.split())
 _CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
@@ -86,18 +88,21 @@ _STATES = frozenset(_CONDITIONS.split())
 _TO_BE = ("is", "are", "was", "were", "has", "have")
 
 
-def in_full(text: str) -> str:
+def in_full(text: str, about: str = USER) -> str:
     """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
-    in Rome", "The user's cat is called Mimi".
+    in Rome", "The user's cat is called Mimi". One that has its subject, or is about somebody else, is whole already.
     """
+    text = " ".join(text.split())
     first, _, rest = text.partition(" ")
     word, next_word = first.lower(), rest.partition(" ")[0]
-    if text.startswith(("The user ", "The user's ")):
+    if about != USER or not text or _WITH_SUBJECT.match(text):
         return text
     if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
-        return f"The user is {word} {rest}"
-    verb = word in _VERBS or (word.endswith(("s", "ed")) and not word.endswith("ss") and next_word not in _TO_BE)
-    return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
+        return f"The user is {word} {rest}".strip()
+    acts = word.endswith(("s", "ed", "n't")) and not word.endswith(("ss", "'s")) and next_word not in _TO_BE
+    if word in _VERBS or acts:
+        return f"The user {word} {rest}".strip()
+    return f"The user's {first if first[1:2].isupper() else first[:1].lower() + first[1:]} {rest}".strip()
 
 
 def in_short(text: str) -> str:

@@ -58,14 +58,14 @@ class FactMemory:
             return self.take_in(tx, verdicts, talk, cause)
 
     def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
-        """What is in these messages, as the extractor sees it; nothing is kept yet."""
+        """What is in these messages, as the extractor sees it, made fit to be kept; nothing is kept yet."""
         words = " ".join(said.text for said in talk)
         known = [match.fact for match in self.finder.find(words, size=CANDIDATES).matches] if words.strip() else []
-        return self.extractor.extract(talk, known)
+        return list(checked(self.extractor.extract(talk, known)))
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self._near(draft))) for draft in checked(drafts)]
+        return [(draft, decide(draft, self._near(draft))) for draft in drafts]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""

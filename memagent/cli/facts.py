@@ -313,7 +313,7 @@ def ask(
     with knowing(agent, user) as known, working("thinking"):
         instruction = known.library.text("prompts", "facts_answer")
         model = known.llm.opened() if known.llm else None
-        answer = answered(known.memory, question, model, instruction, known.memory.clock().date())
+        answer = answered(known.memory, question, known.memory.clock().date(), llm=model, instruction=instruction)
     typer.echo(harmless(answer))
 
 

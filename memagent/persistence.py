@@ -14,12 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memagent.embeddings import Embedder
 from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
-from memagent.facts.keeping import FactMemory
-from memagent.facts.reading import take_back
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
@@ -31,6 +30,9 @@ from memagent.roster import Entry
 from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory
 
 log = logging.getLogger(__name__)
 
@@ -317,6 +319,8 @@ class PersistenceManager:
 
     def _take_back(self, tx: Transaction, first: int) -> None:
         """Messages from `first` on are undone, and with them what was learned from them."""
+        from memagent.facts.reading import take_back
+
         now = self.clock()
         self.log.undo(tx, first, now)
         take_back(tx, self.database, self.entry.id, first, now)

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from memagent.errors import LLMConnectionError, LLMError, ModelError
 from memagent.facts import Cause, Draft, Said
-from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Keeper, Ledger
 from memagent.messages import estimate
 from memagent.storage import Database, Transaction, reading
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory, Outcome
 
 log = logging.getLogger(__name__)
 

@@ -337,7 +337,7 @@ def _corrected(fact: Fact, source: Sentence, sentences: Sequence[Sentence]) -> D
 
 
 def _end_of(fact: Fact, source: Sentence) -> Draft:
-    if left := without(fact.text, source.text):
+    if left := without(fact.text, telling(source.text)):
         return Draft(
             left, kind=fact.kind, about=fact.about, subject=fact.subject, quote=source.text, message=source.said.seq,
             replaces=[fact.text],

@@ -8,7 +8,7 @@ longer ones it is weighed how much they speak of one thing (`likeness`). Knows n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.finding import Match
 from memagent.facts.frames import Frame, written_out
 from memagent.facts.likeness import Statement, weighed
-from memagent.facts.wording import in_full
+from memagent.facts.wording import in_full, without
 from memagent.facts.words import beginning, plain, root, telling
 
 LONGEST = 400
@@ -163,7 +163,7 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
             best = worth, match.fact
     if best:
         (sure, *_), fact = best
-        return Verdict("ended", [fact], not sure, _without(in_full(fact.text, fact.about), wanted))
+        return Verdict("ended", [fact], not sure, without(in_full(fact.text, fact.about), wanted))
     if _JOB.search(target.small):
         works = [m.fact for m in matches if _frame(m.fact.text, m.fact.about).said[1] in ("works at", "job")]
         return Verdict("ended", works[:1])
@@ -173,20 +173,3 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
 
 def _telling(text: str) -> set[str]:
     return telling(text) - _SAYS_NOTHING
-
-
-def _without(text: str, wanted: Set[str]) -> str:
-    """What a fact says without one of the things that it lists; empty if it lists none, or would say nothing."""
-    found = _LIST.match(text)
-    things = re.split(r",? and |, ", found["things"]) if found else []
-    left = [thing for thing in things if not _telling(thing) & wanted]
-    if not found or len(things) < 2 or not left or len(left) == len(things):
-        return ""
-    listed = " and ".join([*([", ".join(left[:-1])] if left[:-1] else []), left[-1]])
-    return f"{found['head']}{listed}{found['tail']}"
-
-
-_LIST = re.compile(
-    r"(?P<head>(?:The user|User|I|[A-Z]\w+(?: [A-Z]\w+)?) \w+ (?:both )?)(?P<things>.+?)"
-    r"(?P<tail>(?: (?:as|for|in|at|with|on|to|since|every|because|when) .*)?[.!]?)$"
-)

@@ -7,6 +7,7 @@ days stand in words that mean the same for ever. Only English is put right. Know
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from datetime import date
 
 from memagent.facts import USER
@@ -65,19 +66,32 @@ def tidied(text: str) -> str:
     return f"{first[:1].upper()}{first[1:]} {_OWN.sub('their', rest)}"
 
 
+_DOING = """is was has had lives works uses plays speaks likes loves hates owns knows reads learns studies watches
+writes drives eats drinks wants prefers collects enjoys goes"""
+_DOES = frozenset(_DOING.split())
+"""With these, something else is told, and no further thing listed."""
 _THING = r"(?:(?:an?|the) )?[\w'-]+"
-_SOME = re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)")
+_LISTS = (
+    re.compile(  # things of several words, right behind the verb
+        r"(?P<head>(?:The user|User|I|[A-Z]\w+(?: [A-Z]\w+)?) \w+ (?:both )?)(?P<items>.+?)"
+        r"(?P<tail>(?: (?:as|for|in|at|with|on|to|since|every|because|when) .*)?[.!]?)$"
+    ),
+    re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)$"),
+)
 
 
-def without(text: str, sentence: str) -> str:
-    """What is left of a list, if a sentence names some of its things and not the others; else nothing."""
-    found = _SOME.fullmatch(text)
-    if not found:
-        return ""
-    things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing]
-    left = [thing for thing in things if not telling(thing) & telling(sentence)]
-    listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
-    return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
+def without(text: str, named: Set[str]) -> str:
+    """What is left of a statement that lists several things, without those that are named by these telling words;
+    nothing if it names none of them or all.
+    """
+    for pattern in _LISTS:
+        found = pattern.match(text)
+        things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing] if found else []
+        left = [thing for thing in things if not telling(thing) & named]
+        if found and 0 < len(left) < len(things) and not any(thing.split()[0] in _DOES for thing in things):
+            listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
+            return f"{found['head']}{listed}{found['tail']}"
+    return ""
 
 
 _WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)

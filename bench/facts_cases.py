@@ -21,10 +21,10 @@ from memagent.config import Settings
 from memagent.facts import Cause, Draft, Extractor, Fact, Said
 from memagent.facts.answer import UNKNOWN, denies, recalled
 from memagent.facts.finding import FactFinder
-from memagent.facts.grounds import stem, telling
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.wording import in_full
+from memagent.facts.words import beginning, telling
 from memagent.storage import Database
 
 KINDS = (
@@ -37,7 +37,9 @@ THINGS = (
     "lighthouses", "volcanoes", "glass-blowing", "the moon", "bridges", "moss", "silk", "chimneys", "owls", "salt",
     "canals", "meteors", "clocks", "lichen", "kites", "tunnels", "amber", "whales", "carpets", "windmills",
 )  # fmt: skip
-EMPTY = frozenset(map(stem, ("is", "has", "now", "learning", "training", "their", "user", "work", "works", "uses")))
+EMPTY = frozenset(
+    map(beginning, ("is", "has", "now", "learning", "training", "their", "user", "work", "works", "uses"))
+)
 SIGHT = 5
 """So many of the facts that were found are the answer, where no model puts them into words."""
 

@@ -14,12 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memagent.embeddings import Embedder
 from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
-from memagent.facts.keeping import FactMemory
-from memagent.facts.reading import take_back
 from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
 from memagent.memory.archival import ArchivalMemory
@@ -32,6 +31,9 @@ from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, 
 from memagent.standing import Standing
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory
 
 log = logging.getLogger(__name__)
 
@@ -290,6 +292,8 @@ class PersistenceManager(Standing):
 
     def _take_back(self, tx: Transaction, first: int) -> None:
         """Messages from `first` on are undone, and with them what was learned from them."""
+        from memagent.facts.reading import take_back
+
         now = self.clock()
         self.log.undo(tx, first, now)
         take_back(tx, self.database, self.entry.id, first, now)

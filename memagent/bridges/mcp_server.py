@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from memagent import __version__
-from memagent.assemble import open_facts, open_state
+from memagent.assemble import open_state
 from memagent.errors import BackendError, MemagentError, ToolError
 from memagent.facts import Cause
 from memagent.memory.core import Draft, find
 from memagent.messages import storable
 from memagent.roster import Roster
+from memagent.upkeep import open_facts
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer

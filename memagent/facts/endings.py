@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from memagent.facts import USER, Draft, Fact
-from memagent.facts.grounds import names_in, plain, telling
 from memagent.facts.likeness import Statement, weighed
 from memagent.facts.sentences import Sentence
 from memagent.facts.wording import without
+from memagent.facts.words import names_in, plain, telling
 
 Correcting = Callable[[Sentence], Draft | None]
 CLEAR, OPEN = 0.3, 1.0
@@ -129,7 +129,7 @@ def _meant(fact: Fact, sentences: Sequence[Sentence], known: Sequence[Fact]) -> 
 
 
 def _end_of(fact: Fact, source: Sentence) -> Draft:
-    if left := without(fact.text, source.text):
+    if left := without(fact.text, telling(source.text)):
         return Draft(
             left, kind=fact.kind, about=fact.about, subject=fact.subject, quote=source.text, message=source.said.seq,
             replaces=[fact.text],

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.endings import OVER, common, nearest, numbered, with_ends
-from memagent.facts.grounds import KIN, plain, source_of, stem, telling
+from memagent.facts.grounds import KIN, source_of
 from memagent.facts.sentences import Sentence
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied
+from memagent.facts.words import beginning, plain, telling
+from memagent.memory.days import iso_day
 
 MOST = 6
 """Facts that one message can tell."""
@@ -129,7 +130,7 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
     for sentence in sentences:
         for met in _MY_KIN.finditer(sentence.text):
             name, who = met["name"], met["who"].lower()
-            if not any({stem(name.lower()), stem(who)} <= telling(draft.text) for draft in found):
+            if not any({beginning(name.lower()), beginning(who)} <= telling(draft.text) for draft in found):
                 text = f"{who.capitalize()} is called {name}"
                 yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
@@ -164,24 +165,13 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         own.get("holds") is not False,
         about=_whom(noted, source),
         subject=subject[:60] if isinstance(subject, str) else "",
-        since=_day(own.get("since")) or since,
-        until=_day(own.get("until")) or until,
+        since=iso_day(own.get("since")) or since,
+        until=iso_day(own.get("until")) or until,
         confidence=SURE if telling(text) <= telling(compared[at]) else LIKELY,
         quote=source.text,
         message=source.said.seq,
         replaces=[fact.text for fact in numbered(own.get("ends"), known) if common(source.text + text, fact.text)],
     )
-
-
-def _day(value: Any) -> str | None:
-    """An ISO day, month or year, if it is one."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}(?:-\d\d(?:-\d\d)?)?", value):
-        return None
-    try:
-        date.fromisoformat((value + "-01-01")[:10])
-    except ValueError:
-        return None
-    return value
 
 
 def _whom(noted: Noted, source: Sentence) -> str:

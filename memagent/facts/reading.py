@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from memagent.errors import LLMConnectionError, LLMError, ModelError
 from memagent.facts import Cause, Draft, Said
-from memagent.facts.drafts import checked
-from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Keeper, Ledger
 from memagent.messages import estimate
 from memagent.storage import Database, Transaction, reading
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +156,7 @@ def _parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[lis
     numbers = {said.seq for said in batch}
     own = [said.seq for said in batch if said.who == "user"] or [batch[-1].seq]
     found: dict[int, list[Draft]] = {}
-    for draft in checked(drafts):
+    for draft in drafts:
         if 0 < draft.message < batch[0].seq:
             continue
         number = draft.message if draft.message in numbers else own[-1]

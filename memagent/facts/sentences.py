@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memagent.facts import Said
-from memagent.facts.dating import named
 from memagent.facts.grounds import stated
+from memagent.memory.days import named
 from memagent.messages import storable
 
 

@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from memagent.errors import NotFound, ToolError
 from memagent.facts import Cause as FactCause
 from memagent.facts import Fact
-from memagent.facts.keeping import FactMemory
 from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, storable
 from memagent.storage import Found, Page, Readable, Stretch, Transaction
 from memagent.tools import Known
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory
 
 LONGEST_PAUSE = 7 * 24 * 60
 

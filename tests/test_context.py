@@ -249,6 +249,7 @@ def test_a_transcript_tells_who_did_what() -> None:
     assert lines[10] == "I thought: Done."
     plain = messages.answer("Here.", (), "Here.", NOW)
     assert transcript([plain]) == "I said: Here."
+    assert transcript([messages.told_by("the\ncoder", "Here.", NOW)]) == "the coder: Here."
 
 
 def test_a_clipped_message_keeps_its_beginning_and_end() -> None:

@@ -16,7 +16,7 @@ from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
-from memagent.facts.policy import Policy, passed
+from memagent.facts.policy import Policy
 from memagent.storage.sqlite import SqliteDatabase
 
 MONDAY = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -229,21 +229,6 @@ def test_what_nobody_says_any_more_fades(db):
     clock.now = MONDAY + timedelta(days=5000)
     memory.sweep()
     assert holding(memory) == ["The user likes jazz", "The user lives in Porto"]
-
-
-@pytest.mark.parametrize(
-    ("until", "over"),
-    [
-        ("2026-06-01", False),
-        ("2026-05-31", True),
-        ("2026-06", False),
-        ("2026-05", True),
-        ("2026", False),
-        ("2025", True),
-    ],
-)
-def test_a_month_is_over_when_it_is_over(until, over):
-    assert passed(until, MONDAY) is over
 
 
 def test_many_facts_at_once_are_lines_of_their_own(db):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from memagent.assemble import local_time, open_facts
+from memagent.assemble import local_time
 from memagent.errors import UserError
 from memagent.facts import Cause, Fact
 from memagent.facts.keeping import FactMemory
@@ -18,6 +18,7 @@ from memagent.memory.sources import Sources, attached
 from memagent.roster import Entry
 from memagent.server.desk.at import Changing, Desk, Reading
 from memagent.server.desk.at import Form as Body
+from memagent.upkeep import open_facts
 
 router = APIRouter()
 Page = Annotated[int, Query(ge=0, le=10_000)]

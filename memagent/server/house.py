@@ -45,7 +45,9 @@ class House:
         residents = Residents(settings, database, flags)
         keys = Keys(database, local_time)
         runs = Runs(residents, RunLedger(database, local_time), loop)
-        return cls(settings, database, residents, runs, keys, Limits(keys), Guesses())
+        limits = Limits(keys)
+        runs.allow = lambda entry: limits.check_agent(entry, residents.settings(entry))
+        return cls(settings, database, residents, runs, keys, limits, Guesses())
 
     def close(self, patience: float) -> int:
         """Let no more turns begin, give those that run so many seconds, and close; returns how many had to be cut."""

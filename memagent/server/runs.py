@@ -81,6 +81,8 @@ class Runs:
         self.residents = residents
         self.ledger = ledger
         self.stopping = False
+        self.allow: Callable[[Entry], None] = lambda _: None
+        """Raises what is to be told when a turn may not be asked for."""
         self.heard: Callable[[Event], None] = lambda _: None
         """Told of all that happens, by whichever thread it happens in."""
         self.loop = loop
@@ -123,6 +125,7 @@ class Runs:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
         if otid and (stored := self.ledger.asked(entry.id, otid)):
             return self._found(stored)
+        self.allow(entry)
         with self._lock:
             line = self._line(entry.id)
             ahead = len(line.runs) + line.coming

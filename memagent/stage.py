@@ -140,6 +140,7 @@ class StagedFacts:
         """Carry out what was kept aside; a fact that a person has changed meanwhile stays as it is."""
         for fact, text in self._changes:
             ledger = self._kept().ledger
+            ledger.hold(tx)
             there = ledger.seen(tx, fact.id)
             if there and there.state == "holds":
                 if text:
@@ -154,6 +155,8 @@ class StagedFacts:
             raise ToolError(f"There is no fact {number}. Find its number with fact_search.") from None
         if fact.state != "holds":
             raise ToolError(f"Fact {number} does not hold any more: {fact.text}")
+        if text and fact.details:
+            raise ToolError(f"Fact {number} is a {fact.kind}, told by its fields: {fact.text}")
         with self._door.passed():
             self._changes.append((fact, text))
         return fact.text

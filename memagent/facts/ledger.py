@@ -265,6 +265,14 @@ class Ledger:
         """The number of the newest change of any fact: while it is the same, nothing has changed."""
         return int(self.database.rows("SELECT max(id) FROM fact_changes")[0][0] or 0)
 
+    def newest(self) -> int:
+        """The number of the newest fact of anybody: what is learned from now on has a larger one."""
+        return int(self.database.rows("SELECT max(id) FROM facts")[0][0] or 0)
+
+    def hold(self, tx: Transaction) -> None:
+        """Until the transaction ends, nobody else who does so learns anything for this keeper."""
+        tx.run("UPDATE keepers SET created = created WHERE shelf = ?", self.keeper.shelf)
+
     def _where(self, states: Sequence[State], kind: str, about: str) -> tuple[str, list[Any]]:
         shelves = self.keeper.shelves(states)
         where, values = f"t.shelf IN ({', '.join('?' for _ in shelves)})", list[Any](shelves)
@@ -306,6 +314,15 @@ class Ledger:
             self.keeper.shelf, storable(about), storable(text),
         )  # fmt: skip
         return fact_of(rows[0], self.keeper) if rows else None
+
+    def learned_since(self, tx: Transaction, newest: int, about: str) -> list[Fact]:
+        """What holds and was learned after the fact of that number, about one person; the newest only, of very many."""
+        rows = tx.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.id > ? AND t.shelf || '' = ? AND t.about = ? "
+            f"ORDER BY t.id DESC LIMIT {LAST}",
+            newest, self.keeper.shelf, storable(about),
+        )  # fmt: skip
+        return [fact_of(row, self.keeper) for row in rows]
 
     def line(self, number: int) -> list[Fact]:
         """A fact and those that it came from or that came of it, the oldest first."""

@@ -163,6 +163,7 @@ class Records:
 
     def _still(self, tx: Transaction, record: Record) -> Fact:
         """The fact of a record, if nobody has changed it meanwhile."""
+        self.ledger.hold(tx)
         fact = self.ledger.seen(tx, record.number)
         if fact is None or fact.state != "holds":
             raise UserError(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memagent import registry
 from memagent.agent import Agent
@@ -44,6 +44,9 @@ from memagent.tidying import Tidying
 from memagent.tools import Rules, Tool
 from memagent.tools.loader import link
 from memagent.waking import Waking
+
+if TYPE_CHECKING:
+    from memagent.facts.records import Records
 
 __all__ = [
     "load_agent", "make_agent", "open_behind", "open_database", "open_embedder", "open_facts", "open_journal",
@@ -275,9 +278,17 @@ def open_state(
     settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time, facts: FactMemory | None = None
 ) -> PersistenceManager:
     """What an agent is and remembers, without a model."""
+
+    def records(own: bool) -> Records:
+        from memagent.facts.kinds import Kinds
+        from memagent.facts.records import Records
+
+        whose = keeper(database, settings.user, entry.id, clock()) if own or facts is None else facts.ledger.keeper
+        return Records(Ledger(database, whose), Kinds(settings.home / "kinds"), clock)
+
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts, facts=facts,
+        allowed_hosts=settings.allowed_hosts, facts=facts, records=records if facts else None,
     )  # fmt: skip
 
 

@@ -126,12 +126,16 @@ class FactMemory:
         spared = [fact for fact in old if outranked and fact.cause.origin in BY_HAND]
         old = [fact for fact in old if fact not in spared]
         if verdict.what == "ended":
-            return [self._ended(tx, fact, verdict.left, draft, cause, now) for fact in old]
+            over = [fact for fact in old if _last_said(fact) <= _aware(when)]  # it was said again after that
+            return [self._ended(tx, fact, verdict.left, draft, cause, now) for fact in over]
         confidence = draft.confidence / 2 if spared else draft.confidence  # what was written by hand says otherwise
         fact = Fact(
             draft.text, when, draft.kind, draft.about, draft.subject, draft.since, draft.until, confidence,
             draft.details, draft.quote, cause,
         )  # fmt: skip
+        later = [fact for fact in old if _last_said(fact) > _aware(when)]
+        if verdict.what == "contradicted" and later:
+            return [self._outdated(tx, fact, later[0], now)]
         if verdict.what in ("refined", "contradicted") and old:
             new = self.ledger.learn(tx, fact, now, heir_of=old[0], what="learned")
             for one in old:
@@ -140,6 +144,12 @@ class FactMemory:
         if twin := self.ledger.twin(tx, draft.text, draft.about):
             return self._confirmed(tx, [twin], draft, cause, now)
         return [Outcome("learned", self.ledger.learn(tx, fact, now))]
+
+    def _outdated(self, tx: Transaction, fact: Fact, later: Fact, now: datetime) -> Outcome:
+        """What was said before the opposite, and is read after it: it held until then."""
+        new = self.ledger.learn(tx, fact, now)
+        until = fact.until or later.since or _last_said(later).date().isoformat()
+        return Outcome("learned", self.ledger.end(tx, new, "contradicted", fact.cause, now, heir=later.id, until=until))
 
     def _confirmed(
         self, tx: Transaction, old: Sequence[Fact], draft: Draft, cause: Cause, now: datetime
@@ -232,6 +242,14 @@ class FactMemory:
         """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
         lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())
+
+
+def _last_said(fact: Fact) -> datetime:
+    return max(_aware(fact.said), _aware(fact.renewed or fact.said))
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()
 
 
 def _worded(text: str) -> str:

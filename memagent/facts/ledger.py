@@ -29,6 +29,7 @@ COLUMNS = (
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
 LAST = 1000
+NEWEST = 2**62
 _INSERT = (
     "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, confirmed, "
     "renewed, origin, agent, message, quote, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -181,15 +182,15 @@ class Ledger:
             self._note(tx, fact.id, "restored", cause, now, {"how": fact.how})
         return self._fresh(tx, fact.id)
 
-    def undo_messages(self, tx: Transaction, agent: str, first: int, now: datetime) -> int:
+    def undo_messages(self, tx: Transaction, agent: str, first: int, now: datetime, last: int = NEWEST) -> int:
         """Take back what was learned from an agent's messages from this number on, and what ended because of them;
         returns how many facts that were.
         """
         cause = Cause("user", "what it was learned from was taken back", agent, first)
         rows = tx.rows(
             "SELECT c.fact, c.what, c.id, c.details FROM fact_changes c JOIN facts t ON t.id = c.fact "
-            "WHERE c.agent = ? AND c.message >= ? AND t.shelf IN (?, ?, ?) ORDER BY c.id DESC",
-            agent, first, *self.keeper.shelves(),
+            "WHERE c.agent = ? AND c.message BETWEEN ? AND ? AND t.shelf IN (?, ?, ?) ORDER BY c.id DESC",
+            agent, first, last, *self.keeper.shelves(),
         )  # fmt: skip
         touched: set[int] = set()
         for number, what, _, details in rows:
@@ -197,7 +198,7 @@ class Ledger:
             if what == "undone" or fact.how == "undone":
                 continue
             touched.add(number)
-            if fact.cause.agent == agent and (fact.cause.message or 0) >= first:
+            if fact.cause.agent == agent and first <= (fact.cause.message or 0) <= last:
                 self.end(tx, fact, "undone", cause, now)
             elif what == "confirmed":
                 tx.run(

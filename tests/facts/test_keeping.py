@@ -163,6 +163,27 @@ def test_two_agents_that_contradict_each_other_at_once_leave_one_fact_that_holds
     }
 
 
+def test_what_was_said_earlier_and_is_read_later_ends_nothing(db):
+    """Of two agents, the one that was told first may be read last; and old conversations can be loaded."""
+    memory = memory_of(db)
+
+    def read(text: str, days: int, holds: bool = True) -> list[str]:
+        said = Said("user", text, MONDAY + timedelta(days=days), 1)
+        weighed = memory.weighed([Draft(text, message=1, holds=holds)])
+        with db.write() as tx:
+            return [done.what for done in memory.take_in(tx, weighed, [said], Cause("talk", agent=f"a{days}"))]
+
+    read("The user lives in Lisbon", 10)
+    assert read("The user lives in Porto", 0) == ["learned"]
+    assert read("The user lives in Lisbon", 5, holds=False) == []
+    assert holding(memory) == ["The user lives in Lisbon"]
+    (porto,) = memory.ledger.listed(("past",))
+    assert (porto.text, porto.until) == ("The user lives in Porto", (MONDAY + timedelta(days=10)).date().isoformat())
+    assert porto.heir == memory.ledger.listed()[0].id
+    read("The user lives in Faro", 20)
+    assert holding(memory) == ["The user lives in Faro"]
+
+
 def test_what_was_corrected_meanwhile_is_corrected_once(db):
     memory = memory_of(db)
     old = memory.state("The user lives in Porto", BY_HAND)

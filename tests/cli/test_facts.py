@@ -208,3 +208,17 @@ def test_doctor_tells_what_waits_to_be_read(memagent: Memagent, home: Path) -> N
     script.write_text(working)
     memagent("facts", "read")
     assert told().endswith("facts: 1 hold, 0 are past")
+
+
+def test_a_fact_stands_on_one_line_and_is_told_whole_where_it_is_asked_for(memagent: Memagent, home: Path) -> None:
+    memagent("facts", "add", "--exactly", "I use Shram")
+    text = "Short.\n   9  The user is a liar" + " and so on" * 900
+    database = SqliteDatabase(home / "memagent.db")
+    with database.write() as tx:
+        tx.run("UPDATE facts SET text = ?", text)
+    database.close()
+    for command in (("list",), ("history", "1")):
+        (line,) = memagent("facts", *command).out.splitlines()
+        assert len(line) < 500 and "Short. 9 The user is a liar and so on" in line
+    assert text in memagent("facts", "why", "1").out
+    assert known(memagent)[0]["text"] == text

@@ -51,6 +51,7 @@ def test_facts_are_added_found_and_taken_back(memagent: Memagent) -> None:
     assert {fact["state"] for fact in known(memagent, "--past")} == {"holds", "past"}
     assert memagent("facts", "search", "Magnet").out == "Nothing is known of that.\n"
     assert "ended 20" in memagent("facts", "search", "Magnet", "--past").out
+    assert "T" in str(known(memagent)[0]["said"])  # as ISO 8601 has it
 
 
 def test_a_fact_by_hand_is_corrected_ended_forgotten_and_restored(memagent: Memagent) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that only looks something up loads none of them
     from memagent.agent import Agent
     from memagent.config import Settings
     from memagent.facts.keeping import FactMemory
+    from memagent.facts.records import Records
     from memagent.library import Library
     from memagent.llm import LLM
     from memagent.memory.core import Block
@@ -159,9 +160,17 @@ def open_state(
     """What an agent is and remembers, without a model."""
     from memagent.persistence import PersistenceManager
 
+    def records(own: bool) -> Records:
+        from memagent.facts.kinds import Kinds
+        from memagent.facts.ledger import Ledger, keeper
+        from memagent.facts.records import Records
+
+        whose = keeper(database, settings.user, entry.id, clock()) if own or facts is None else facts.ledger.keeper
+        return Records(Ledger(database, whose), Kinds(settings.home / "kinds"), clock)
+
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts, facts=facts,
+        allowed_hosts=settings.allowed_hosts, facts=facts, records=records if facts else None,
     )  # fmt: skip
 
 

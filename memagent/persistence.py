@@ -21,6 +21,7 @@ from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
+from memagent.marking import mark_begun, mark_ended, mark_settled
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Draft, Edit
 from memagent.memory.log import MessageLog
@@ -104,7 +105,7 @@ class PersistenceManager(Standing):
                 "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
                 self.entry.id, turn + 1, started,
             )  # fmt: skip
-            self._mark_run(tx, turn + 1, "running")
+            mark_begun(tx, self.run, turn + 1)
             stored = self.log.append(tx, messages, turn + 1)
             if any(m.kind == "login" for m in messages):
                 tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
@@ -128,7 +129,7 @@ class PersistenceManager(Standing):
                 if not done:
                     raise UserError("This call does not wait for approval (any more).")
             tx.run("UPDATE turns SET state = 'running' WHERE agent = ? AND turn = ?", self.entry.id, turn)
-            self._mark_run(tx, turn, "running")
+            mark_begun(tx, self.run, turn)
         self.turn, self.turn_log = turn, self.log.of_turn(turn)
         return ""
 
@@ -207,7 +208,7 @@ class PersistenceManager(Standing):
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
             )  # fmt: skip
-            self._mark_run(tx, self.turn, ending)
+            mark_ended(tx, self.run, ending, self.clock())
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
         if not whole:
             self.reload()
@@ -312,11 +313,6 @@ class PersistenceManager(Standing):
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _mark_run(self, tx: Transaction, turn: int, state: str) -> None:
-        if self.run is not None:
-            ended = None if state == "running" else self.clock().isoformat()
-            tx.run("UPDATE runs SET turn = ?, state = ?, ended = ? WHERE id = ?", turn, state, ended, self.run)
-
     def let_go(self) -> None:
         """Hold the agent no more, whatever this object still does: it can store nothing from the next turn on."""
         self._holder.let_go()
@@ -360,6 +356,7 @@ class PersistenceManager(Standing):
         settled = [result(call, False, texts.get(self.call_state(call), NOT_DONE), now) for call in cut]
         tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
         tx.run("UPDATE turns SET state = 'interrupted' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+        mark_settled(tx, self.entry.id, turn, now)
         return self.log.append(tx, settled, turn)
 
     def _see(self, message: Message) -> None:

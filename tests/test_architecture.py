@@ -25,7 +25,7 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
+    {"verdict", "lease", "marking", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
     | {"transfer", "loading", "journal", "waking", "tidying", "parts"},
     {"looking", "upkeep"},
     {"agent"},

@@ -159,6 +159,7 @@ class Visit:
                         for item in items:
                             await self.send(item.written(told))
                             number = item.number
+                    return  # the server stops
                 except Gone:
                     number = channel.last
                     await self.send(written({"type": "missed", "name": entry.name, "number": number}))

@@ -103,7 +103,7 @@ class Runs:
         if ahead > MOST_WAITING or (ahead and not waits):
             raise AgentBusy(f"The agent {entry.name!r} is busy.", hint="Try again when it rests.")
         stored, new = self.ledger.add(entry, key, work, told, otid)
-        return self._queue(stored) if new else self._found(stored)
+        return self._queue(stored) if new else self.found(stored)
 
     def take_up(self) -> int:
         """Go on with what a server that is gone has left; returns how many runs that are."""
@@ -137,11 +137,8 @@ class Runs:
         self._pool.shutdown(wait=False, cancel_futures=True)
         return len(late)
 
-    def _line(self, agent: str) -> Line:
-        return self._lines.get(agent) or self._lines.setdefault(agent, Line(Channel(agent, self._loop)))
-
-    def _found(self, stored: Stored) -> Run:
-        """A run that was asked for before."""
+    def found(self, stored: Stored) -> Run:
+        """A run that was asked for before, to be followed."""
         with self._lock:
             for run in self._line(stored.agent).runs:
                 if run.id == stored.id:
@@ -149,6 +146,9 @@ class Runs:
         run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told)
         run.over.set()
         return run
+
+    def _line(self, agent: str) -> Line:
+        return self._lines.get(agent) or self._lines.setdefault(agent, Line(Channel(agent, self._loop)))
 
     def _queue(self, stored: Stored) -> Run:
         work = "resume" if stored.state == "running" else stored.work

@@ -271,6 +271,16 @@ def test_what_has_had_its_day_lapses(db):
     assert memory.ledger.get(past.id).state == "holds"
 
 
+def test_what_has_its_day_does_not_fade_before_it(db):
+    clock = Clock()
+    memory = memory_of(db, clock=clock)
+    memory.add("My passport expires in November 2027.")
+    clock.now = MONDAY.replace(year=2027, month=11, day=30)
+    assert memory.sweep() == 0 and memory.search("passport").total == 1
+    clock.now = MONDAY.replace(year=2027, month=12, day=1)
+    assert memory.search("passport").total == 0 and memory.ledger.listed(("past",))[0].how == "expired"
+
+
 def test_what_nobody_says_any_more_fades(db):
     clock, policy = Clock(), Policy({"preference": 10.0}, usual=0)
     memory = memory_of(db, clock=clock, policy=policy)

@@ -28,7 +28,7 @@ from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, digest, name_of, result
 from memagent.roster import Entry
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
+from memagent.stage import Door, OpenRecords, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.standing import Standing
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
@@ -51,6 +51,7 @@ class PersistenceManager(Standing):
     def __init__(
         self, database: Database, entry: Entry, *, embedder: Embedder | None, clock: Callable[[], datetime],
         files: Path, allowed_hosts: Sequence[str] = (), facts: FactMemory | None = None,
+        records: OpenRecords | None = None,
     ) -> None:  # fmt: skip
         super().__init__(database, entry, clock)
         self.core = CoreMemory(database, entry.id)
@@ -58,6 +59,7 @@ class PersistenceManager(Standing):
         self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
         self.facts = facts
+        self._records = records
         self.window: list[Message] = []
         self.turn_log: list[Message] = []
         self.run: str | None = None
@@ -167,7 +169,7 @@ class PersistenceManager(Standing):
         return Stage(
             self.entry.name, self.clock(), self._files, self.key(call), self._hosts, core,
             StagedRecall(self.recall, first), StagedArchive(self.archival, door),
-            StagedFacts(self.facts, self.entry.id, self.turn_log, door), ask, door,
+            StagedFacts(self.facts, self.entry.id, self.turn_log, door, self._records), ask, door,
         )  # fmt: skip
 
     def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:

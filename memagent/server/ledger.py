@@ -125,6 +125,28 @@ class RunLedger:
         rows = self._database.rows(f"{_RUNS} WHERE r.id = ?", storable(run))
         return _stored(rows[0]) if rows else None
 
+    def page(
+        self, owner: str, *, agents: Collection[str] = (), states: Collection[str] = (), after: str | None = None,
+        before: str | None = None, rising: bool = False, limit: int = 50,
+    ) -> list[Stored]:  # fmt: skip
+        """Runs of an owner's agents in the order in which they were asked for, or back: those after one, or before."""
+        forward = rising == bool(after or not before)
+        where, values = ["a.owner = ?"], [owner]
+        for column, among in (("r.agent", agents), ("r.state", states)):
+            if among:
+                where.append(f"{column} IN ({', '.join('?' for _ in among)})")
+                values += among
+        if anchor := after or before:
+            found = self.find(anchor)
+            if found is None or found.owner != owner:
+                return []
+            where.append(f"(r.created, r.id) {'>' if forward else '<'} (?, ?)")
+            values += [found.created.isoformat(), found.id]
+        order = "r.created, r.id" if forward else "r.created DESC, r.id DESC"
+        rows = self._database.rows(f"{_RUNS} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", *values, limit)
+        runs = [_stored(row) for row in rows]
+        return runs if after or not before else runs[::-1]
+
     def newest(self, agent: str, most: int = 50) -> list[Stored]:
         """The newest runs of an agent, newest first."""
         rows = self._database.rows(f"{_RUNS} WHERE r.agent = ? ORDER BY r.created DESC, r.id LIMIT ?", agent, most)

@@ -114,7 +114,7 @@ class Runs:
         stored = self.ledger.find(run)
         if stored is None or stored.owner != owner:
             raise NotFound(f"There is no run {run[:80]!r}.")
-        return self._found(stored)
+        return self.found(stored)
 
     def start(
         self, entry: Entry, work: str, told: Mapping[str, Any], *, key: str = "", otid: str | None = None,
@@ -126,7 +126,7 @@ class Runs:
         if self.stopping:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
         if otid and (stored := self.ledger.asked(entry.id, otid)):
-            return self._found(stored)
+            return self.found(stored)
         self.allow(entry)
         with self._lock:
             line = self._line(entry.id)
@@ -137,7 +137,7 @@ class Runs:
         try:
             with line.asking:  # in memory they stand in the order in which they are stored
                 stored, new = self.ledger.add(entry, key, work, told, otid)
-                return self._queue(stored) if new else self._found(stored)
+                return self._queue(stored) if new else self.found(stored)
         finally:
             with self._lock:
                 line.coming -= 1
@@ -199,8 +199,8 @@ class Runs:
                 del self._lines[oldest]
         return line
 
-    def _found(self, stored: Stored) -> Run:
-        """A run that was asked for before."""
+    def found(self, stored: Stored) -> Run:
+        """A run that was asked for before, to be followed."""
         with self._lock:
             for run in self._line(stored.agent).runs:
                 if run.id == stored.id:

@@ -21,6 +21,7 @@ from weakref import WeakSet
 from memagent.config import Settings
 from memagent.errors import StorageError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
+from memagent.storage.flushing import Flushing
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_errors import RESTORE, explained, full
 from memagent.storage.sqlite_own import OwnConnection
@@ -28,6 +29,9 @@ from memagent.storage.sqlite_words import SqliteWords
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
+SHARED_WAITS = os.name == "posix"
+"""Elsewhere a file that SQLite uses is better not opened beside it."""
+SYNCHRONOUS = "NORMAL" if SHARED_WAITS else "FULL"
 MOST_ROWS = 500
 MOST_VALUES = 32_766
 """In one statement; the second is the least that SQLite is built with."""
@@ -99,6 +103,7 @@ class SqliteDatabase:
         self._guard = threading.Lock()
         self._pen = threading.Lock()
         """Who has it writes. Threads of this process wait for it in turn; SQLite lets one of many wait for too long."""
+        self._flushing = Flushing(_companion(path, "-wal")) if SHARED_WAITS else None
         self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         self._read_only = _check_file(path)
         self._file = _file(path)
@@ -135,6 +140,9 @@ class SqliteDatabase:
                 connection.execute("COMMIT")
             finally:
                 self._local.writing = False
+        with self._explained():
+            if self._flushing:
+                self._flushing.wait()
             self._watch("committed")
 
     @contextmanager
@@ -266,7 +274,11 @@ class SqliteDatabase:
             check_same_thread=False, cached_statements=256,
         )  # fmt: skip
         try:
-            for setting in ("foreign_keys = ON", "cache_size = -8192", "synchronous = FULL"):  # KiB; the last reads
+            for setting in (
+                "foreign_keys = ON",
+                "cache_size = -8192",
+                f"synchronous = {SYNCHRONOUS}",
+            ):  # the last reads
                 connection.execute(f"PRAGMA {setting}")
         except (sqlite3.Error, UnicodeDecodeError):  # SQLite quotes what is damaged, whatever bytes it is
             connection.close()

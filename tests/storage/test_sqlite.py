@@ -1,5 +1,6 @@
 """The SQLite file: opened, refused, migrated, written to, copied; and every way in which that can go wrong."""
 
+import errno
 import os
 import re
 import sqlite3
@@ -7,6 +8,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,8 +75,49 @@ def test_a_new_database_is_ready_and_stays(path: Path) -> None:
     assert again.check() == []
     assert again.rows("PRAGMA journal_mode")[0][0] == "wal"
     assert again.rows("PRAGMA foreign_keys")[0][0] == 1
-    assert again.rows("PRAGMA synchronous")[0][0] == 2
     again.close()
+
+
+def test_what_is_committed_is_on_the_disk_before_anybody_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    db = SqliteDatabase(path, watch=happened.append)
+    if db.rows("PRAGMA synchronous")[0][0] == 2:  # SQLite sees to it
+        return
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (happened.append("on the disk"), fsync(file)))
+    add_agent(db, "Ada")
+    last = [each for each in happened if each in ("commit", "on the disk", "committed")]
+    assert last[-3:] == ["commit", "on the disk", "committed"]
+    db.close()
+
+
+def test_many_who_commit_at_once_share_a_wait_for_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db, waits, fsync = SqliteDatabase(path), [], os.fsync
+    if db.rows("PRAGMA synchronous")[0][0] == 2:
+        return
+    monkeypatch.setattr(os, "fsync", lambda file: (waits.append(file), time.sleep(0.02), fsync(file)))
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: add_agent(db, f"agent {number}"), range(32)))
+    assert len(waits) < 16 and len(names(db)) == 32
+    db.close()
+
+
+def test_a_disk_that_fails_is_told_by_each_who_waited_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = SqliteDatabase(path)
+    if db.rows("PRAGMA synchronous")[0][0] == 2:
+        return
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(add_agent, db, f"agent {number}") for number in range(4)]:
+            with pytest.raises(StorageError, match="disk"):
+                done.result()
+    monkeypatch.undo()
+    add_agent(db, "Ada")
+    db.close()
 
 
 @posix

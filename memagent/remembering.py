@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from memagent import config
 from memagent.errors import NotFound, UserError
 from memagent.facts import USER, Cause, Change, Extractor, Fact, Said, State
-from memagent.facts.finding import FactFinder, VectorStore
+from memagent.facts.finding import FactFinder, Matches, VectorStore
 from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.policy import USUAL, Policy
-from memagent.facts.telling import Answerer, PlainAnswerer, plainly
+from memagent.facts.telling import Answerer
 from memagent.library import Library
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Said_ = str | Said | Mapping[str, Any]
 BY_HAND = Cause("user")
-ASKED = 20
-"""So many facts are looked at for an answer."""
 
 
 class Facts(Sequence[Fact]):
@@ -96,6 +94,18 @@ class History(Sequence[Step]):
         return "\n".join(map(str, self._steps)) or "nothing"
 
 
+class _Guarded:
+    """Facts that are searched by one thread at a time; a model is asked outside."""
+
+    def __init__(self, facts: FactMemory, guard: threading.RLock) -> None:
+        self._facts = facts
+        self._guard = guard
+
+    def search(self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",)) -> Matches:
+        with self._guard:
+            return self._facts.search(text, page, size, states=states)
+
+
 class Memory:
     """What is known of one user. Safe to use from several threads, and from several processes on one store."""
 
@@ -122,7 +132,7 @@ class Memory:
         self._database = database if database is not None else _opened(self._settings)
         self._clock = clock or (lambda: datetime.now().astimezone())
         self._guard = threading.RLock()
-        self._answerer, self._llm = answerer or PlainAnswerer(), llm if answerer is None else None
+        self._answerer, self._llm = answerer, llm if answerer is None else None
         self._parts = (embedder if embedder is not None else _embedder(self._settings), vectors)
         shelf = keeper(self._database, self.user, agent, self._clock())
         ledger = Ledger(self._database, shelf)
@@ -177,28 +187,16 @@ class Memory:
     def search(self, text: str, limit: int = 10, *, past: bool = False) -> Facts:
         """The facts with these words or this meaning, best first: what holds, or what held."""
         states: tuple[State, ...] = ("past",) if past else ("holds",)
-        with self._guard:
-            found = self.facts.search(text, size=limit, states=states)
+        found = _Guarded(self.facts, self._guard).search(text, size=limit, states=states)
         return Facts([match.fact for match in found.matches], found.total)
 
     def ask(self, question: str) -> str:
         """An answer from what is known."""
-        if self._llm:
-            return self._in_words(question, self._llm)
-        with self._guard:
-            holding = self.facts.search(question, size=ASKED).matches
-            past = self.facts.search(question, size=ASKED, states=("past",)).matches
-        return self._answerer.answer(question, holding, past)
+        from memagent.facts.answer import answered
 
-    def _in_words(self, question: str, llm: LLM) -> str:
-        """An answer in the words of a model, as far as the facts bear it out."""
-        from memagent.facts.answer import ModelAnswerer, recalled
-
-        today = self._clock().date()
-        instruction = Library(self._settings.home).text("prompts", "facts_answer")
-        with self._guard:
-            facts = recalled(self.facts, question, today)
-        return ModelAnswerer(llm, instruction, plainly).answer(question, facts, today)
+        instruction = Library(self._settings.home).text("prompts", "facts_answer") if self._llm else ""
+        known, today = _Guarded(self.facts, self._guard), self._clock().date()
+        return answered(known, question, today, llm=self._llm, instruction=instruction, otherwise=self._answerer)
 
     def list(self, *, past: bool = False, about: str = "", limit: int = 50) -> Facts:
         """What holds, or what held, the newest first."""

@@ -72,6 +72,13 @@ class Roster:
             f"There is no agent {name[:80]!r}.", hint=f"Did you mean {near[0]!r}? {listed}" if near else listed
         )
 
+    def by_id(self, agent: str) -> Entry:
+        """The agent with that id."""
+        query = f"SELECT {_COLUMNS}, 0, NULL FROM agents WHERE owner = ? AND id = ?"
+        if rows := self._database.rows(query, self._owner, storable(agent)):
+            return _entry(rows[0])
+        raise NotFound(f"There is no agent with the id {agent[:80]!r}.")
+
     def exists(self, name: str) -> bool:
         """Whether there is an agent of that name."""
         query = "SELECT 1 FROM agents WHERE owner = ? AND name = ?"
@@ -98,6 +105,11 @@ class Roster:
         """Store changed settings of an agent."""
         text = json.dumps(settings, sort_keys=True)
         tx.run("UPDATE agents SET settings = ? WHERE id = ? AND owner = ?", text, agent, self._owner)
+
+    def reword(self, tx: Transaction, agent: str, name: str, system: str) -> None:
+        """Store another name, which must be `free`, and another system prompt of an agent."""
+        query = "UPDATE agents SET name = ?, system = ? WHERE id = ? AND owner = ?"
+        tx.run(query, name, storable(system), agent, self._owner)
 
     def rename(self, name: str, new: str) -> None:
         """Give an agent another name."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from memagent.errors import NotFound, ToolError, UserError
 from memagent.facts import SELF, USER, Fact
 from memagent.facts import Cause as FactCause
-from memagent.facts.keeping import FactMemory
 from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
@@ -27,6 +26,7 @@ from memagent.storage import Found, Page, Readable, Stretch, Transaction
 from memagent.tools import Known
 
 if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory
     from memagent.facts.records import Record, Records
 
 log = logging.getLogger(__name__)

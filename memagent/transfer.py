@@ -121,7 +121,8 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
     _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
     for table, columns in TABLES.items():
         for row in document[table]:
-            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+            own = {"id": uuid.uuid4().hex} if table == "blocks" else {}
+            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number, **own})
     carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
     lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
     return Arrived(number, free, lacking)

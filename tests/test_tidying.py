@@ -11,12 +11,12 @@ import pytest
 from journals import NOON, House, house
 
 from memagent.agent import Agent
-from memagent.assemble import open_tidying
 from memagent.facts import Cause, Fact
 from memagent.facts.ledger import Ledger, keeper
 from memagent.memory.core import Change, CoreMemory
 from memagent.tidying import Step, Tidying
 from memagent.tidying.wording import faithful
+from memagent.upkeep import open_tidying
 
 LINES = [f"Likes tea number {number}." for number in range(14)]
 SHORT = "Likes tea: numbers " + ", ".join(str(number) for number in range(14)) + "."

@@ -63,10 +63,10 @@ class Knowing:
 def knowing(agent: str, user: str) -> Iterator[Knowing]:
     """The facts that all agents of a user share, or those that one agent knows."""
     from memagent import config
-    from memagent.assemble import open_facts
     from memagent.cli.fact_lines import names
     from memagent.cli.opened import opened
     from memagent.library import Library
+    from memagent.upkeep import open_facts
 
     flags = {"user": user} if user else {}
     with opened(flags) as home:
@@ -87,7 +87,8 @@ def knowing(agent: str, user: str) -> Iterator[Knowing]:
 
 def _model(settings: Settings) -> Leaving | None:
     """The model that finds facts, where one is set up."""
-    from memagent.assemble import facts_model, open_model
+    from memagent.assemble import open_model
+    from memagent.upkeep import facts_model
 
     named = settings.model or settings.facts_model or settings.endpoint or settings.facts_endpoint or settings.api_key
     if not named and settings.facts_provider == "auto" and settings.provider == "openai":
@@ -317,7 +318,7 @@ def ask(
     with knowing(agent, user) as known, working("thinking"):
         instruction = known.library.text("prompts", "facts_answer")
         model = known.llm.opened() if known.llm else None
-        answer = answered(known.memory, question, model, instruction, known.memory.clock().date())
+        answer = answered(known.memory, question, known.memory.clock().date(), llm=model, instruction=instruction)
     typer.echo(harmless(answer))
 
 
@@ -350,11 +351,11 @@ def read(
 def _read(home: Opened, entry: Entry, everything: bool, loaded: bool) -> bool:
     """Read what there is, and tell what came of it; whether nothing is left."""
     from memagent import config
-    from memagent.assemble import open_behind
     from memagent.cli.fact_lines import outcome
     from memagent.cli.opened import spun
     from memagent.facts.elsewhere import TalkElsewhere
     from memagent.facts.reading import progress_of
+    from memagent.upkeep import open_behind
 
     behind = open_behind(config.load({}, entry.settings["settings"]), home.database, entry)
     if (reader := behind.reader) is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from memagent.errors import UserError
 from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
@@ -17,8 +18,10 @@ from memagent.facts.fields import When, form_of
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
 from memagent.facts.policy import USUAL, Policy, lapse, sweep
-from memagent.facts.reconcile import Verdict, decide, probe
 from memagent.storage import Transaction
+
+if TYPE_CHECKING:
+    from memagent.facts.reconcile import Verdict
 
 CANDIDATES = 12
 """So many of the nearest known facts are compared with a new one."""
@@ -69,18 +72,22 @@ class FactMemory:
             return self.take_in(tx, verdicts, talk, cause)
 
     def extract(self, talk: Sequence[Said]) -> Sequence[Draft]:
-        """What is in these messages, as the extractor sees it; nothing is kept yet."""
+        """What is in these messages, as the extractor sees it, made fit to be kept; nothing is kept yet."""
         words = " ".join(said.text for said in talk)
         known = [match.fact for match in self.finder.find(words, size=CANDIDATES).matches] if words.strip() else []
-        return self.extractor.extract(talk, known)
+        return list(checked(self.extractor.extract(talk, known)))
 
     def weighed(self, drafts: Sequence[Draft]) -> list[Weighed]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
+        from memagent.facts.reconcile import decide
+
         newest = self.ledger.newest()
-        return [Weighed(draft, decide(draft, self._near(draft)), newest) for draft in checked(drafts)]
+        return [Weighed(draft, decide(draft, self._near(draft)), newest) for draft in drafts]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
+        from memagent.facts.reconcile import probe
+
         looked_for = [text for text in (draft.text, *draft.replaces, probe(draft)) if text.strip()]
         found: dict[int, Match] = {}
         for text in looked_for:
@@ -111,6 +118,8 @@ class FactMemory:
         if not newer:
             return weighed.verdict
         old = [fact for fact in map(lambda f: self._still(tx, f), weighed.verdict.facts) if fact]
+        from memagent.facts.reconcile import decide
+
         return decide(weighed.draft, [Match(fact, "") for fact in [*old, *newer]])
 
     def _take(

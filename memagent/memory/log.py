@@ -9,7 +9,7 @@ nothing of turns' rules or of search.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -126,6 +126,26 @@ class MessageLog:
         )  # fmt: skip
         return [message_of(row) for row in rows]
 
+    def whole_turn(self, turn: int) -> list[Message]:
+        """The messages of a turn, however long ago it was."""
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL AND place = '' "
+            "ORDER BY seq",
+            self._agent, turn,
+        )  # fmt: skip
+        return [message_of(row) for row in rows]
+
+    def walk(self, start: int, *, backwards: bool = False) -> Iterator[Message]:
+        """Message after message from a number on, or back from it; none that were brought in."""
+        beyond, order = ("<=", "DESC") if backwards else (">=", "")
+        while rows := self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND seq {beyond} ? AND undone IS NULL AND place = '' "
+            f"ORDER BY seq {order} LIMIT 200",
+            self._agent, start,
+        ):  # fmt: skip
+            yield from map(message_of, rows)
+            start = rows[-1][0] + (-1 if backwards else 1)
+
     def words_of(self, turn: int) -> str:
         """What the user said that began a turn; empty when something else did."""
         rows = self._database.rows(
@@ -142,12 +162,13 @@ class MessageLog:
         )
         return {kind for kind, turn in rows if turn == rows[0][1]}
 
-    def last(self, count: int) -> list[Message]:
-        """The newest messages, oldest of them first; none that were brought in."""
+    def last(self, count: int, before: int = 0) -> list[Message]:
+        """The newest messages, or those before a number, oldest of them first; none that were brought in."""
+        where, values = ("AND seq < ? ", (before,)) if before else ("", ())
         rows = self._database.rows(
-            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND undone IS NULL AND place = '' "
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? {where}AND undone IS NULL AND place = '' "
             "ORDER BY seq DESC LIMIT ?",
-            self._agent, count,
+            self._agent, *values, count,
         )  # fmt: skip
         return [message_of(row) for row in reversed(rows)]
 

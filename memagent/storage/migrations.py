@@ -231,7 +231,36 @@ CREATE TABLE scenes (
 CREATE INDEX scenes_open ON scenes (owner) WHERE ended IS NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS)
+# Who may ask a server, and what was asked of it. A run is a turn that somebody asked for, stored before anything else
+# is done about it; `told` is what is to be said. Of a key only the digest is kept: its secret is seen once. A block
+# of core memory that several agents share has the same id in all of them, and a row in `shared_blocks`, which also is
+# there while no agent has it.
+SERVER = """
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, scopes TEXT NOT NULL,
+    limits TEXT NOT NULL, created TEXT NOT NULL, used TEXT, revoked TEXT, UNIQUE (owner, name)) WITHOUT ROWID;
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, key TEXT NOT NULL, otid TEXT,
+    work TEXT NOT NULL, told TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL DEFAULT '', turn INTEGER,
+    holder TEXT NOT NULL, created TEXT NOT NULL, ended TEXT, UNIQUE (agent, otid)) WITHOUT ROWID;
+CREATE INDEX runs_of ON runs (agent, created);
+CREATE INDEX runs_open ON runs (created) WHERE state IN ('queued', 'running');
+CREATE INDEX runs_keys ON runs (key, created);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL,
+    address TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL);
+CREATE INDEX audit_of ON audit (owner, id);
+
+ALTER TABLE blocks ADD COLUMN id TEXT NOT NULL DEFAULT '';
+UPDATE blocks SET id = lower(hex(randomblob(16)));
+CREATE INDEX blocks_ids ON blocks (id);
+CREATE TABLE shared_blocks (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, label TEXT NOT NULL, value TEXT NOT NULL, size_limit INTEGER NOT NULL,
+    description TEXT NOT NULL, read_only INTEGER NOT NULL, about TEXT NOT NULL, created TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX shared_blocks_of ON shared_blocks (owner, created);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER)
 VERSION = len(MIGRATIONS)
 
 

@@ -97,6 +97,8 @@ class SqliteDatabase:
         self._local = threading.local()
         self._open: WeakSet[OwnConnection] = WeakSet()
         self._guard = threading.Lock()
+        self._pen = threading.Lock()
+        """Who has it writes. Threads of this process wait for it in turn; SQLite lets one of many wait for too long."""
         self._vectors: dict[tuple[str, str, int], VectorIndex] = {}
         self._read_only = _check_file(path)
         self._file = _file(path)
@@ -128,7 +130,7 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._alone(), self._transaction("BEGIN IMMEDIATE") as connection:
             self._local.writing = True
             try:
                 yield SqliteTransaction(connection, self._watch)
@@ -137,6 +139,18 @@ class SqliteDatabase:
             finally:
                 self._local.writing = False
             self._watch("committed")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread of this process writes; in a transaction inside another, which is refused, one does not wait
+        for oneself.
+        """
+        taken = not self._writing and self._pen.acquire(timeout=self._busy)
+        try:
+            yield
+        finally:
+            if taken:
+                self._pen.release()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

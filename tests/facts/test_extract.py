@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from memagent.errors import LLMError
 from memagent.facts import Draft, Fact, Said
 from memagent.facts.extract import NAME, ModelExtractor, Prompt, prompt_for
-from memagent.facts.wording import in_full, in_short
+from memagent.facts.wording import in_full, in_short, without
+from memagent.facts.words import telling
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.messages import ToolCall
@@ -215,6 +216,21 @@ def test_of_a_list_only_what_is_named_ends() -> None:
     assert (rest.holds, in_short(rest.text), list(rest.replaces)) == (True, "Takes piano lessons", known)
     [end] = taken("I gave up the piano and the guitar.", {"new": [], "ended": [1]}, known)
     assert not end.holds
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "left"),
+    [
+        ("The user has lived in Cairo, Rome and Oslo", "Oslo", "The user has lived in Cairo and Rome"),
+        ("The user uses Shram and Magnet as tools", "Magnet", "The user uses Shram as tools"),
+        ("Takes piano and guitar lessons", "guitar", "Takes piano lessons"),
+        ("The user lives in Rome and works at Bosch", "works at Bosch", ""),  # two things, but no list
+        ("The user uses Shram and Vim", "Shram, Vim", ""),
+        ("The user likes tea", "tea", ""),
+    ],
+)
+def test_what_is_left_of_a_list(text: str, named: str, left: str) -> None:
+    assert without(text, telling(named)) == left
 
 
 def test_what_the_model_missed_of_the_plainest_statements_is_kept_in_the_users_words() -> None:

@@ -18,7 +18,7 @@ from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
-from memagent.facts.policy import Policy, passed
+from memagent.facts.policy import Policy
 from memagent.storage.sqlite import SqliteDatabase
 
 MONDAY = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -271,6 +271,16 @@ def test_what_has_had_its_day_lapses(db):
     assert memory.ledger.get(past.id).state == "holds"
 
 
+def test_what_has_its_day_does_not_fade_before_it(db):
+    clock = Clock()
+    memory = memory_of(db, clock=clock)
+    memory.add("My passport expires in November 2027.")
+    clock.now = MONDAY.replace(year=2027, month=11, day=30)
+    assert memory.sweep() == 0 and memory.search("passport").total == 1
+    clock.now = MONDAY.replace(year=2027, month=12, day=1)
+    assert memory.search("passport").total == 0 and memory.ledger.listed(("past",))[0].how == "expired"
+
+
 def test_what_nobody_says_any_more_fades(db):
     clock, policy = Clock(), Policy({"preference": 10.0}, usual=0)
     memory = memory_of(db, clock=clock, policy=policy)
@@ -287,21 +297,6 @@ def test_what_nobody_says_any_more_fades(db):
     clock.now = MONDAY + timedelta(days=5000)
     memory.sweep()
     assert holding(memory) == ["The user likes jazz", "The user lives in Porto"]
-
-
-@pytest.mark.parametrize(
-    ("until", "over"),
-    [
-        ("2026-06-01", False),
-        ("2026-05-31", True),
-        ("2026-06", False),
-        ("2026-05", True),
-        ("2026", False),
-        ("2025", True),
-    ],
-)
-def test_a_month_is_over_when_it_is_over(until, over):
-    assert passed(until, MONDAY) is over
 
 
 def test_many_facts_at_once_are_lines_of_their_own(db):

@@ -20,10 +20,11 @@ from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.behind import CalledAway, Leaving, ReadingBehind
 from memagent.facts.elsewhere import TalkElsewhere, delete
 from memagent.facts.keeping import FactMemory
+from memagent.facts.plain import PlainExtractor
 from memagent.facts.reading import MORE_TRIES, TRIES, FactReader, progress_of, waiting
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
-from memagent.messages import Message
+from memagent.messages import Message, told_by, user_message
 from memagent.storage.sqlite import SqliteDatabase
 
 TALK = [{"when": {}, "say": "Yes."}]
@@ -79,6 +80,15 @@ def memory_of(agent: Agent, extractor: Any) -> FactMemory:
 
 def reader_of(agent: Agent, extractor: Any = None) -> FactReader:
     return FactReader(memory_of(agent, extractor or Told()), agent.state.entry.id)
+
+
+def test_what_another_one_in_the_chat_tells_of_itself_is_no_fact_about_the_user(agent: Agent) -> None:
+    now = agent.state.clock()
+    list(agent.turn([user_message("I live in Porto.", now), told_by("coder", "I live in Rome.", now)]))
+    reader = FactReader(memory_of(agent, PlainExtractor()), agent.state.entry.id)
+    facts = {fact.about: fact.text for outcomes in reader.read() for fact in [each.fact for each in outcomes]}
+    assert facts.pop("user") == "The user lives in Porto"
+    assert "Rome" not in "".join(text for text in facts.values() if "user" in text)
 
 
 def held(agent: Agent) -> list[str]:

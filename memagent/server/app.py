@@ -1,0 +1,86 @@
+"""The application: its doors, and what stands before them. `create` makes it from settings.
+
+Knows nothing of sockets, or of how the process starts and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memagent import __version__
+from memagent.server import problems
+from memagent.server.gate import Gate
+from memagent.server.health import Metrics, count, note
+from memagent.server.house import House
+from memagent.settings import Settings
+
+DOORS = ("health", "rest", "openai_api", "websocket", "desk", "page")
+"""The files of this room that have a `router`."""
+LOCAL = ("localhost", "127.0.0.1", "::1")
+STOP_SECONDS = 20.0
+"""Seconds that turns are given to come to their end when the server is told to."""
+AT_ONCE = 16
+"""So many questions to the database wait for their answers at once."""
+
+
+def create(
+    settings: Settings, *, flags: Mapping[str, Any] | None = None, hosts: Collection[str] = LOCAL,
+    stop_seconds: float = STOP_SECONDS,
+) -> FastAPI:  # fmt: skip
+    """The application. `flags` are settings that hold for all agents, `hosts` the names that the server goes by."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(AT_ONCE, "asked"))
+        house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
+        house.runs.heard = partial(note, app.state.metrics)
+        app.state.house = house
+        await asyncio.to_thread(house.runs.take_up)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(house.close, stop_seconds)
+
+    app = FastAPI(
+        title="memagent", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
+        description="Agents that remember.",
+    )  # fmt: skip
+    app.state.metrics = Metrics()
+    problems.install(app)
+    for door in DOORS:
+        app.include_router(import_module(f"memagent.server.{door}").router)
+    app.add_middleware(Counting, metrics=app.state.metrics)
+    app.add_middleware(Gate, hosts=hosts)
+    return app
+
+
+class Counting:
+    """Counts what is answered, and how long it took to begin."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                count(self._metrics, scope, message["status"], time.perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, counted)

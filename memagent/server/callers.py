@@ -1,0 +1,81 @@
+"""Who asks: the key that comes with a request, wherever it stands in it, and whether it opens what is asked for.
+
+Every route names what it needs (`Needs`, or `OPEN`); the suite finds those that do not. While no key was ever
+made, whoever reaches the server is its user: it is bound to this machine then. Knows nothing of what the routes do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from memagent.access import Key, Scope
+from memagent.bridges.socket.wire import KEY
+from memagent.server.house import House
+from memagent.server.problems import Refused
+
+COOKIE = "memagent_key"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose agents are meant, and by which key; by none, if there are no keys."""
+
+    owner: str
+    key: Key | None = None
+
+    @property
+    def id(self) -> str:
+        """The number of the key, for what is stored."""
+        return self.key.id if self.key else ""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether something that needs this scope is open."""
+        return self.key is None or self.key.opens(scope)
+
+
+class Needs:
+    """What a route needs. As a dependency, it is the caller."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope: Scope = scope
+
+    async def __call__(self, request: HTTPConnection) -> Caller:
+        house: House = request.app.state.house
+        caller = await identified(house, request)
+        if not caller.may(self.scope):
+            raise Refused(403, f"This key may not do that: it needs the scope {self.scope!r}.")
+        house.limits.hit(caller.key)
+        return caller
+
+
+async def open_to_all() -> None:
+    """What a route says that needs no key."""
+
+
+def secret_of(request: HTTPConnection) -> str:
+    """The secret that comes with a request; empty if there is none. One in the address would be logged everywhere."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    protocols = [each.strip() for each in request.headers.get("sec-websocket-protocol", "").split(",")]
+    from_socket = next((each.removeprefix(KEY) for each in protocols if each.startswith(KEY)), "")
+    return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "") or from_socket
+
+
+async def identified(house: House, request: HTTPConnection) -> Caller:
+    """Who asks. Raises `Refused` if that can't be told."""
+    secret, address = secret_of(request), request.client.host if request.client else ""
+    if any(name in request.query_params for name in ("key", "api_key", "token", "access_token")):
+        raise Refused(401, "A key does not belong into the address, where it is logged. Send it as a Bearer token.")
+    house.guesses.check(address)
+    key = await asyncio.to_thread(house.keys.find, secret) if secret else None
+    if key is None:
+        if not await asyncio.to_thread(house.keys.needed):  # many programs can't but send some key
+            return Caller(house.settings.user)
+        if secret:
+            house.guesses.wrong(address)
+        raise Refused(401, "This needs a key." if not secret else "This key opens nothing.")
+    return Caller(key.owner, key)

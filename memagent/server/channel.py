@@ -1,0 +1,131 @@
+"""What happens with one agent, for all who look: a line of events, each with its number, which any number of clients
+follow at their own pace.
+
+Nothing is kept for each client: one that is slow only lags behind, and one that comes back goes on after the last
+number that it saw. What is too long ago has left the line, and is told from storage. Knows nothing of turns or clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from memagent.events import Event
+
+KEPT = 5000
+"""So many events of an agent stay in the line."""
+REMEMBERED = 60.0
+"""Seconds that they stay there when nothing happens and nobody looks."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One event of an agent with its number, and the run that it belongs to."""
+
+    agent: str
+    number: int
+    run: str
+    event: Event
+    _written: dict[Form, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def written(self, form: Form) -> str:
+        """The event as text, written once for all who look at it in this form."""
+        if form not in self._written:
+            self._written[form] = form(self)
+        return self._written[form]
+
+
+Form = Callable[[Item], str]
+
+
+class Gone(Exception):  # nothing is wrong, so it is no error
+    """What was asked for has left the line."""
+
+
+class Channel:
+    """The line of one agent. `publish` and `rest` may be called from any thread, all else from the event loop's.
+
+    Numbers begin at the time of day: so one that was told before the server was started again is never one to come.
+    """
+
+    def __init__(self, agent: str, loop: asyncio.AbstractEventLoop, kept: int = KEPT) -> None:
+        self._agent = agent
+        self._loop = loop
+        self._items: deque[Item] = deque(maxlen=kept)
+        self._changed = asyncio.Event()
+        self._coming: deque[tuple[str, Event]] = deque()
+        self._called = False
+        self._lock = threading.Lock()
+        self.last = int(time.time() * 1000)
+        self.lookers = 0
+        self.closed = False
+
+    def publish(self, run: str, event: Event) -> None:
+        """Add an event to the line."""
+        with self._lock:
+            self._coming.append((run, event))
+            call, self._called = not self._called, True
+        if call:  # many events may come before the loop gets to it
+            self._call(self._take_in)
+
+    def rest(self) -> None:
+        """Nothing happens for a while: what nobody comes back for is forgotten."""
+        self._call(self._rest)
+
+    def close(self) -> None:
+        """Nothing will happen any more: those who look on see that."""
+        self.closed = True
+        self._tell()
+
+    def _call(self, work: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
+            self._loop.call_soon_threadsafe(work)
+
+    def _take_in(self) -> None:
+        with self._lock:
+            coming, self._coming, self._called = self._coming, deque(), False
+        for run, event in coming:
+            self.last += 1
+            self._items.append(Item(self._agent, self.last, run, event))
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _rest(self) -> None:
+        self._loop.call_later(REMEMBERED, self._forget, self.last)
+
+    def _forget(self, last: int) -> None:
+        if not self.lookers and self.last == last:
+            self._items.clear()
+
+    def since(self, after: int) -> list[Item]:
+        """What came after a number; raises `Gone` if some of it has left the line."""
+        new = self.last - after
+        if new == 0:
+            return []
+        if not 0 < new <= len(self._items):
+            raise Gone
+        return [self._items[at] for at in range(-new, 0)]
+
+    async def follow(self, after: int) -> AsyncIterator[list[Item]]:
+        """What came after a number, and then all that comes; raises `Gone` for who is too far behind."""
+        self.lookers += 1
+        try:
+            while True:
+                changed = self._changed
+                if items := self.since(after):
+                    after = items[-1].number
+                    yield items
+                elif self.closed:
+                    return
+                else:
+                    await changed.wait()
+        finally:
+            self.lookers -= 1

@@ -1,0 +1,120 @@
+"""What every request passes first: it must be meant for this server, come from no foreign page, and be of a size and
+form that are read here.
+
+Knows nothing of keys, or of what is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST = 10_000_000
+LARGEST_FILE = 200_000_000
+"""Bytes of a request; those of one that brings a file."""
+READ = ("application/json", "multipart/form-data")
+"""What is read; a browser sends the first to no foreign server without asking it, and the other only with an Origin."""
+SAFE = ("GET", "HEAD", "OPTIONS")
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Gate:
+    """Stands before the application. `hosts` are the names that this server goes by, without a port; with "*" among
+    them, any.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refused = self._refused(scope)
+        if refused and scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})  # before it is accepted: a 403
+        elif refused:
+            await _tell(send, *refused)
+        elif scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await self._pass(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and the reason, if a request is not let through."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if "*" not in self._hosts and _name(host) not in self._hosts:
+            return 421, "This server does not go by that name. Name it with --host-name."
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, "This came from a page of another server."
+        if scope["type"] == "websocket" or scope["method"] in SAFE:
+            return None
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return 403, "This came from a page of another server."
+        if headers.get("content-encoding", "identity") != "identity":
+            return 415, "Nothing packed is read here; send it as it is."
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        length = headers.get("content-length", "0")
+        empty = length == "0" and "transfer-encoding" not in headers
+        if kind not in READ and not (empty and not kind):
+            return 415, f"What is sent must be {' or '.join(READ)}."
+        if not length.isdecimal() or int(length) > _largest(kind):
+            return 413, f"At most {_largest(kind):,} bytes are read."
+        return None
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        most = _largest(Headers(scope=scope).get("content-type", ""))
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > most:
+                raise HTTPException(413, f"At most {most:,} bytes are read.")
+            return message
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, counted, guarded)
+
+
+def _largest(kind: str) -> int:
+    return LARGEST_FILE if kind.startswith("multipart/") else LARGEST
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+async def _tell(send: Send, status: int, detail: str) -> None:
+    body = json.dumps({"detail": detail}).encode()
+    own = {"content-type": "application/json", "content-length": str(len(body)), "cache-control": "no-store"}
+    headers = [(name.encode(), value.encode()) for name, value in {**own, **HEADERS}.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,55 @@
+"""All that the doors of the server share: settings, database, open agents, runs, keys and limits.
+
+Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from memagent.access import Keys
+from memagent.assemble import local_time, open_database
+from memagent.server.ledger import RunLedger
+from memagent.server.limits import Guesses, Limits
+from memagent.server.residents import Residents
+from memagent.server.runs import Runs
+from memagent.settings import Settings
+from memagent.storage import Database
+from memagent.storage.migrate import refuse_part
+
+
+@dataclass(frozen=True)
+class House:
+    """What every door finds at `app.state.house`."""
+
+    settings: Settings
+    database: Database
+    residents: Residents
+    runs: Runs
+    keys: Keys
+    limits: Limits
+    guesses: Guesses
+
+    @classmethod
+    def opened(cls, settings: Settings, flags: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> Self:
+        """Open everything."""
+        database = open_database(settings)
+        try:
+            refuse_part(database)
+        except BaseException:
+            database.close()
+            raise
+        residents = Residents(settings, database, flags)
+        keys = Keys(database, local_time)
+        runs = Runs(residents, RunLedger(database, local_time), loop)
+        return cls(settings, database, residents, runs, keys, Limits(keys), Guesses())
+
+    def close(self, patience: float) -> int:
+        """Let no more turns begin, give those that run so many seconds, and close; returns how many had to be cut."""
+        cut = self.runs.stop(patience)
+        self.residents.close()
+        self.database.close()
+        return cut

@@ -1,0 +1,18 @@
+"""The server lives, tells that it can work, and ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving import Serving, in_a_process
+
+
+def test_a_server_tells_that_it_lives_and_can_work(server: Serving) -> None:
+    assert server.http().get("/v1/health/").json()["status"] == "ok"
+    assert server.http().get("/health/ready").json() == {"status": "ready"}
+    assert "memagent_requests_total" in server.http().get("/metrics").text
+
+
+def test_a_server_in_a_process_of_its_own_is_the_same(home: Path) -> None:
+    with in_a_process(home) as serving:
+        assert serving.http().get("/v1/health/").json()["status"] == "ok"

@@ -132,12 +132,19 @@ class Keys:
 
     def spent(self, key: Key) -> int:
         """Tokens that models have read and written for a key in the last 24 hours."""
+        return self._spent("key", key.id)
+
+    def spent_by(self, agent: str) -> int:
+        """The same for an agent, whoever asked."""
+        return self._spent("agent", agent)
+
+    def _spent(self, by: Literal["key", "agent"], value: str) -> int:
         since = (self._clock() - timedelta(days=1)).astimezone(UTC).isoformat()  # as runs are dated
         rows = self._database.rows(
             "SELECT coalesce(sum(t.prompt_tokens + t.completion_tokens), 0) FROM turns t JOIN "
-            "(SELECT DISTINCT agent, turn FROM runs WHERE key = ? AND created >= ?) r "
+            f"(SELECT DISTINCT agent, turn FROM runs WHERE {by} = ? AND created >= ?) r "
             "ON t.agent = r.agent AND t.turn = r.turn",
-            key.id, since,
+            value, since,
         )  # fmt: skip
         return int(rows[0][0])
 

@@ -30,7 +30,7 @@ FLOORS = [
     {"looking", "upkeep"},
     {"agent"},
     {"assemble"},
-    {"bridges", "remembering", "characters"},
+    {"bridges", "remembering", "characters", "meanwhile"},
     {"server"},
     {"cli"},
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from memagent.agent import Agent
 from memagent.cli.keyboard import hushed
+from memagent.cli.opened import working
 from memagent.context import parts
 from memagent.errors import MemagentError
 from memagent.events import ApprovalAsked, Happening, Reply
@@ -22,12 +23,13 @@ from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.console import Console
-    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.printer import Printer
+    from memagent.meanwhile import Meanwhile
     from memagent.memory.core import Edit
 
 log = logging.getLogger(__name__)
 
+SAVING = "Writing the journal; Ctrl-C leaves at once, and nothing is lost"
 AWAY = timedelta(hours=12)
 """Who comes back after so long is greeted."""
 
@@ -94,7 +96,7 @@ class Chat:
     def part(self) -> None:
         """The conversation is over: it goes into the journal."""
         if self.meanwhile:
-            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell))
+            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell, partial(working, SAVING)))
 
     def _take(self, line: str | None) -> None:
         """What the user typed; `None` when they were silent for so long that the agent may speak up."""

@@ -76,10 +76,10 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
-    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
+    from memagent.meanwhile import Meanwhile
     from memagent.memory.sources import Sources
 
     flags, kept = with_model(agent, given, asking=not yes and attended(), yes=yes)

@@ -46,7 +46,7 @@ def create(
         house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
         house.runs.heard = partial(note, app.state.metrics)
         app.state.house = house
-        await asyncio.to_thread(house.runs.take_up)
+        await asyncio.to_thread(house.start)
         try:
             yield
         finally:

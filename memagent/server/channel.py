@@ -61,7 +61,7 @@ class Channel:
         self._coming: deque[tuple[str, Event]] = deque()
         self._called = False
         self._lock = threading.Lock()
-        self.last = int(time.time() * 1000)
+        self.began = self.last = int(time.time() * 1000)
         self.lookers = 0
         self.closed = False
 

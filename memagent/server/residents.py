@@ -36,6 +36,7 @@ class Resident:
     """An open agent, and what it was made of."""
 
     agent: Agent
+    settings: Settings
     made_of: str
 
 
@@ -61,7 +62,7 @@ class Residents:
     """All open agents. Each is only used by one turn at a time, which is up to who asks for it."""
 
     def __init__(self, settings: Settings, database: Database, flags: Mapping[str, Any] | None = None) -> None:
-        self.settings = settings
+        self._settings = settings
         self.database = database
         self._flags = flags or {}
         self._open: OrderedDict[str, Resident] = OrderedDict()
@@ -70,7 +71,7 @@ class Residents:
 
     def settings_of(self, owner: str, agent: Mapping[str, Any] | None = None) -> Settings:
         """The settings that hold for a user, or for an agent of theirs."""
-        loaded = config.load(self._flags, agent, place=self.settings.home)
+        loaded = config.load(self._flags, agent, place=self._settings.home)
         return replace(loaded, user=owner)
 
     def roster(self, owner: str) -> Roster:
@@ -79,7 +80,7 @@ class Residents:
 
     def agent(self, entry: Entry, busy: Callable[[str], bool] = lambda _: False) -> Agent:
         """The agent of an entry, as it is now; those that are `busy` are not closed to make room."""
-        made_of = f"{entry.name}\n{entry.system}\n{json.dumps(entry.settings, sort_keys=True)}"
+        made_of = _made_of(entry)
         with self._lock:
             found = self._open.get(entry.id)
             if found and found.made_of == made_of:
@@ -88,11 +89,19 @@ class Residents:
         own = self.settings_of(entry.owner, entry.settings.get("settings"))
         agent = load_agent(own, self.database, entry.name, llm=Lent(self._model(own)))
         with self._lock:
-            self._open[entry.id] = Resident(agent, made_of)
+            self._open[entry.id] = Resident(agent, own, made_of)
             idle = [number for number in self._open if number != entry.id and not busy(number)]
             for number in idle[: max(0, len(self._open) - MOST)]:
                 del self._open[number]
         return agent
+
+    def settings(self, entry: Entry) -> Settings:
+        """The settings that hold for an agent."""
+        with self._lock:
+            found = self._open.get(entry.id)
+            if found and found.made_of == _made_of(entry):
+                return found.settings
+        return self.settings_of(entry.owner, entry.settings.get("settings"))
 
     def state(self, entry: Entry) -> PersistenceManager:
         """What an agent is and remembers, apart from the one that is open."""
@@ -123,3 +132,8 @@ class Residents:
                 if close:
                     close()
             self._models.clear()
+
+
+def _made_of(entry: Entry) -> str:
+    """What an open agent depends on."""
+    return f"{entry.name}\n{entry.system}\n{json.dumps(entry.settings, sort_keys=True)}"

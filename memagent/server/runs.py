@@ -22,6 +22,7 @@ from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
 from memagent.events import Ending, Event, Failed, Happening, TurnEnded
 from memagent.roster import Entry
 from memagent.server.channel import Channel
+from memagent.server.idle import Idle
 from memagent.server.ledger import RunLedger, Stored
 from memagent.server.problems import UNFORESEEN, Refused
 from memagent.server.residents import Residents
@@ -80,7 +81,10 @@ class Runs:
     def __init__(self, residents: Residents, ledger: RunLedger, loop: asyncio.AbstractEventLoop) -> None:
         self.residents = residents
         self.ledger = ledger
+        self.idle = Idle(residents, self.take_up)
         self.stopping = False
+        self.allow: Callable[[Entry], None] = lambda _: None
+        """Raises what is to be told when a turn may not be asked for."""
         self.heard: Callable[[Event], None] = lambda _: None
         """Told of all that happens, by whichever thread it happens in."""
         self.loop = loop
@@ -123,6 +127,7 @@ class Runs:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
         if otid and (stored := self.ledger.asked(entry.id, otid)):
             return self.found(stored)
+        self.allow(entry)
         with self._lock:
             line = self._line(entry.id)
             ahead = len(line.runs) + line.coming
@@ -139,6 +144,8 @@ class Runs:
 
     def take_up(self) -> int:
         """Go on with what a server that is gone has left; returns how many runs that are."""
+        if self.stopping:
+            return 0
         left = self.ledger.take_over()
         for stored in left:
             self._queue(stored)
@@ -179,6 +186,7 @@ class Runs:
             for channel in channels:
                 self.loop.call_soon_threadsafe(channel.close)
         self.ledger.let_go()
+        self.idle.close()
         return len(late)
 
     def _line(self, agent: str) -> Line:
@@ -239,6 +247,7 @@ class Runs:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
             agent.state.run = run.id
+            self.idle.wakes(entry, agent)
             with closing(_happening(agent, run)) as happening:
                 end = None if run.cancelled else self._heard_out(run, line, happening)
             ending = [end] if end else self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled"))
@@ -253,7 +262,7 @@ class Runs:
             self._publish(run, line, event)
         run.over.set()
         if agent is not None and not line.runs:  # nobody waits
-            agent.behind.start()
+            self.idle.rests(agent.state.entry, agent)
         return True
 
     def _heard_out(self, run: Run, line: Line, happening: Happening[None]) -> TurnEnded | None:

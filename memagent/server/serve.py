@@ -102,8 +102,9 @@ def is_here(host: str) -> bool:
 def bound(host: str, port: int) -> socket.socket:
     """A socket at an address, which is ours from now on."""
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        made = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        made = socket.socket(family, kind, protocol)  # known to be TCP, asyncio sends what is short at once
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(place)
     except (OSError, OverflowError) as error:

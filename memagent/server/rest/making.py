@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -156,8 +156,11 @@ def ruled(rules: Mapping[str, Mapping[str, Any]], asked: Sequence[Mapping[str, A
     return found
 
 
-def make(house: House, owner: str, new: New) -> Entry:
-    """Make a new agent."""
+def make(
+    house: House, owner: str, new: New, also: Callable[[Transaction, str, datetime], None] | None = None,
+    disabled: Sequence[Mapping[str, Any]] = (),
+) -> Entry:  # fmt: skip
+    """Make a new agent; what is to be stored `also` is in the same transaction, and `disabled` tools are shown only."""
     if new.template:
         raise Refused(400, f"template: {REFUSED['from_template']}")
     settings = house.residents.settings_of(owner)
@@ -184,8 +187,10 @@ def make(house: House, owner: str, new: New) -> Entry:
                 blocks.change(tx, ids[each.label], Wanted(about=each.about), "preset", now)
         for id in new.block_ids or ():
             blocks.attach(tx, digits_of("block", id), agent, now)
+        if also:
+            also(tx, agent, now)
 
-    origin = Origin("", {}, store, core, new.system, {**kept, "beside": beside})
+    origin = Origin("", {}, store, core, new.system, {**kept, "beside": {**beside, "disabled_tools": [*disabled]}})
     store_agent(settings, house.database, name, given=given, origin=origin)
     return house.residents.roster(owner).find(name)
 

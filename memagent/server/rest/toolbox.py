@@ -23,6 +23,7 @@ NO_CODE = (
     "No function is taken from a client: none of its code ever runs here. Put the function into a file in the "
     "functions folder of the server's home, and name it."
 )
+DISABLED = "disabled"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,17 @@ def of_agent(settings: Settings, kept: Mapping[str, Any]) -> list[Offered]:
     """The functions of an agent."""
     tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
     return [Offered(tool) for tool in tools.values()]
+
+
+def disabled(kept: Mapping[str, Any]) -> list[ToolShown]:
+    """The functions that came with an agent from elsewhere, and are not here: to be seen, never to be run."""
+    return [
+        ToolShown(
+            id=named("tool", f"disabled.{each['name']}"), name=each["name"], description=each.get("description"),
+            json_schema=each.get("json_schema") or {}, source_code=each.get("source_code"), tags=[DISABLED],
+        )
+        for each in kept.get("beside", {}).get("disabled_tools") or ()
+    ]  # fmt: skip
 
 
 def named_by(settings: Settings, id: str) -> Offered:

@@ -18,6 +18,7 @@ from memagent.context import parts
 from memagent.facts.reading import take_back
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry
+from memagent.server.callers import Caller
 from memagent.server.following import happening
 from memagent.server.house import House
 from memagent.server.problems import Refused
@@ -195,8 +196,12 @@ def _forget_talk(state: PersistenceManager) -> None:
 @router.post("/v1/agents/{agent_id}/summarize", response_model=Summed)
 async def summarize(request: Request, agent_id: str, caller: Talker) -> Summed:
     """Sum up what is oldest in the agent's context window now."""
-    house = house_of(request)
     entry = await asyncio.to_thread(entry_of, request, caller, agent_id)
+    return await summed_up(house_of(request), caller, entry)
+
+
+async def summed_up(house: House, caller: Caller, entry: Entry) -> Summed:
+    """Have an agent sum up what is oldest in its context window."""
     log = History(house.database, entry.id).log
     before = len(await asyncio.to_thread(log.window))
     await asyncio.to_thread(house.limits.check_spent, caller.key)

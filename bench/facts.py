@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, get_args
 
-from bench.facts_cases import KINDS, Answering, Case, Perfect, Played, load, play
+from bench.facts_cases import KINDS, Answering, Case, Half, Perfect, Played, load, play
 from bench.models import Table, markdown, show
 
 Extracting = Callable[[Case], Any]
@@ -118,10 +118,13 @@ def _played(case: Case, extracting: Extracting, answering: Answering | None, cho
     print(f"{verdict} {case.id}: {found.answer}", file=sys.stderr, flush=True)
     if not found.right or found.false:
         print(f"        stored {found.stored}, false {found.false}", file=sys.stderr, flush=True)
+    if beyond := [text for text in found.needless if text not in found.false]:
+        print(f"        beyond {beyond}", file=sys.stderr, flush=True)
     if chosen.json:
-        row = {"id": case.id, "right": found.right, "answer": found.answer, "stored": found.stored}
+        row: dict[str, Any] = {"id": case.id, "right": found.right, "answer": found.answer, "stored": found.stored}
         with chosen.json.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**row, "false": found.false, "seconds": found.seconds}, ensure_ascii=False) + "\n")
+            row |= {"false": found.false, "needless": found.needless, "seconds": found.seconds}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return found
 
 
@@ -132,7 +135,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--prompt", type=Path, metavar="FILE", help="another prompt than facts_small")
     add("--answers", choices=["model", "perfect"], help="the model answers too; or it only answers, from perfect facts")
     add("--batch", action="store_true", help="read all that is said on a day at once")
-    add("--half", choices=["tune", "report"], help="only the cases for tuning, or only those that are reported")
+    add("--half", choices=get_args(Half), help="only the cases for tuning, the reported, or the fresh ones")
     add("--only", default="", metavar="ID,KIND", help="only these cases")
     add("--data", type=Path, metavar="PATH", help="the folder with the public sets: measure on these instead")
     add("--sample", type=int, default=0, metavar="N", help="with --data: so many chats")
@@ -150,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _asked(arguments)
     only = {word for word in chosen.only.split(",") if word}
     cases = [case for case in load() if not only or only & {case.id, case.kind}]
-    cases = [case for case in cases if not chosen.half or case.reported == (chosen.half == "report")]
+    cases = [case for case in cases if not chosen.half or case.half == chosen.half]
     played: list[Played] = []
     label = ""
     try:
@@ -165,10 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 played.append(_played(case, extracting, answering, chosen))
     except KeyboardInterrupt:
         print("stopped; this is what was found so far", file=sys.stderr)
-    halves = [
-        ("tuning", [p for p in played if not p.case.reported]),
-        ("reported", [p for p in played if p.case.reported]),
-    ]
+    halves = [(half, [p for p in played if p.case.half == half]) for half in get_args(Half)]
     arms = [(f"{label}, {half}", found) for half, found in halves if found]
     print(markdown(table(arms))) if chosen.markdown else show(table(arms))
     return 0

@@ -1,4 +1,5 @@
-"""Reads and plays the scripted cases of facts.yaml: a little talk, another session, a question, and a rule.
+"""Reads and plays the scripted cases of facts.yaml and facts_fresh.yaml: a little talk, another session, a question,
+and a rule.
 
 Each case has a real file, opened anew for each session. Knows nothing of how what was found is counted.
 """
@@ -20,10 +21,10 @@ from memagent.config import Settings
 from memagent.facts import Cause, Draft, Extractor, Fact, Said
 from memagent.facts.answer import UNKNOWN, denies, recalled
 from memagent.facts.finding import FactFinder
-from memagent.facts.grounds import stem, telling
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.wording import in_full
+from memagent.facts.words import beginning, telling
 from memagent.storage import Database
 
 KINDS = (
@@ -36,10 +37,13 @@ THINGS = (
     "lighthouses", "volcanoes", "glass-blowing", "the moon", "bridges", "moss", "silk", "chimneys", "owls", "salt",
     "canals", "meteors", "clocks", "lichen", "kites", "tunnels", "amber", "whales", "carpets", "windmills",
 )  # fmt: skip
-EMPTY = frozenset(map(stem, ("is", "has", "now", "learning", "training", "their", "user", "work", "works", "uses")))
+EMPTY = frozenset(
+    map(beginning, ("is", "has", "now", "learning", "training", "their", "user", "work", "works", "uses"))
+)
 SIGHT = 5
 """So many of the facts that were found are the answer, where no model puts them into words."""
 
+Half = Literal["tune", "report", "fresh"]
 Answering = Callable[[str, Sequence[Fact], date], str]
 
 
@@ -71,12 +75,14 @@ class Case:
     @property
     def kind(self) -> str:
         """What it is about."""
-        return self.id.rpartition("-")[0]
+        return self.id.split("-")[-2]
 
     @property
-    def reported(self) -> bool:
-        """Whether it counts for what is reported, or was for tuning."""
-        return int(self.id.rpartition("-")[2]) % 2 == 0
+    def half(self) -> Half:
+        """Whether it was for tuning, counts for what is reported, or is one that nobody had seen."""
+        if self.id.startswith("fresh-"):
+            return "fresh"
+        return "report" if int(self.id.rpartition("-")[2]) % 2 == 0 else "tune"
 
     @cached_property
     def perfect(self) -> Mapping[str, Sequence[Draft]]:
@@ -95,7 +101,7 @@ class Case:
 @dataclass(frozen=True)
 class Played:
     """What became of a case: the answer; what was stored, what of it is `false` (nobody said so, or it is over), and
-    what a perfect extractor would not have taken; and what it cost.
+    what is `needless` (a perfect extractor would not have taken it, or another fact says the same); and what it cost.
     """
 
     case: Case
@@ -137,7 +143,8 @@ def load() -> list[Case]:
     """All cases, in their order."""
     import yaml
 
-    found = yaml.safe_load(Path(__file__).with_name("facts.yaml").read_text(encoding="utf-8"))["cases"]
+    files = [Path(__file__).with_name(name) for name in ("facts.yaml", "facts_fresh.yaml")]
+    found = [entry for file in files for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["cases"]]
     cases = [_case(entry) for entry in found]
     if unknown := {case.kind for case in cases} - {*KINDS} or {*KINDS} - {case.kind for case in cases}:
         raise ValueError(f"facts.yaml: there is no kind {', '.join(sorted(unknown))}, or none of it")
@@ -203,13 +210,15 @@ def play(
             answer = answering(case.ask, facts, case.asked) if answering else " / ".join(shown) or UNKNOWN
             people = dict.fromkeys(line.by for line in case.talk)
             held = [_memory(database, settings, by, extractor, now).ledger.listed() for by in people]
-            stored = [fact for facts in held for fact in facts if fact.kind != FILLER]
+            held = [[fact for fact in facts if fact.kind != FILLER] for facts in held]
+            stored = [fact for facts in held for fact in facts]
+            again = {fact.id for facts in held for fact in facts if _is_told_again(fact, facts)}
         right = case.right(answer, in_words=answering is not None)
         messages = sum(line.who == "user" for line in case.talk)
         return Played(
             case, answer, right, [f.text for f in stored],
             [f.text for f in stored if not _was_told(f, case) and not was_said(f, case)],
-            [f.text for f in stored if not _was_told(f, case)],
+            [f.text for f in stored if not _was_told(f, case) or f.id in again],
             extractor.asked - calls, messages, seconds, tokens, [fact.text for fact in facts],
         )  # fmt: skip
 
@@ -272,6 +281,16 @@ def _was_told(fact: Fact, case: Case) -> bool:
     stale = max((covered(fact.text, text) for text in over), default=0.0)
     best = max((covered(fact.text, text) for text in held), default=0.0)
     return best >= max(stale, 0.5) or (best >= stale and covered(fact.text, " ".join(held)) >= 0.75)
+
+
+def _is_told_again(fact: Fact, held: Sequence[Fact]) -> bool:
+    """Whether another one of the facts that hold says all that this one says."""
+    mine = telling(fact.text)
+    others = [(telling(other.text), other) for other in held if other.id != fact.id]
+    return any(
+        (mine < theirs and other.about == fact.about) or (mine == theirs and other.id < fact.id)
+        for theirs, other in others
+    )
 
 
 def was_said(fact: Fact, case: Case) -> bool:

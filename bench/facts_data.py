@@ -20,12 +20,12 @@ from typing import Any
 
 from memagent.embeddings import Embedder, embedded, unpacked
 from memagent.facts import Said
-from memagent.facts.grounds import stem, telling
+from memagent.facts.words import beginning, telling
 
 SAME, NEAR = 0.6, 0.7
 WHEN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 _SMALL_WORDS = "user has have am is are was like likes love loves enjoy really lot also"
-_SMALL = frozenset(map(stem, _SMALL_WORDS.split()))
+_SMALL = frozenset(map(beginning, _SMALL_WORDS.split()))
 Table = list[list[str]]
 
 

@@ -68,6 +68,7 @@ class Keys:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self._needed = False
 
     def add(self, owner: str, name: str, scopes: Collection[Scope], limits: Mapping[str, int]) -> tuple[Key, str]:
         """Make a key; returns it with its secret, which can't be had again."""
@@ -98,6 +99,11 @@ class Keys:
     def any(self) -> bool:
         """Whether there is a key that opens anything."""
         return bool(self._database.rows("SELECT 1 FROM keys WHERE revoked IS NULL LIMIT 1"))
+
+    def needed(self) -> bool:
+        """Whether nothing opens without a key: there is one, or there was. Without its last key, a server is closed."""
+        self._needed = self._needed or bool(self._database.rows("SELECT 1 FROM keys LIMIT 1"))
+        return self._needed
 
     def revoke(self, owner: str, name: str) -> Key:
         """Let a key open nothing any more, from now on; named by its name or its number."""

@@ -63,28 +63,28 @@ class Agent:
         self._turning: dict[str, object] = {}  # who has the one turn at a time that this object takes
 
     def close(self) -> None:
-        """Let the model go; one in this process keeps what it has read."""
+        """Let go of the model, which keeps what it has read if it is in this process, and of what functions hold."""
         self.behind.finish()
-        close = getattr(self.llm, "close", None)
-        if close is not None:
-            close()
+        for part in (self.llm, *(tool.function for tool in self.tools.values())):
+            if (close := getattr(part, "close", None)) is not None:
+                close()
 
     # Turns -----------------------------------------------------------------------------------------------------------
 
-    def turn(self, message: str | Message, *, arriving: bool = False) -> Happening[None]:
-        """From a message in until the agent rests. `arriving`: the user has just opened the chat."""
+    def turn(self, message: str | Message | Sequence[Message], *, arriving: bool = False) -> Happening[None]:
+        """From a message in, or several, until the agent rests. `arriving`: the user has just opened the chat."""
         return self._turn(lambda: self.state.begin(self._incoming(message, arriving)))
 
     def greet(self) -> Happening[None]:
         """The user has opened the chat and says nothing yet: the agent speaks first."""
-        return self._turn(lambda: self.state.begin(self._incoming(None, True)))
+        return self._turn(lambda: self.state.begin(self._incoming((), True)))
 
-    def _incoming(self, message: str | Message | None, arriving: bool) -> list[Message]:
+    def _incoming(self, message: str | Message | Sequence[Message], arriving: bool) -> list[Message]:
         now = self.state.clock()
         hello = [login(now, self.state.last_login(), self.location)] if arriving else []
         if isinstance(message, str):
             message = user_message(message, now, self.location)
-        return [*hello, message] if message else hello
+        return [*hello, message] if isinstance(message, Message) else [*hello, *message]
 
     def resume(self) -> Happening[None]:
         """Go on with a turn that was cut; what it said already is said again."""

@@ -1,6 +1,7 @@
-"""Puts an agent together from settings, preset, model, tools and database: the only file that knows every part.
+"""Puts an agent together from settings, preset, model, tools and database, and what keeps up its memory (upkeep.py).
 
-Knows nothing of how a person is asked or answered.
+Parts are imported where they are put in, so that what only looks something up does not load them. Knows nothing of how
+a person is asked or answered.
 """
 
 from __future__ import annotations
@@ -9,65 +10,41 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memagent import registry
-from memagent.agent import Agent
-from memagent.config import Settings
-from memagent.context import Limits, system_message
-from memagent.embeddings import Embedder
-from memagent.embeddings.asked import Manner
-from memagent.errors import ConfigError, MissingExtra, UserError
-from memagent.facts import Draft, Extractor, Fact, Said
-from memagent.facts.behind import Leaving, ReadingBehind
-from memagent.facts.finding import FactFinder
-from memagent.facts.keeping import FactMemory
-from memagent.facts.ledger import Ledger, keeper
-from memagent.facts.minding import FactReminder
-from memagent.facts.own import OwnRecords
-from memagent.facts.reading import FactReader
-from memagent.journal import JournalWriter
-from memagent.library import Library, check_name
-from memagent.llm import LLM, Request
-from memagent.memory.core import Block, CoreMemory
-from memagent.memory.journal import Journal
-from memagent.memory.log import MessageLog
-from memagent.memory.lore import LoreBook
-from memagent.messages import boot_messages
-from memagent.persistence import PersistenceManager
-from memagent.preset import Preset, StartBlock
-from memagent.reminders import Reminders
-from memagent.roster import Entry, Roster
-from memagent.storage import Database, Transaction
+from memagent.errors import ConfigError, UserError
+from memagent.parts import Clock, local_time, open_embedder, open_model
 from memagent.storage.opening import opened as open_database
-from memagent.tidying import Tidying
-from memagent.tools import Rules, Tool
-from memagent.tools.loader import link
-from memagent.waking import Waking
+from memagent.upkeep import facts_model, open_facts, open_reminders, open_waking, reading_behind
+
+if TYPE_CHECKING:  # a command that only looks something up loads none of them
+    from memagent.agent import Agent
+    from memagent.config import Settings
+    from memagent.facts.keeping import FactMemory
+    from memagent.facts.records import Records
+    from memagent.library import Library
+    from memagent.llm import LLM
+    from memagent.memory.core import Block
+    from memagent.persistence import PersistenceManager
+    from memagent.preset import Preset, StartBlock
+    from memagent.roster import Entry
+    from memagent.storage import Database, Transaction
+    from memagent.tools import Tool
 
 __all__ = [
-    "load_agent", "make_agent", "open_behind", "open_database", "open_embedder", "open_facts", "open_journal",
-    "open_model", "open_state", "open_tidying", "store_agent",
+    "Clock", "Origin", "link_tools", "load_agent", "local_time", "make_agent", "open_database", "open_embedder",
+    "open_model", "open_state", "prepare_model", "store_agent",
 ]  # fmt: skip
 
-Clock = Callable[[], datetime]
 KEPT = ("provider", "model", "endpoint", "azure_api_version", "context_window", "temperature")
 """What an agent keeps of the settings it was made with, where they were given for it."""
 
 
-def local_time() -> datetime:
-    """Now, with the local time zone."""
-    return datetime.now().astimezone()
-
-
-def open_model(settings: Settings) -> LLM:
-    """The model that the settings name; it is not asked anything yet but what a server of one's own has."""
-    opened: Callable[[Settings], LLM] = registry.find("provider", registry.LLMS, settings.provider)
-    return opened(settings)
-
-
 def prepare_model(settings: Settings, told: Callable[[int, int], None]) -> None:
     """Let the embedded model read now what every prompt of its preset begins with, so that no chat waits for it."""
+    from memagent.context import system_message
+    from memagent.library import Library
+    from memagent.llm import Request
     from memagent.llm.embedded import EmbeddedLLM
 
     library = Library(settings.home)
@@ -80,26 +57,6 @@ def prepare_model(settings: Settings, told: Callable[[int, int], None]) -> None:
         llm.read_ahead(Request([system_message(library.system_text(preset), "", local_time())], schemas), told)
     finally:
         llm.close()
-
-
-def open_embedder(settings: Settings, manner: Manner | None = None) -> Embedder | None:
-    """The embedder that the settings name, or none: then memory is searched by words alone. Only the local one is ever
-    taken unasked: what is private does not leave this machine because something is set up for the chat.
-    """
-    if settings.embedder == "off":
-        return None
-    opened = registry.find("embedder", registry.EMBEDDERS, _embedder_name(settings))
-    try:
-        embedder: Embedder = opened(settings, manner or Manner(timeout=min(settings.timeout, Manner.timeout)))
-    except MissingExtra:
-        if settings.embedder != "auto":
-            raise
-        return None
-    return embedder
-
-
-def _embedder_name(settings: Settings) -> str:
-    return "local" if settings.embedder == "auto" else settings.embedder
 
 
 def make_agent(
@@ -131,6 +88,12 @@ def store_agent(
     clock: Clock = local_time, origin: Origin | None = None,
 ) -> None:  # fmt: skip
     """Store a new agent, without a model being asked or opened."""
+    from memagent.library import Library, check_name
+    from memagent.memory.core import CoreMemory
+    from memagent.memory.log import MessageLog
+    from memagent.messages import boot_messages
+    from memagent.roster import Roster
+
     library = Library(settings.home)
     check_name(name)
     preset = library.preset(settings.first_preset)
@@ -150,7 +113,7 @@ def store_agent(
         **(origin.kept if origin else {}),
     }
     system = origin.system if origin and origin.system is not None else library.system_text(preset)
-    link_tools(settings, kept)  # a preset whose functions can't be loaded makes no agent
+    link_tools(settings, kept, new=True)  # a preset whose functions can't be loaded makes no agent
     now = clock()
     with database.write() as tx:
         agent = Roster(database, settings.user).make(tx, name, kept, system, now)
@@ -165,6 +128,11 @@ def load_agent(
     settings: Settings, database: Database, name: str, *, clock: Clock = local_time, llm: LLM | None = None
 ) -> Agent:
     """The agent of that name, just as it was. `settings` must have been loaded with the agent's own among them."""
+    from memagent.agent import Agent
+    from memagent.context import Limits
+    from memagent.library import Library
+    from memagent.roster import Roster
+
     entry = Roster(database, settings.user).find(name)
     if missing := {"preset", "speech", "functions", "rules"} - entry.settings.keys():
         raise UserError(f"The agent {name!r} does not say what it is made of ({', '.join(sorted(missing))}).")
@@ -187,110 +155,35 @@ def load_agent(
         verify_first=settings.verify_first,
         location=settings.location,
         steady=settings.steady,
-        reminders=Reminders(  # what the agent has none of leaves its share to those after it
-            [
-                OwnRecords(database, entry.id), LoreBook(database, entry.id),
-                *([FactReminder(facts.ledger, facts.finder)] if facts else []),
-            ],
-            settings.reminder_tokens,
-        ),
-        behind=ReadingBehind(FactReader(facts, entry.id, quick=asked is None), asked) if facts else None,
-        waking=Waking(Journal(database, entry.id), facts.ledger if facts else None, clock, settings.waking_tokens),
+        reminders=open_reminders(settings, database, entry.id, facts),
+        behind=reading_behind(facts, entry.id, asked),
+        waking=open_waking(settings, database, entry.id, facts, clock),
     )  # fmt: skip
-
-
-def open_behind(settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time) -> ReadingBehind:
-    """What reads an agent's messages for facts, without the agent."""
-    asked = facts_model(settings, lambda: open_model(settings))
-    facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
-    return ReadingBehind(FactReader(facts, entry.id, quick=asked is None) if facts else None, asked)
-
-
-def open_facts(
-    settings: Settings, database: Database, agent: str = "", *, clock: Clock = local_time, llm: Leaving | None = None
-) -> FactMemory | None:
-    """What is known, of the user or to one agent alone as the settings say; none when no facts are kept. Where they are
-    found by a model, `llm` is asked.
-    """
-    if settings.facts == "off":
-        return None
-    ledger = Ledger(database, keeper(database, settings.user, agent if settings.facts == "own" else None, clock()))
-    return FactMemory(ledger, FactFinder(ledger, open_embedder(settings)), _OpenedLater(llm), clock)
-
-
-def facts_model(settings: Settings, own: Callable[[], LLM]) -> Leaving | None:
-    """The model that finds facts in talk: the agent's `own`, or the one that is named for it; none where it is done
-    without a model. What is said goes nowhere else unasked.
-    """
-    provider = settings.provider if settings.facts_provider == "auto" else settings.facts_provider
-    if provider == "plain" or settings.facts == "off":
-        return None
-    same = provider == settings.provider
-    endpoint = settings.facts_endpoint or (settings.endpoint if same else "")
-    if same and endpoint == settings.endpoint and settings.facts_model in ("", settings.model):
-        return Leaving(own)
-    key = settings.facts_api_key or (settings.api_key if same and endpoint == settings.endpoint else "")
-    name = settings.facts_model or (settings.model if same else "")
-    other = replace(
-        settings, provider=provider, endpoint=endpoint, model=name, api_key=key, context_window=0, wrapper="auto"
-    )
-    return Leaving(lambda: open_model(other))
-
-
-class _OpenedLater:
-    """What finds facts in talk, made when it is first needed."""
-
-    def __init__(self, llm: Leaving | None) -> None:
-        self._llm = llm
-        self._extractor: Extractor | None = None
-
-    def extract(self, talk: Sequence[Said], known: Sequence[Fact]) -> Sequence[Draft]:
-        if self._extractor is None:
-            kind = registry.load(registry.EXTRACTORS["model" if self._llm else "plain"])
-            self._extractor = kind(self._llm.opened()) if self._llm else kind()
-        assert self._extractor is not None
-        return self._extractor.extract(talk, known)
-
-
-def open_tidying(settings: Settings, state: PersistenceManager, llm: LLM | None) -> Tidying:
-    """Who tidies what an agent remembers; without a model, only what needs none."""
-    from memagent.tidying import Chore
-    from memagent.tidying.core import CrowdedBlocks
-    from memagent.tidying.facts import Duplicates, Expired
-    from memagent.tidying.notes import LongNotes
-    from memagent.tidying.wording import Wording
-
-    database, entry, chores = state.database, state.entry, list[Chore]()
-    if facts := open_facts(settings, database, entry.id, clock=state.clock):
-        chores += [Expired(facts.ledger, state.clock), Duplicates(facts.ledger, facts.finder)]
-    if llm is not None:
-        wording = Wording(llm, Library(settings.home).text("prompts", "tidy"), state.clock)
-        chores += [
-            CrowdedBlocks(CoreMemory(database, entry.id), wording),
-            LongNotes(database, entry.id, state.archival, wording, state.clock),
-        ]
-    return Tidying(database, entry.id, chores, state.clock)
-
-
-def open_journal(settings: Settings, state: PersistenceManager, llm: LLM) -> JournalWriter:
-    """Who writes an agent's journal, with its own model."""
-    journal, prompt = Journal(state.database, state.entry.id), Library(settings.home).text("prompts", "journal")
-    return JournalWriter(journal, llm, prompt, state.entry.name, state.clock, settings.idle_minutes)
 
 
 def open_state(
     settings: Settings, database: Database, entry: Entry, *, clock: Clock = local_time, facts: FactMemory | None = None
 ) -> PersistenceManager:
     """What an agent is and remembers, without a model."""
+    from memagent.persistence import PersistenceManager
+
+    def records(own: bool) -> Records:
+        from memagent.facts.kinds import Kinds
+        from memagent.facts.ledger import Ledger, keeper
+        from memagent.facts.records import Records
+
+        whose = keeper(database, settings.user, entry.id, clock()) if own or facts is None else facts.ledger.keeper
+        return Records(Ledger(database, whose), Kinds(settings.home / "kinds"), clock)
+
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts, facts=facts,
+        allowed_hosts=settings.allowed_hosts, facts=facts, records=records if facts else None,
     )  # fmt: skip
 
 
-def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
+def link_tools(settings: Settings, kept: Mapping[str, Any], *, new: bool = False) -> dict[str, Tool]:
     """The tools that an agent was made with, found again by name."""
-    tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
+    tools = _linked(settings, kept["functions"], kept["rules"], new=new)
     tools = {name: _limited(tool, settings.tool_time_limit) for name, tool in tools.items()}
     speech = kept["speech"]
     if speech == "send_message" and "send_message" not in tools:
@@ -301,13 +194,36 @@ def link_tools(settings: Settings, kept: Mapping[str, Any]) -> dict[str, Tool]:
     return tools if speech == "send_message" else {name: _plain(tool) for name, tool in tools.items()}
 
 
+def _linked(
+    settings: Settings, entries: Sequence[str], rules: Mapping[str, Mapping[str, Any]], *, new: bool
+) -> dict[str, Tool]:
+    """Tools by the names of functions, function sets and MCP servers."""
+    from memagent.tools.loader import link
+    from memagent.tools.mcp import PREFIX
+
+    directories = [settings.home / "functions"]
+    if not any(entry.startswith(PREFIX) for entry in entries):
+        return link(entries, directories, rules)
+    from memagent.tools.mcp.linking import belongs, servers_among, with_servers
+
+    servers = servers_among(entries)
+    theirs = {name: of for name, of in rules.items() if belongs(name, servers)}
+    own = [entry for entry in entries if not entry.startswith(PREFIX)]
+    tools = link(own, directories, {name: of for name, of in rules.items() if name not in theirs})
+    return with_servers(tools, settings.home, servers, theirs, new=new)
+
+
 def _limited(tool: Tool, seconds: float) -> Tool:
     """The same tool under the user's time limit, where nobody set one for it."""
+    from memagent.tools import Rules
+
     return tool.ruled({"time_limit": seconds}) if tool.rules.time_limit == Rules().time_limit else tool
 
 
 def _plain(tool: Tool) -> Tool:
     """The same tool without `request_heartbeat`: an agent that speaks plainly goes on after every call anyway."""
+    from memagent.tools import Tool
+
     schema = json.loads(json.dumps(tool.schema))
     schema["parameters"]["properties"].pop("request_heartbeat", None)
     required = schema["parameters"].get("required", [])
@@ -317,6 +233,9 @@ def _plain(tool: Tool) -> Tool:
 
 def _blocks(library: Library, preset: Preset, persona: str, human: str) -> list[Block]:
     """The blocks of core memory that an agent of this preset begins with."""
+    from memagent.memory.core import Block
+    from memagent.preset import StartBlock
+
     texts = {"persona": library.text("personas", persona), "human": library.text("humans", human)}
     about = {"persona": "who I am, in my own words", "human": "what I know of the user"}
     blocks = []

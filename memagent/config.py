@@ -321,6 +321,12 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return {key: value for key, value in environ.items() if HARMLESS.fullmatch(key)}
 
 
+def named_variables(home: Path, names: Collection[str]) -> dict[str, str]:
+    """Variables that the user has named for a program of theirs: from the environment, else from .env in home."""
+    found = {given.key: str(given.value) for given in _dotenv(home / ".env") if given.key in names}
+    return found | {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
 def environment_of_pip(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for pip: what is harmless, and what it needs to reach its index as its user set it up."""
     environ = os.environ if environ is None else environ

@@ -122,7 +122,7 @@ def transcript(messages: Sequence[Message], most: int = 1500) -> str:
 
 def _lines(message: Message) -> Iterator[str]:
     if message.kind == "user":
-        yield f"User: {message.said}"
+        yield message.said if message.name else f"User: {message.said}"  # others' words begin with their names
     elif message.kind == "summary":
         yield f"Earlier summary: {_told(message)}"
     elif message.kind == "result":

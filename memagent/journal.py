@@ -140,9 +140,12 @@ class JournalWriter:
 
     def _told(self, talk: Sequence[Message]) -> str:
         """What was said, and by whom, so that small models can tell too."""
-        return "\n".join(
-            f"{'User' if message.kind == 'user' else self._name}: {message.said[:LONGEST_SAID]}" for message in talk
-        )
+        return "\n".join(f"{self._speaker(message)}{message.said[:LONGEST_SAID]}" for message in talk)
+
+    def _speaker(self, message: Message) -> str:
+        if message.kind != "user":
+            return f"{self._name}: "
+        return "" if message.name else "User: "  # others' words begin with their names
 
 
 def _plain(talk: Sequence[Message]) -> str:

@@ -20,6 +20,9 @@ Kind = Literal["boot", "user", "login", "heartbeat", "alert", "answer", "result"
 SPEAK = "send_message"
 """The function by which an agent speaks, if it does not speak plainly."""
 
+LONGEST_SPEAKER = 64
+"""Characters of the name of somebody else in a chat."""
+
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _TEMPLATE_MARKS = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|<SYS>)|\[(?=/?INST\])")
 
@@ -49,7 +52,9 @@ def name_of(number: int) -> str:
 
 @dataclass(frozen=True)
 class Message:
-    """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored."""
+    """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored. `name`
+    is the function that a result is of, or who said it, where that was neither the agent nor its user.
+    """
 
     role: Role
     kind: Kind
@@ -109,6 +114,18 @@ def user_message(text: str, now: datetime, location: str = "") -> Message:
     text = storable(text)
     content = _packed(type="user_message", message=text, time=stamp(now), location=location or None)
     return Message("user", "user", content, now, said=text)
+
+
+def told_by(who: str, text: str, now: datetime) -> Message:
+    """What another one in the same chat said. What is below its first line is moved in, so that it can't pass for what
+    a third one said.
+    """
+    who = " ".join(storable(who).split())[:LONGEST_SPEAKER]
+    lines = storable(text.strip()).splitlines() or [""]
+    below = [f"  {line}" if line else "" for line in lines]
+    words = "\n".join([f"{who}:", *below]) if len(lines) > 1 else f"{who}: {lines[0]}"
+    content = _packed(**{"type": "user_message", "from": who, "message": words, "time": stamp(now)})
+    return Message("user", "user", content, now, said=words, name=who)
 
 
 def login(now: datetime, last_login: datetime | None, location: str = "") -> Message:

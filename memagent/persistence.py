@@ -14,23 +14,27 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memagent.embeddings import Embedder
 from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
-from memagent.facts.keeping import FactMemory
-from memagent.facts.reading import take_back
-from memagent.lease import LEASE_SECONDS, Holder, held_by_another, lost
+from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
+from memagent.marking import mark_begun, mark_ended, mark_settled
 from memagent.memory.archival import ArchivalMemory
-from memagent.memory.core import CoreMemory, Edit
+from memagent.memory.core import CoreMemory, Draft, Edit
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, digest, name_of, result
 from memagent.roster import Entry
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
+from memagent.stage import Door, OpenRecords, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
+from memagent.standing import Standing
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory
 
 log = logging.getLogger(__name__)
 
@@ -41,30 +45,27 @@ NOT_DONE = "Interrupted before it was carried out: this did not happen."
 NOT_APPROVED = "The user did not approve this call, and wrote something else instead."
 
 
-class PersistenceManager:
+class PersistenceManager(Standing):
     """The durable state of one agent. Between `begin` and `end`, the agent is ours alone."""
 
     def __init__(
         self, database: Database, entry: Entry, *, embedder: Embedder | None, clock: Callable[[], datetime],
         files: Path, allowed_hosts: Sequence[str] = (), facts: FactMemory | None = None,
+        records: OpenRecords | None = None,
     ) -> None:  # fmt: skip
-        self.database = database
-        self.entry = entry
-        self.clock = clock
+        super().__init__(database, entry, clock)
         self.core = CoreMemory(database, entry.id)
         self.log = MessageLog(database, entry.id)
         self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
         self.facts = facts
+        self._records = records
         self.window: list[Message] = []
-        self.turn = 0
         self.turn_log: list[Message] = []
         self.run: str | None = None
         """The run that a turn belongs to, where turns are asked for from afar."""
         self._files = files
         self._hosts = allowed_hosts
-        self._now = database.dialect.now
-        self._holder = Holder.new()
         self._fence = -1
         self._seen_whole = False
         self.reload()
@@ -75,20 +76,6 @@ class PersistenceManager:
         """See everything as it is stored now."""
         self.core.reload()
         self.window = self.log.window()
-
-    def spent(self) -> tuple[int, dict[str, int]]:
-        """Steps and tokens of the current turn."""
-        rows = self.database.rows(
-            "SELECT steps, prompt_tokens, completion_tokens FROM turns WHERE agent = ? AND turn = ?",
-            self.entry.id, self.turn,
-        )  # fmt: skip
-        steps, prompt, completion = rows[0] if rows else (0, 0, 0)
-        return steps, {"prompt_tokens": prompt, "completion_tokens": completion}
-
-    def last_login(self) -> datetime | None:
-        """When the user last opened the chat."""
-        rows = self.database.rows("SELECT last_login FROM agents WHERE id = ?", self.entry.id)
-        return datetime.fromisoformat(rows[0][0]) if rows and rows[0][0] else None
 
     def next_call_id(self, index: int) -> str:
         """An id for the call at `index` of the next answer: nine characters (some models want just that), never used
@@ -101,27 +88,6 @@ class PersistenceManager:
         """The error that says who has the agent."""
         return AgentBusy(f"The agent {self.entry.name!r} is busy ({holder}).", hint="Try again when it rests.")
 
-    def unfinished(self) -> str:
-        """The state of the newest turn, if it did not come to an end: "running" (it was cut) or "waiting"."""
-        turn, state = self._newest_turn()
-        return state if turn and state in ("running", "waiting") and not self.held_by() else ""
-
-    def held_by(self) -> str:
-        """Who has the agent now, in words; empty when it is free."""
-        rows = self.database.rows(f"SELECT holder, lease_until, {self._now} FROM agents WHERE id = ?", self.entry.id)
-        return held_by_another(rows[0], self._holder) if rows else ""
-
-    def quiet(self) -> bool:
-        """Whether the agent asked for no timed heartbeats now."""
-        rows = self.database.rows("SELECT quiet_until FROM agents WHERE id = ?", self.entry.id)
-        until = rows[0][0] if rows else None
-        return until is not None and self.clock() < datetime.fromisoformat(until)
-
-    def call_state(self, call: ToolCall) -> str:
-        """What is known of a call without a result: "", "waiting", "approved", "denied" or "started"."""
-        rows = self.database.rows("SELECT state FROM calls WHERE agent = ? AND call_id = ?", self.entry.id, call.id)
-        return str(rows[0][0]) if rows else ""
-
     # The durable turn ------------------------------------------------------------------------------------------------
 
     def begin(self, messages: Sequence[Message]) -> str:
@@ -132,14 +98,14 @@ class PersistenceManager:
         with self.database.write(self.entry.id) as tx:
             if holder := self._take(tx):
                 return holder
-            turn, state = self._newest_turn(tx)
+            turn, state = self.newest_turn(tx)
             settled = self._settle(tx, turn) if state in ("running", "waiting") else []
             started = self.clock().isoformat()
             tx.run(
                 "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
                 self.entry.id, turn + 1, started,
             )  # fmt: skip
-            self._mark_run(tx, turn + 1, "running")
+            mark_begun(tx, self.run, turn + 1)
             stored = self.log.append(tx, messages, turn + 1)
             if any(m.kind == "login" for m in messages):
                 tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
@@ -152,7 +118,7 @@ class PersistenceManager:
         with self.database.write(self.entry.id) as tx:
             if holder := self._take(tx):
                 return holder
-            turn, state = self._newest_turn(tx)
+            turn, state = self.newest_turn(tx)
             if state not in ("running", "waiting"):
                 raise UserError("There is no unfinished turn to go on with.")
             for call_id, digest, yes in decisions:
@@ -163,7 +129,7 @@ class PersistenceManager:
                 if not done:
                     raise UserError("This call does not wait for approval (any more).")
             tx.run("UPDATE turns SET state = 'running' WHERE agent = ? AND turn = ?", self.entry.id, turn)
-            self._mark_run(tx, turn, "running")
+            mark_begun(tx, self.run, turn)
         self.turn, self.turn_log = turn, self.log.of_turn(turn)
         return ""
 
@@ -203,7 +169,7 @@ class PersistenceManager:
         return Stage(
             self.entry.name, self.clock(), self._files, self.key(call), self._hosts, core,
             StagedRecall(self.recall, first), StagedArchive(self.archival, door),
-            StagedFacts(self.facts, self.entry.id, self.turn_log, door), ask, door,
+            StagedFacts(self.facts, self.entry.id, self.turn_log, door, self._records), ask, door,
         )  # fmt: skip
 
     def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:
@@ -242,7 +208,7 @@ class PersistenceManager:
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
             )  # fmt: skip
-            self._mark_run(tx, self.turn, ending)
+            mark_ended(tx, self.run, ending, self.clock())
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
         if not whole:
             self.reload()
@@ -312,6 +278,13 @@ class PersistenceManager:
         self.core.seen(edits)
         return edits
 
+    def edit_blocks(self, edit: Callable[[Draft], object], cause: str) -> list[Edit]:
+        """Edit core memory from outside, while no turn is running, within all that holds for the agent itself."""
+        with self.alone() as tx:
+            draft = self.core.draft()
+            edit(draft)
+            return self.core.store(tx, draft.changes(), cause, self.clock())
+
     def undo_edit(self) -> list[Edit]:
         """Take back the newest edit of core memory that was not taken back yet."""
         self.core.reload()
@@ -322,6 +295,8 @@ class PersistenceManager:
 
     def _take_back(self, tx: Transaction, first: int) -> None:
         """Messages from `first` on are undone, and with them what was learned from them."""
+        from memagent.facts.reading import take_back
+
         now = self.clock()
         self.log.undo(tx, first, now)
         take_back(tx, self.database, self.entry.id, first, now)
@@ -337,11 +312,6 @@ class PersistenceManager:
         self.reload()
 
     # Inside -----------------------------------------------------------------------------------------------------------
-
-    def _mark_run(self, tx: Transaction, turn: int, state: str) -> None:
-        if self.run is not None:
-            ended = None if state == "running" else self.clock().isoformat()
-            tx.run("UPDATE runs SET turn = ?, state = ?, ended = ? WHERE id = ?", turn, state, ended, self.run)
 
     def let_go(self) -> None:
         """Hold the agent no more, whatever this object still does: it can store nothing from the next turn on."""
@@ -386,13 +356,8 @@ class PersistenceManager:
         settled = [result(call, False, texts.get(self.call_state(call), NOT_DONE), now) for call in cut]
         tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
         tx.run("UPDATE turns SET state = 'interrupted' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+        mark_settled(tx, self.entry.id, turn, now)
         return self.log.append(tx, settled, turn)
-
-    def _newest_turn(self, tx: Transaction | None = None) -> tuple[int, str]:
-        rows = (tx or self.database).rows(
-            "SELECT turn, state FROM turns WHERE agent = ? ORDER BY turn DESC LIMIT 1", self.entry.id
-        )
-        return (rows[0][0], rows[0][1]) if rows else (0, "")
 
     def _see(self, message: Message) -> None:
         self.turn_log.append(message)

@@ -85,6 +85,7 @@ EXTRAS = {
     "postgres": ("postgres", "psycopg"),
     "lancedb": ("lancedb", "lancedb"),
     "chroma": ("chroma", "chromadb"),
+    "mcp": ("mcp", "mcp"),
 }
 """With which extra those come that do not come with memagent, and a module that is there only then."""
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from memagent import config
 from memagent.errors import NotFound, UserError
 from memagent.facts import USER, Cause, Change, Extractor, Fact, Said, State
-from memagent.facts.finding import FactFinder, VectorStore
+from memagent.facts.finding import FactFinder, Matches, VectorStore
 from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.policy import USUAL, Policy
-from memagent.facts.telling import Answerer, PlainAnswerer, plainly
+from memagent.facts.telling import Answerer
 from memagent.library import Library
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Said_ = str | Said | Mapping[str, Any]
 BY_HAND = Cause("user")
-ASKED = 20
-"""So many facts are looked at for an answer."""
 
 
 class Facts(Sequence[Fact]):
@@ -96,6 +94,18 @@ class History(Sequence[Step]):
         return "\n".join(map(str, self._steps)) or "nothing"
 
 
+class _Guarded:
+    """Facts that are searched by one thread at a time; a model is asked outside."""
+
+    def __init__(self, facts: FactMemory, guard: threading.RLock) -> None:
+        self._facts = facts
+        self._guard = guard
+
+    def search(self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",)) -> Matches:
+        with self._guard:
+            return self._facts.search(text, page, size, states=states)
+
+
 class Memory:
     """What is known of one user. Safe to use from several threads, and from several processes on one store."""
 
@@ -113,6 +123,8 @@ class Memory:
         """
         if sum(place not in (None, "") for place in (path, url, database)) > 1:
             raise UserError("A memory is in one place.", hint="Give one of path, url and database.")
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise UserError("A memory can't be kept at that url.", hint="Give postgresql://USER@HOST/NAME, or a path.")
         place = str(Path(path).absolute()) if path is not None else url or None
         self._settings = config.load({**(settings or {}), **({"database": place} if place else {})})
         self.user = user or self._settings.user
@@ -120,7 +132,7 @@ class Memory:
         self._database = database if database is not None else _opened(self._settings)
         self._clock = clock or (lambda: datetime.now().astimezone())
         self._guard = threading.RLock()
-        self._answerer, self._llm = answerer or PlainAnswerer(), llm if answerer is None else None
+        self._answerer, self._llm = answerer, llm if answerer is None else None
         self._parts = (embedder if embedder is not None else _embedder(self._settings), vectors)
         shelf = keeper(self._database, self.user, agent, self._clock())
         ledger = Ledger(self._database, shelf)
@@ -131,7 +143,8 @@ class Memory:
 
     def add(self, told: Said_ | Sequence[Said_]) -> Sequence[Outcome]:
         """Learn from something that was said: a text, a message ({"role": …, "content": …}), or several."""
-        talk = [self._said(one) for one in ([told] if isinstance(told, str | Said | Mapping) else told)]
+        every = [told] if isinstance(told, str | Said | Mapping) or not isinstance(told, Sequence) else told
+        talk = [self._said(one) for one in every]
         talk = [said for said in talk if said.text.strip()]
         if not talk:
             return []
@@ -174,28 +187,16 @@ class Memory:
     def search(self, text: str, limit: int = 10, *, past: bool = False) -> Facts:
         """The facts with these words or this meaning, best first: what holds, or what held."""
         states: tuple[State, ...] = ("past",) if past else ("holds",)
-        with self._guard:
-            found = self.facts.search(text, size=limit, states=states)
+        found = _Guarded(self.facts, self._guard).search(text, size=limit, states=states)
         return Facts([match.fact for match in found.matches], found.total)
 
     def ask(self, question: str) -> str:
         """An answer from what is known."""
-        if self._llm:
-            return self._in_words(question, self._llm)
-        with self._guard:
-            holding = self.facts.search(question, size=ASKED).matches
-            past = self.facts.search(question, size=ASKED, states=("past",)).matches
-        return self._answerer.answer(question, holding, past)
+        from memagent.facts.answer import answered
 
-    def _in_words(self, question: str, llm: LLM) -> str:
-        """An answer in the words of a model, as far as the facts bear it out."""
-        from memagent.facts.answer import ModelAnswerer, recalled
-
-        today = self._clock().date()
-        instruction = Library(self._settings.home).text("prompts", "facts_answer")
-        with self._guard:
-            facts = recalled(self.facts, question, today)
-        return ModelAnswerer(llm, instruction, plainly).answer(question, facts, today)
+        instruction = Library(self._settings.home).text("prompts", "facts_answer") if self._llm else ""
+        known, today = _Guarded(self.facts, self._guard), self._clock().date()
+        return answered(known, question, today, llm=self._llm, instruction=instruction, otherwise=self._answerer)
 
     def list(self, *, past: bool = False, about: str = "", limit: int = 50) -> Facts:
         """What holds, or what held, the newest first."""
@@ -277,11 +278,10 @@ class Memory:
             return told
         if isinstance(told, str):
             return Said(USER, told, self._clock())
+        if not isinstance(told, Mapping):
+            raise UserError("That is no message.", hint=_MESSAGE)
         who = {"assistant": "agent", "user": USER}.get(str(told.get("role", USER)), "agent")
-        text = told.get("content", "")
-        if not isinstance(text, str):
-            raise UserError("A message needs a text as its content.", hint='Give {"role": "user", "content": "…"}.')
-        return Said(who, text, self._clock())
+        return Said(who, _text_of(told.get("content")), self._clock())
 
     def _one(self, which: int | str | Fact, states: Sequence[State] = ("holds",)) -> Fact:
         """The fact that is meant: by its number, or the best that has these words."""
@@ -295,6 +295,20 @@ class Memory:
             listed = "; ".join(f"{fact.id}: {fact.text}" for fact in named[:5])
             raise UserError(f"{which!r} is in {len(named)} facts.", hint=f"Say which by its number: {listed}")
         return (exact or named)[0]
+
+
+_MESSAGE = 'Give a text, or {"role": "user", "content": "…"}.'
+
+
+def _text_of(content: object) -> str:
+    """The text of a message, as services have it: whole, in parts, or none, where only functions are called."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list | tuple) else [None]
+    texts = [part.get("text", "") if isinstance(part, Mapping) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError("A message needs a text as its content.", hint=_MESSAGE)
+    return "\n".join(str(text) for text in texts)
 
 
 def line_of(fact: Fact) -> str:

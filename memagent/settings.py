@@ -175,6 +175,7 @@ class Settings:
     facts_model: str = _is("", "the model that finds them; empty: the agent's own")
     facts_endpoint: str = _is("", "where that model is; empty: where the agent's own is, if it is of that kind")
     facts_api_key: str = _is("", "the key for it; empty: the agent's own, at the same address", secret=True)
+    server_key: str = _is("", "the key that `memagent connect` shows to a server", secret=True)
     location: str = _is("", "where you are; told to the agent with every message")
     heartbeat_minutes: float = _is(0.0, "minutes of silence until the agent may speak up; 0: never", "number", high=1e5)
     thoughts: bool = _is(False, "show what the agent thinks", "yes or no")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import datetime
 
 from memagent.context import within_words
 from memagent.facts import BY_HAND, SELF, USER, Fact
 from memagent.facts.ledger import Ledger
+from memagent.memory.days import over
 from memagent.memory.journal import Entry, Journal, Open
 from memagent.messages import estimate, storable, unmarked
 
@@ -62,7 +63,7 @@ class Waking:
         words = min(ENTRY_WORDS, max(LEAST_WORDS, room // 10))
         lately, room = _fitting((_entry(entry, words) for entry in entries), room, room // 2)
         known = self._ledger.listed(limit=MOST_KNOWN) if self._ledger else []
-        facts = [fact for fact in known if _knew(fact, began) and _holds(fact, today)]
+        facts = [fact for fact in known if _knew(fact, began) and not over(fact.until, today)]
         about_user, room = _fitting(_facts(facts, USER, began), room, room)
         about_self, _ = _fitting(_facts(facts, SELF, began), room, room)
         parts = {
@@ -104,10 +105,6 @@ def _items(items: Iterable[Open]) -> Iterable[str]:
 
 def _knew(fact: Fact, began: datetime | None) -> bool:
     return began is None or fact.said < began
-
-
-def _holds(fact: Fact, today: date) -> bool:
-    return not (fact.until and fact.until < today.isoformat()[: len(fact.until)])
 
 
 def _facts(facts: Iterable[Fact], about: str, began: datetime | None) -> Iterable[str]:

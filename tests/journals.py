@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memagent.agent import Agent
-from memagent.assemble import load_agent, make_agent, open_journal
+from memagent.assemble import load_agent, make_agent
 from memagent.config import Settings
 from memagent.events import Reply
 from memagent.journal import JournalWriter
@@ -18,6 +18,7 @@ from memagent.llm import LLM
 from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.journal import Entry
 from memagent.storage.sqlite import SqliteDatabase
+from memagent.upkeep import open_journal
 
 NOON = datetime(2026, 5, 25, 12, tzinfo=timezone(timedelta(hours=2)))
 """A Monday."""

@@ -25,9 +25,9 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "access", "stage", "listen", "persistence", "relief", "act", "transfer", "loading"}
-    | {"journal", "waking", "tidying"},
-    {"looking"},
+    {"verdict", "lease", "marking", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
+    | {"transfer", "loading", "journal", "waking", "tidying", "parts"},
+    {"looking", "upkeep"},
     {"agent"},
     {"assemble"},
     {"bridges", "remembering", "characters"},
@@ -153,6 +153,16 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_memagent_loads_nothing_heavy() -> None:
     assert not loaded_by("import memagent") & set(HEAVY)
+
+
+def test_what_only_looks_something_up_loads_no_agent() -> None:
+    rooms = ("agent", "persistence", "facts", "llm", "tools", "memory", "tidying", "looking", "bridges")
+    assert not loaded_by("import memagent.assemble") & {f"memagent.{room}" for room in rooms}
+
+
+def test_a_turn_does_not_load_what_reads_and_tidies_after_it() -> None:
+    after = {"memagent.facts.reconcile", "memagent.facts.extract", "memagent.journal", "memagent.tidying"}
+    assert not loaded_by("import memagent.agent, memagent.facts.keeping, memagent.facts.minding") & after
 
 
 def test_the_loop_loads_nothing_heavy() -> None:

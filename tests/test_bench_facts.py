@@ -1,16 +1,16 @@
-"""Holds the scripted cases of bench/facts.yaml to what they claim: that a perfect extractor passes them all, and that
-one which takes nothing, or everything, does not.
+"""Holds the scripted cases of bench/facts.yaml and bench/facts_fresh.yaml to what they claim: that a perfect extractor
+passes them all, and that one which takes nothing, or everything, does not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from bench.facts_cases import KINDS, Perfect, load, play
+from bench.facts_cases import KINDS, Half, Perfect, load, play
 from memagent.facts import Draft, Fact, Said
 
 CASES = load()
@@ -34,13 +34,14 @@ class Greedy(Perfect):
 def test_there_are_enough_cases_of_each_kind_and_in_each_half() -> None:
     assert len(CASES) >= 120 and len({case.id for case in CASES}) == len(CASES)
     assert min(Counter(case.kind for case in CASES).values()) >= 10
-    assert min(Counter((case.kind, case.reported) for case in CASES).values()) >= 5
+    assert min(Counter((case.kind, case.half) for case in CASES if case.half != "fresh").values()) >= 5
+    assert min(Counter(case.kind for case in CASES if case.half == "fresh").values()) >= 2
 
 
-@pytest.mark.parametrize("reported", [False, True])
+@pytest.mark.parametrize("half", get_args(Half))
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_extracted_perfectly_is_answered_rightly_in_another_session(kind: str, reported: bool) -> None:
-    played = [play(case, Perfect(case)) for case in OF_KIND[kind] if case.reported == reported]
+def test_what_was_extracted_perfectly_is_answered_rightly_in_another_session(kind: str, half: Half) -> None:
+    played = [play(case, Perfect(case)) for case in OF_KIND[kind] if case.half == half]
     assert [(p.case.id, p.answer) for p in played if not p.right] == []
     assert [(p.case.id, p.false) for p in played if p.false] == []
     assert not any(p.forgotten_returned for p in played)

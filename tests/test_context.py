@@ -249,6 +249,7 @@ def test_a_transcript_tells_who_did_what() -> None:
     assert lines[10] == "I thought: Done."
     plain = messages.answer("Here.", (), "Here.", NOW)
     assert transcript([plain]) == "I said: Here."
+    assert transcript([messages.told_by("the\ncoder", "Here.", NOW)]) == "the coder: Here."
 
 
 def test_a_clipped_message_keeps_its_beginning_and_end() -> None:
@@ -279,7 +280,8 @@ def test_words_are_limited_in_every_script(text: str, words: int) -> None:
     assert not short.startswith(" ")
     if len(text.split()) <= words and estimate(text) <= words * WORD_TOKENS:
         assert short == text.strip(), "what fits stays as it is"
-    assert short.removesuffix("…").split() == text.split()[: len(short.removesuffix("…").split())] or ending
+    kept = short.removesuffix("…").split()
+    assert short == text.strip() or kept == text.split()[: len(kept)] or ending
 
 
 def test_words_that_fit_and_words_that_do_not() -> None:

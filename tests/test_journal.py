@@ -19,6 +19,7 @@ from memagent.journal import FORM
 from memagent.llm import Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.journal import Entry, Item, Quote
+from memagent.messages import told_by, user_message
 
 KATE = "My sister Kate visits me on Friday, and I have to buy a new lamp by Thursday."
 WHOLE = filled(
@@ -69,6 +70,15 @@ def test_a_conversation_that_is_over_is_written_by_the_model_in_one_call(home: H
     journal = home.writer(agent).journal
     assert journal.entries() == [entry] and journal.get(entry.id) == entry
     assert [m.said for m in journal.transcript(entry) if m.kind == "user"] == [KATE, "Good night!"]
+
+
+def test_others_in_a_chat_are_told_of_by_their_names(home: House) -> None:
+    agent = home.agent([WHOLE, *ANSWERS])
+    list(agent.turn([user_message(KATE, NOON), told_by("coder", "I will bring a lamp to your sister Kate.", NOON)]))
+    say(agent, "Good night!")
+    assert written(home.writer(agent))
+    lines = requests(agent)[0].messages[1].content.splitlines()
+    assert f"User: {KATE}" in lines and "coder: I will bring a lamp to your sister Kate." in lines
 
 
 def test_what_was_not_said_is_not_kept(home: House) -> None:

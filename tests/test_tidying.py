@@ -11,12 +11,12 @@ import pytest
 from journals import NOON, House, house
 
 from memagent.agent import Agent
-from memagent.assemble import open_tidying
 from memagent.facts import Cause, Fact
 from memagent.facts.ledger import Ledger, keeper
 from memagent.memory.core import Change, CoreMemory
 from memagent.tidying import Step, Tidying
 from memagent.tidying.wording import faithful
+from memagent.upkeep import open_tidying
 
 LINES = [f"Likes tea number {number}." for number in range(14)]
 SHORT = "Likes tea: numbers " + ", ".join(str(number) for number in range(14)) + "."
@@ -81,6 +81,18 @@ def test_facts_that_say_the_same_become_one_and_part_again(home: House) -> None:
     assert done[0].id == step.id and not left and len(holding(home)) == 4
     assert ledger_of(home).get(second.id).state == "holds"
     assert tidying(home).undo() == ([], [])
+
+
+def test_what_says_more_is_never_lost_in_what_says_less(home: House) -> None:
+    learn(home, "The user has a dog named Rex.")
+    learn(home, "The user has a dog.", confidence=0.9)
+    learn(home, "The user owns a boat.", cause=Cause("user"))
+    learn(home, "The user owns a boat in Faro.")
+    (step,) = tidied(tidying(home))
+    assert '"The user has a dog." tells no more than' in step.told
+    assert holding(home) == [
+        "The user has a dog named Rex.", "The user owns a boat in Faro.", "The user owns a boat.",
+    ]  # fmt: skip
 
 
 def test_what_was_written_by_hand_stays(home: House) -> None:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 COMMANDS = (
     "run", "agents", "characters", "memory", "memories", "facts", "journal", "tidy", "looking", "search", "load",
     "sources", "attaching", "reindex", "texts", "model", "configure", "transfer", "backup", "storage", "doctor",
-    "batch", "docs", "completion", "server", "dev",
+    "batch", "mcp", "docs", "completion", "server", "connect", "dev",
 )  # fmt: skip
 """The files of this room that add commands; each has `register(app)`."""
 ORDER = (
     "run ask list show memory memories facts journal tidy timeline graph search create scene load sources attach "
-    "detach rename delete add model configure config export import backup restore storage reindex server keys "
-    "batch docs doctor"
+    "detach rename delete add model configure config export import backup restore storage reindex server keys connect "
+    "batch mcp docs doctor"
 )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from memagent.errors import MissingExtra, UserError
+from memagent.errors import UserError
+from memagent.loading.opening import without_password
 
 Options = dict[str, Any]
 
@@ -23,7 +24,7 @@ def database_options(source: str, parts: Mapping[str, Any], ask_password: bool) 
         return place_options(source)
     options: Options = {"url": source} if source else given
     password = _asked() if ask_password else ""
-    kept, found = _without_password(source) if source else (dict(given), str(given.get("database", "")))
+    kept, found = without_password(source) if source else (dict(given), str(given.get("database", "")))
     if password:
         options, kept = options | {"password": password}, kept | {"secret": True}
     return options, kept, found
@@ -32,25 +33,9 @@ def database_options(source: str, parts: Mapping[str, Any], ask_password: bool) 
 def place_options(source: str) -> tuple[Options, Options, str]:
     """The same for an address or a path."""
     if "://" in source:
-        return {"url": source}, *_without_password(source)
+        return {"url": source}, *without_password(source)
     path = Path(source).expanduser().absolute()
     return {"path": str(path)}, {"path": str(path)}, path.stem
-
-
-def _without_password(url: str) -> tuple[Options, str]:
-    try:
-        from sqlalchemy import URL, exc, make_url
-    except ImportError as error:
-        raise MissingExtra("What reads databases", "database") from error
-    try:
-        made = make_url(url)
-    except (exc.ArgumentError, ValueError):  # its text may hold the password
-        raise UserError(
-            "That is no address of a database.", hint="Write it as postgresql://user@host:port/name."
-        ) from None
-    secret = made.password is not None or bool(made.query)  # some drivers take a password there
-    plain = URL.create(made.drivername, made.username, None, made.host, made.port, made.database)
-    return {"url": str(plain), **({"secret": True} if secret else {})}, Path(str(made.database or made.host or "")).stem
 
 
 def _asked() -> str:

@@ -74,10 +74,10 @@ def journal(
 
 def in_chat(chat: Chat, rest: str) -> None:
     """The same, within a chat."""
-    from memagent.assemble import open_journal
     from memagent.cli.opened import working
     from memagent.config import load
     from memagent.memory.journal import Journal
+    from memagent.upkeep import open_journal
 
     state = chat.agent.state
     word, _, number = rest.partition(" ")
@@ -98,8 +98,9 @@ def in_chat(chat: Chat, rest: str) -> None:
 
 def _written_now(home: Opened, entry: AgentEntry) -> Iterator[Entry]:
     from memagent import config
-    from memagent.assemble import open_journal, open_model, open_state
+    from memagent.assemble import open_model, open_state
     from memagent.cli.opened import spun
+    from memagent.upkeep import open_journal
 
     settings = config.load({}, entry.settings["settings"])
     llm = open_model(settings)

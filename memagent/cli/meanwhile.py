@@ -122,7 +122,7 @@ class Meanwhile:
             tell(LEFT)
 
     def _writer(self, agent: Agent, llm: LLM) -> JournalWriter:
-        from memagent.assemble import open_journal
+        from memagent.upkeep import open_journal
 
         return open_journal(self._settings, agent.state, llm)
 
@@ -144,7 +144,7 @@ class Meanwhile:
             yield from self._tidied(agent, llm.opened())
 
     def _tidied(self, agent: Agent, llm: LLM) -> Generator[object]:
-        from memagent.assemble import open_tidying
+        from memagent.upkeep import open_tidying
 
         for step in open_tidying(self._settings, agent.state, llm).tidy():
             if step:

@@ -60,7 +60,7 @@ def run(
     endpoint: Endpoint = None,
     provider: Provider = None,
     context_window: Window = None,
-    first: Annotated[bool, typer.Option("--first", help="You speak first; a new agent does not greet you.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="You speak first; the agent does not greet you.")] = False,
     no_verify: NoVerify = False,
     thoughts: Annotated[
         bool | None, typer.Option("--thoughts/--no-thoughts", help="Show what the agent thinks.")
@@ -104,6 +104,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             approve_all=yes,
             debug=debug,
             meanwhile=Meanwhile(home.settings),
+            greets=greeting,
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if talking.state.archival.others_vectors():

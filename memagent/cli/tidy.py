@@ -62,8 +62,9 @@ def tidy(
 @contextmanager
 def _tidying(name: str, *, asking: bool) -> Iterator[Tidying]:
     from memagent import config
-    from memagent.assemble import open_model, open_state, open_tidying
+    from memagent.assemble import open_model, open_state
     from memagent.cli.opened import opened
+    from memagent.upkeep import open_tidying
 
     with opened() as home:
         entry = home.entry(name)

@@ -12,18 +12,21 @@ from datetime import date
 from typing import Protocol
 
 from memagent.errors import JSONParseError
-from memagent.facts import SELF, USER, Fact, State
+from memagent.facts import Fact, State
+from memagent.facts.asking import of_before, of_what_was, of_whom
 from memagent.facts.finding import Matches
-from memagent.facts.grounds import KIN, names_in, plain, stem, telling
-from memagent.facts.telling import PlainAnswerer, plainly
+from memagent.facts.telling import UNKNOWN, Answerer, PlainAnswerer, plainly
+from memagent.facts.words import beginning, names_in, plain, telling
 from memagent.llm import LLM, Answer, Request
 from memagent.llm.repair import mend, split_calls
+from memagent.memory.days import over
 from memagent.messages import Message, storable, unmarked
 
 NAME = "answer_question"
-UNKNOWN = "I don't know that."
 MOST = 8
 """Facts that an answer is made of."""
+LOOKED_AT = 20
+"""Facts that are looked at for an answer without a model."""
 WORDS = 120
 """Tokens that an answer may have."""
 _FORM = {
@@ -35,15 +38,6 @@ _FORM = {
         "required": ["answer"],
     },
 }
-_BEFORE = re.compile(
-    r"\b(?:before|used to|use to|previous(?:ly)?|former(?:ly)?|earlier|in the past|back then|originally|at first|"
-    r"until recently)\b",
-    re.IGNORECASE,
-)
-_WAS = re.compile(r"\b(?:did|was|were|had|went)\b", re.IGNORECASE)
-_OF_ME = re.compile(r"\b(?:i|me|we)\b", re.IGNORECASE)
-_MINE = re.compile(r"\b(?:my|our|mine)\b(?: (?P<whose>\w+))?", re.IGNORECASE)
-_KIN = re.compile(rf"\b(?:{KIN}|children|kid|parent|family|twin)s?\b", re.IGNORECASE)
 _DONT_KNOW = re.compile(
     r"\b(?:do(?:es)?n['’]?t|do(?:es)? not|did(?:n['’]?t| not)|can['’]?t|cannot|never|not|no)\b.{0,40}"
     r"\b(?:know|known|tell|told|say|said|mention\w*|stated?|remember|sure|specif\w+|provided|information|facts?)\b|"
@@ -74,36 +68,19 @@ class Known(Protocol):
 
 def recalled(known: Known, question: str, today: date) -> list[Fact]:
     """The facts that may answer a question, the nearest first: of whom it asks, and of the time that it asks about."""
-    states: tuple[State, ...] = ("holds", "past") if _WAS.search(question) or _BEFORE.search(question) else ("holds",)
+    states: tuple[State, ...] = ("holds", "past") if of_what_was(question) or of_before(question) else ("holds",)
     more = [words for pattern, words in _ALSO if re.search(pattern, question, re.IGNORECASE)]
     asked = " ".join([question, *more])
     found = [match.fact for match in known.search(asked, size=4 * MOST, states=states).matches]
-    return [fact for fact in found if _of_whom(fact, question) and _in_time(fact, question, today)][:MOST]
-
-
-def over(fact: Fact, today: date) -> bool:
-    """Whether the day until which a fact holds is past."""
-    return fact.until is not None and fact.until < today.isoformat()[: len(fact.until)]
+    return [fact for fact in found if of_whom(fact, question) and _in_time(fact, question, today)][:MOST]
 
 
 def _in_time(fact: Fact, question: str, today: date) -> bool:
-    if _BEFORE.search(question):
+    if of_before(question):
         return fact.how not in ("corrected", "merged", "undone")
     if fact.state == "past":
-        return fact.how == "expired" and bool(_WAS.search(question))
-    return bool(_WAS.search(question)) or not over(fact, today)
-
-
-def _of_whom(fact: Fact, question: str) -> bool:
-    """A question about "me" is not answered by what is true of somebody else, unless it asks who that is."""
-    asked = telling(question)
-    if fact.about in (USER, SELF) or telling(fact.about) & asked or re.match(r"\W*who", question, re.IGNORECASE):
-        return True
-    if _KIN.search(question):
-        return not _OF_ME.search(question) or bool(
-            telling(fact.text) & {stem(k.lower()) for k in _KIN.findall(question)}
-        )
-    return not _OF_ME.search(question) and not _MINE.search(question)
+        return fact.how == "expired" and of_what_was(question)
+    return of_what_was(question) or not over(fact.until, today)
 
 
 class ModelAnswerer:
@@ -144,19 +121,22 @@ class ModelAnswerer:
         return Request(messages, [_FORM], force=NAME, max_tokens=WORDS)
 
 
-def answered(known: Known, question: str, llm: LLM | None, instruction: str, today: date) -> str:
+def answered(
+    known: Known, question: str, today: date, *, llm: LLM | None, instruction: str, otherwise: Answerer | None = None
+) -> str:
     """The answer to a question from what is known: in a model's words, as far as the facts bear it out, or without."""
     if llm is not None:
         return ModelAnswerer(llm, instruction, plainly).answer(question, recalled(known, question, today), today)
-    holding = known.search(question, size=MOST).matches
-    return PlainAnswerer().answer(question, holding, known.search(question, size=MOST, states=("past",)).matches)
+    holding = known.search(question, size=LOOKED_AT).matches
+    past = known.search(question, size=LOOKED_AT, states=("past",)).matches
+    return (otherwise or PlainAnswerer()).answer(question, holding, past)
 
 
 def told(fact: Fact, today: date) -> str:
     """A fact as it is told to a model: with what it can't see from its words."""
     if fact.state == "past" and fact.how != "expired":
         return f"In the past, not any more: {fact.text}"
-    return f"Over since {fact.until}: {fact.text}" if over(fact, today) else fact.text
+    return f"Over since {fact.until}: {fact.text}" if over(fact.until, today) else fact.text
 
 
 def denies(words: str) -> bool:
@@ -167,7 +147,7 @@ def denies(words: str) -> bool:
 def invents(words: str, question: str, facts: Sequence[Fact], today: date) -> bool:
     """Whether an answer names somebody or a number that neither the facts nor the question tell."""
     known = [*(f"{told(fact, today)} {fact.about} {fact.since or ''} {fact.until or ''}" for fact in facts), question]
-    said = set().union(*map(telling, known)) | {stem(word) for text in known for word in plain(text).split()}
+    said = set().union(*map(telling, known)) | {beginning(word) for text in known for word in plain(text).split()}
     return not names_in(words) <= said
 
 

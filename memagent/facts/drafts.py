@@ -9,16 +9,15 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 
 from memagent.facts import USER, Draft
+from memagent.memory.days import iso_day
 from memagent.messages import storable
 
 MOST = 64
 """Of what is found at once, no more is kept."""
 LONGEST_TEXT, LONGEST_NAME, LONGEST_QUOTE = 500, 80, 1000
 
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _LETTER = re.compile(r"\w")
 
 
@@ -37,7 +36,7 @@ def checked(drafts: Sequence[Draft]) -> Iterator[Draft]:
         seen.add(key)
         yield replace(
             draft, text=text, kind=_name(draft.kind) or "fact", about=_name(draft.about) or USER,
-            subject=_name(draft.subject), since=_day(draft.since), until=_day(draft.until),
+            subject=_name(draft.subject), since=iso_day(draft.since), until=iso_day(draft.until),
             confidence=_share(draft.confidence), quote=storable(str(draft.quote))[:LONGEST_QUOTE],
         )  # fmt: skip
 
@@ -48,18 +47,6 @@ def _line(text: object) -> str:
 
 def _name(text: object) -> str:
     return _line(text)[:LONGEST_NAME].strip()
-
-
-def _day(text: object) -> str | None:
-    """An ISO date, as exact as it is known, or none."""
-    day = text[:10] if isinstance(text, str) else ""
-    if not _DATE.fullmatch(day):
-        return None
-    try:
-        date.fromisoformat(day + "-01-01"[len(day) - 4 :])
-    except ValueError:
-        return None
-    return day
 
 
 def _share(value: object) -> float:

@@ -14,7 +14,8 @@ from typing import Any
 
 from memagent.errors import JSONParseError
 from memagent.facts import Draft, Fact, Said
-from memagent.facts.noted import Sentence, drafts, sentences_of
+from memagent.facts.noted import drafts
+from memagent.facts.sentences import Sentence, sentences_of
 from memagent.facts.wording import LONGEST, in_short
 from memagent.library import Library
 from memagent.llm import LLM, Answer, Request, Usage

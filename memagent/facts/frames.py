@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from memagent.facts import USER
-from memagent.facts.likeness import stem
+from memagent.facts.words import root
 from memagent.memory.search import STOP_WORDS
 
 Bearing = Literal["same", "vaguer", "finer", "against", "none"]
@@ -102,7 +101,7 @@ _FILL = (STOP_WORDS | {"user", "some"}) - {"no", "not"}
 _DAYS = """monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
 september october november december today tomorrow tonight weekend week month year morning evening afternoon next noon
 midnight am pm o'clock"""
-_TIMES = frozenset(stem(word) for word in _DAYS.split())
+_TIMES = frozenset(root(word) for word in _DAYS.split())
 _EXCLUSIVE = frozenset({"*likes", "*uses", "*speaks", "*eats", "*plays"})
 SHORT = 4
 """What is new takes the place of something that shares a word with it, if both are no longer than that."""
@@ -112,32 +111,13 @@ _VERB = (
 _OF_THEIRS = re.compile(rf"(?:(?:the )?user's|my) (?P<of>.+?) {_VERB}")
 _THEMSELVES = re.compile(r"(?:the )?(?:user|i|we|agent)\b ?")
 _OTHERS = re.compile(rf"(?P<of>[\w-]+(?: (?!(?:is|are|was|has)\b)[\w-]+){{0,2}}?) {_VERB}")
-_WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
-_HAS_NOUN = re.compile(r"(?P<of>(?!(?:is|was|has|are|were)\b)[\w'-]+(?: [\w'-]+){0,4}?)(?= (?:is|are|was|were|has) )")
-_ACTING = "is was has does did had went met got bought sold saw began left came ran took made gave told"
-_ACTS = frozenset(_ACTING.split())
 _TIE = re.compile(r"\b(?:married|engaged|dating)\b")
 _PAST = re.compile(r"\b(?:\w\w+ed|went|saw|met|was|were|did|had|bought)\b")
 _MEATLESS = re.compile(r"\b(?:vegetarian|vegan)\b")
 _MEAT = re.compile(r"\beats? (?:\w+ )?(?:meat|beef|pork|chicken|steak)\b")
 
 
-def whole(text: str, about: str) -> str:
-    """A statement with its subject, where extractors leave it out: "Lives in Rome" is said of the user, "Boss is Tom"
-    of whom they have.
-    """
-    text = " ".join(text.split())
-    if about != USER or not text or _WITH_SUBJECT.match(text):
-        return text
-    first, _, rest = text.partition(" ")
-    small = f"{first if first[1:2].isupper() else first[0].lower() + first[1:]} {rest}".strip()
-    of = _HAS_NOUN.match(small)
-    acts = first.lower() in _ACTS or re.fullmatch(r"[a-z]+(?:[^s\W]s|ed|n't)", first.lower())
-    theirs = of and (not acts or " " not in of["of"])
-    return f"The user's {small}" if theirs else f"The user {small}"
-
-
-def plain(text: str) -> str:
+def written_out(text: str) -> str:
     """A statement in small letters, without its point, its short forms written out."""
     text = " ".join(text.replace("’", "'").lower().strip(' .!"“”').split())
     for short, long in _SHORT.items():
@@ -154,8 +134,8 @@ class Frame:
 
     @cached_property
     def small(self) -> str:
-        """The text as `plain` has it."""
-        return plain(self.text)
+        """The text as `written_out` has it."""
+        return written_out(self.text)
 
     @cached_property
     def denied(self) -> bool:
@@ -193,7 +173,7 @@ class Frame:
             if found := pattern.fullmatch(_present(rest)):
                 return whose, f"*{key}", _bare(found["value"])
         verb, _, value = _present(rest).partition(" ")
-        return whose, f"*{stem(verb)}" if verb else "", _bare(value)
+        return whose, f"*{root(verb)}" if verb else "", _bare(value)
 
     def _owned(self, of: str, verb: str, value: str) -> tuple[str, str, str]:
         """What is said of something or somebody of the user's."""
@@ -312,4 +292,4 @@ def _bare(value: str) -> str:
 
 def _stems(value: str) -> list[str]:
     words = [_COUNT.get(word, word) for word in _WORDS.findall(value)]
-    return [stem(word) for word in words if word not in _FILL]
+    return [root(word) for word in words if word not in _FILL]

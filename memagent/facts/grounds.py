@@ -7,10 +7,9 @@ said, and bring no names or numbers of its own. Knows nothing of models.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-from memagent.memory.search import STOP_WORDS
+from memagent.facts.words import beginning, names_in, telling
 
 LONGEST_SENTENCE = 400
 MOST_SENTENCES = 60
@@ -21,11 +20,6 @@ KIN = (
 """Words for people by what they are to somebody."""
 ENOUGH = 0.6
 """Of the telling words of a statement, so many must have been said."""
-STEM = 4
-"""Letters of a word that count: moved and moving are alike."""
-
-_UNTOLD = STOP_WORDS | {"user"}
-_WORD = re.compile(r"[^\W_]+(?:[-'’.:][^\W_]+)*")
 _ENDS = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)['\"”»)]*\s+|\n+")
 _ASKS = re.compile(
     r"^(?:(?:and|but|so|hey|hi|well|ok(?:ay)?|please)\b[\s,]*)*(?:what|who|whom|whose|where|when|why|how|which|do|does|"
@@ -65,12 +59,6 @@ _ADDED = frozenset(_BROUGHT.split())
 """Words that a statement may bring along: they tell what is said, not of what."""
 
 
-def plain(text: str) -> str:
-    """A text as it is compared: small letters, straight quotes, single spaces, no marks."""
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'").casefold()
-    return " ".join(_WORD.findall(text))
-
-
 def sentences(text: str) -> list[str]:
     """The sentences of a message; of what is too long to be one, its beginning."""
     parts = (part.strip()[:LONGEST_SENTENCE] for part in _ENDS.split(text[: LONGEST_SENTENCE * MOST_SENTENCES]))
@@ -98,26 +86,13 @@ def stated(text: str) -> list[str]:
     return [sentence for sentence in sentences(text) if tells(sentence)]
 
 
-def telling(text: str) -> set[str]:
-    """The words of a text that tell what it is about, by their first letters; numbers whole."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
-    return {stem(word) for word in words if not {word, word.removesuffix("'s")} & _UNTOLD}
-
-
-def stem(word: str) -> str:
-    """What of a word counts when it is compared."""
-    word = word.removesuffix("'s")
-    word = f"{word[:-3]}y" if word.endswith("ies") and len(word) > 4 else word
-    return word if any(char.isdigit() for char in word) else word[:STEM]
-
-
 def source_of(statement: str, sentences: Sequence[str], brought: Iterable[str] = ()) -> int | None:
     """Which sentence a statement is from: the one that shares the most of its telling words; None when none shares
     enough of them, or when a name or number in the statement was never said. The words of what is known already may be
     `brought` along.
     """
     own = telling(statement)
-    free = {stem(word) for word in _ADDED}
+    free = {beginning(word) for word in _ADDED}
     wanted = own - free.union(*(telling(text) - names_in(text) for text in brought)) or own
     said = [telling(sentence) for sentence in sentences]
     if not wanted or not names_in(statement) <= set().union(*said, free):
@@ -125,13 +100,3 @@ def source_of(statement: str, sentences: Sequence[str], brought: Iterable[str] =
     shared = [(len(wanted & words) / len(wanted), len(own & words), -at) for at, words in enumerate(said)]
     best = max(shared, default=(0.0, 0, 0))
     return -best[2] if best[0] >= ENOUGH else None
-
-
-def names_in(text: str) -> set[str]:
-    """What must have been said, if it stands in a statement: names, beyond its first word, and numbers."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'"))
-    return {
-        stem(word.casefold())
-        for at, word in enumerate(words)
-        if any(char.isdigit() for char in word) or (at and word[0].isupper() and word.casefold() not in STOP_WORDS)
-    }

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 
+from memagent.facts.words import root
 from memagent.memory.search import STOP_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
@@ -29,19 +30,6 @@ _DENIES = re.compile(
 )
 MUCH = 4
 """So many words, all of them the same, speak of one thing even where the names are others."""
-_SAME = {"fluent": "speak", "visited": "travel", "visits": "travel", "visit": "travel", "movie": "film", "wed": "marry"}
-_ENDINGS = ("ations", "ation", "ingly", "ings", "ions", "ies", "ing", "ion", "ers", "ed", "er", "es", "ly", "s", "e")
-
-
-@lru_cache(maxsize=50_000)
-def stem(word: str) -> str:
-    """A word without its ending, so that "hiking" and "hikes" are one; only for comparing."""
-    word = _SAME.get(word, word)
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: -len(ending)]
-            return word[:-1] if word[-1] in "iy" or word[-1:] == word[-2:-1] else word
-    return word[:-1] if len(word) > 3 and word[-1] == "y" else word
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Statement:
     def names(self) -> frozenset[str]:
         """The stems of what is written like a name."""
         known = _SMALL | _FIRST
-        return frozenset(stem(w.lower()) for w in self.written if w[0].isupper() and w.lower() not in known)
+        return frozenset(root(w.lower()) for w in self.written if w[0].isupper() and w.lower() not in known)
 
     def shares_somebody(self, other: Statement) -> bool:
         """Whether whom one begins with is named in the other, or two names are."""
@@ -70,7 +58,7 @@ class Statement:
     @cached_property
     def order(self) -> list[str]:
         """The stems of the words that say something, in their order."""
-        return [stem(word.lower()) for word in self.written if word.lower() not in _SMALL]
+        return [root(word.lower()) for word in self.written if word.lower() not in _SMALL]
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -91,7 +79,7 @@ class Statement:
     def lead(self) -> list[str]:
         """What stands right behind the first names: two words as they are."""
         words = [w.lower() for w in self.written if w.lower() not in ("and", "all", "both", "three")]
-        start = next((n for n, w in enumerate(words) if stem(w) not in self.names), 0)
+        start = next((n for n, w in enumerate(words) if root(w) not in self.names), 0)
         return words[start : start + 2]
 
     @cached_property

@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import date
 
 from memagent.facts import USER, Draft, Fact, Said
-from memagent.facts.days import lasted, named, spoken
 from memagent.facts.speech import STANDING_ORDER, expanded, statements, third_person
+from memagent.memory.days import lasted, named, tense_of
 
 MOST = 40
 """So many facts are taken from one message at the most."""
@@ -71,11 +71,6 @@ _NOTHING_SAID = re.compile(
     r"need (?:you|your|help|to know)|want (?:you|to know|to ask)|would like (?:you|to know|to ask)|like (?:you|to know|"
     r"to ask|that|it)\b|have a question|have to go|can not (?:find|see|tell)|promise|bet|swear|doubt|let|got it|"
     r"will be back|was just|was wondering)\b",
-    re.IGNORECASE,
-)
-_FUTURE = re.compile(
-    r"\b(?:will|am going to|is going to|are going to|going to|am \w+ing|is \w+ing|plan(?:s|ning)? to|have an?|has an?|"
-    r"appointment|meeting|flight|exam|deadline|is on|starts?|leaves?|fl(?:y|ies))\b",
     re.IGNORECASE,
 )
 _LISTING = """use uses like likes love loves enjoy enjoys hate hates has own owns play plays speak speaks eat eats drink
@@ -143,7 +138,7 @@ class _Speaker:
         elif found := _SWITCHED.match(clause):
             yield from self._switched(found["old"] or found["gone"] or "", found["what"] or "", found["new"], clause)
         elif found := _MOVED.match(clause):
-            when = named(found["new"], self._day, future=False)
+            when = named(found["new"], self._day, "past")
             place = found["new"][: when.start] if when else found["new"]
             since = when.first if when else self._day.isoformat()[:7]
             yield Draft(f"{self._who} lives in {place.strip(' ,')}", about=self._about, since=since)
@@ -195,7 +190,7 @@ class _Speaker:
 
     def _over(self, clause: str) -> Iterator[Draft]:
         """Something does not hold any more."""
-        when = named(clause, self._day, future=False)
+        when = named(clause, self._day, "past")
         until = when.first if when and not when.coming else self._day.isoformat()
         if when:
             clause = f"{clause[: when.start]}{clause[when.end :]}".strip()
@@ -240,20 +235,15 @@ class _Speaker:
 
     def _dated(self, text: str, clause: str, about: str = "") -> Iterator[Draft]:
         """A statement, apart if it lists several things, with the times that it names."""
-        future = bool(_FUTURE.search(clause)) and not re.search(r"\b\w+ed\b|\bwas\b|\bsince\b", clause)
-        when, kind, since, until = named(text, self._day, future=future), "fact", None, None
-        if when and re.search(r"\b(?:birthday|born|anniversary)\b", text):
-            when = None
-        if when and re.match(r"(?:until|till)\b", text[when.start :], re.IGNORECASE):
-            until = when.last
-        elif when and when.coming:
-            if future:
-                kind, since, until = "plan", when.first, when.last
-            on = "on" if when.exact else "in"
-            text = f"{text[: when.start]}{on} {spoken(when.first)}{text[when.end :]}"
-        elif when and not when.coming:
-            since = when.first
-            text = f"{text[: when.start]}{self._spoken_past(text[when.start : when.end], when.first)}{text[when.end :]}"
+        when = None if _YEARLY.search(text) else named(text, self._day, tense_of(clause))
+        kind, since, until = "fact", None, None
+        if when:
+            text = f"{text[: when.start]}{when.lasting}{text[when.end :]}"
+            since, until = when.holding
+            if when.coming and since and until:
+                kind = "plan"
+            else:
+                until = until if when.coming else None
         since = since or lasted(clause, self._day) or None
         if kind == "fact" and _LIKES.search(text):
             kind = "preference"
@@ -262,15 +252,8 @@ class _Speaker:
                 _NOW.sub("", " ".join(one.split())), kind=kind, about=about or self._about, since=since, until=until
             )
 
-    def _spoken_past(self, words: str, iso: str) -> str:
-        """A time that has been, as it can be read on any other day."""
-        if re.search(r"\d{4}", words):
-            return words
-        before = re.match(r"(?:since|from)\b", words, re.IGNORECASE)
-        joined = before[0] if before else "on" if len(iso) == len("2026-05-31") else "in"
-        return f"{joined} {spoken(iso)}"
 
-
+_YEARLY = re.compile(r"\b(?:birthday|born|anniversary)\b")
 _NOW = re.compile(r",? (?:now|nowadays|currently|these days)$", re.IGNORECASE)
 
 

@@ -13,6 +13,7 @@ from math import log2
 
 from memagent.facts import BY_HAND, Cause, Fact
 from memagent.facts.ledger import Ledger
+from memagent.memory.days import over
 
 _HALF_LIVES = {"plan": 60.0, "instruction": 180.0, "preference": 730.0, "event": 3650.0}
 BATCH = 500
@@ -37,9 +38,9 @@ class Policy:
         return float(fact.confidence * 0.5 ** (age / (days * (1 + log2(max(1, fact.confirmed))))))
 
     def lapsed(self, fact: Fact, now: datetime) -> str:
-        """Why a fact does not hold any more by itself; empty if it does."""
-        if fact.until and passed(fact.until, now):
-            return f"it held until {fact.until}"
+        """Why a fact does not hold any more by itself; empty if it does. What has its day does not fade before it."""
+        if fact.until:
+            return f"it held until {fact.until}" if over(fact.until, now.date()) else ""
         if self.confidence(fact, now) < self.least:
             return f"nobody has said so since {(fact.renewed or fact.said).date().isoformat()}"
         return ""
@@ -54,11 +55,6 @@ class Policy:
 USUAL = Policy()
 
 
-def passed(until: str, now: datetime) -> bool:
-    """Whether a day, a month or a year is over, whichever is named."""
-    return until[:10] < now.date().isoformat()[: len(until[:10])]
-
-
 def sweep(ledger: Ledger, policy: Policy, now: datetime) -> int:
     """Let all facts lapse that no longer hold by themselves; returns how many."""
     old = now - timedelta(days=policy.soonest) if policy.soonest else None
@@ -71,11 +67,11 @@ def lapse(ledger: Ledger, policy: Policy, now: datetime) -> int:
 
 
 def _lapse(ledger: Ledger, policy: Policy, now: datetime, facts: list[Fact]) -> int:
-    over = [(fact, why) for fact in facts if (why := policy.lapsed(fact, now))]
+    lapsed = [(fact, why) for fact in facts if (why := policy.lapsed(fact, now))]
     done = 0
-    for start in range(0, len(over), BATCH):
+    for start in range(0, len(lapsed), BATCH):
         with ledger.database.write(ledger.keeper.shelf) as tx:
-            for fact, why in over[start : start + BATCH]:
+            for fact, why in lapsed[start : start + BATCH]:
                 still = ledger.seen(tx, fact.id)
                 if still and still.state == "holds" and policy.lapsed(still, now):
                     ledger.end(tx, still, "expired", Cause("policy", why), now)

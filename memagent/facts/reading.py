@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from memagent.errors import LLMConnectionError, LLMError, ModelError
 from memagent.facts import Cause, Draft, Said
-from memagent.facts.drafts import checked
-from memagent.facts.keeping import FactMemory, Outcome
-from memagent.facts.ledger import Keeper, Ledger
+from memagent.facts.ledger import NEWEST, Keeper, Ledger
 from memagent.messages import estimate
 from memagent.storage import Database, Transaction, reading
+
+if TYPE_CHECKING:
+    from memagent.facts.keeping import FactMemory, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class FactReader:
             if not batch:
                 return
             try:
-                for part, last in _parts(self.memory.extract(batch), batch):
+                for part, last in parts(self.memory.extract(batch), batch):
                     if leave():
                         return
                     outcomes = self._keep(part, [said for said in batch if said.seq <= last], progress, last)
@@ -93,7 +95,8 @@ class FactReader:
     def _next(self, progress: Progress) -> list[Said]:
         """The messages that are read next; those of one turn alone, if they failed before."""
         rows = self._database.rows(
-            f"SELECT seq, turn, role, said, created FROM messages WHERE {_SPOKEN} AND {_ENDED} ORDER BY seq LIMIT ?",
+            f"SELECT seq, turn, role, said, created, name FROM messages WHERE {_SPOKEN} AND {_ENDED} "
+            "ORDER BY seq LIMIT ?",
             self.agent, progress.seq, self.agent, MOST,
         )  # fmt: skip
         if progress.tries and rows:
@@ -101,12 +104,13 @@ class FactReader:
         batch: list[Said] = []
         room = MOST_TOKENS
         with reading("A message of the log"):
-            for seq, _, role, said, created in rows:
+            for seq, _, role, said, created, name in rows:
                 text = str(said)[:LONGEST]
+                who = str(name or "user") if role == "user" else "agent"
                 room -= estimate(text)
                 if batch and room < 0:
                     break
-                batch.append(Said("user" if role == "user" else "agent", text, datetime.fromisoformat(created), seq))
+                batch.append(Said(who, text, datetime.fromisoformat(created), seq))
         return batch
 
     def _keep(self, drafts: Sequence[Draft], talk: Sequence[Said], before: Progress, last: int) -> list[Outcome] | None:
@@ -145,14 +149,14 @@ class FactReader:
         return over
 
 
-def _parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
+def parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
     """What was found, message by message, and up to which message that is: so one can take back what an earlier one
     has told. What names none is of the last one that the user said; what names one that was read before was learned.
     """
     numbers = {said.seq for said in batch}
     own = [said.seq for said in batch if said.who == "user"] or [batch[-1].seq]
     found: dict[int, list[Draft]] = {}
-    for draft in checked(drafts):
+    for draft in drafts:
         if 0 < draft.message < batch[0].seq:
             continue
         number = draft.message if draft.message in numbers else own[-1]
@@ -189,7 +193,9 @@ def _store(tx: Transaction, agent: str, progress: Progress, now: datetime) -> No
     )  # fmt: skip
 
 
-def take_back(tx: Transaction, database: Database, agent: str, first: int, now: datetime) -> None:
+def take_back(
+    tx: Transaction, database: Database, agent: str, first: int, now: datetime, last: int = NEWEST
+) -> None:  # fmt: skip
     """Take back what was learned from the messages of an agent from `first` on, for whomever it was kept."""
     keepers = tx.rows(
         "SELECT k.shelf, k.owner, k.agent FROM keepers k JOIN agents a ON a.owner = k.owner "
@@ -197,4 +203,4 @@ def take_back(tx: Transaction, database: Database, agent: str, first: int, now: 
         agent,
     )
     for shelf, owner, own in keepers:
-        Ledger(database, Keeper(owner, shelf, own or None)).undo_messages(tx, agent, first, now)
+        Ledger(database, Keeper(owner, shelf, own or None)).undo_messages(tx, agent, first, now, last)

@@ -14,9 +14,10 @@ from typing import Literal
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.finding import Match
-from memagent.facts.frames import Frame, plain, whole
-from memagent.facts.likeness import Statement, stem, weighed
-from memagent.memory.search import STOP_WORDS
+from memagent.facts.frames import Frame, written_out
+from memagent.facts.likeness import Statement, weighed
+from memagent.facts.wording import in_full, without
+from memagent.facts.words import beginning, plain, root, telling
 
 LONGEST = 400
 """Of a statement so many characters are looked at."""
@@ -26,9 +27,8 @@ AGAINST = -2.1
 """From so much on a statement is held to take the place of another one: chosen where of a hundred statements that
 contradict nothing three would end something, and of a hundred that do 94 end the right one.
 """
-_MORE = "user agent anymore longer stopped quit gave never now still currently"
-_SAYS_NOTHING = STOP_WORDS | frozenset(_MORE.split())
-_NOTHING = frozenset(stem(word) for word in _SAYS_NOTHING)
+_MORE = "agent anymore longer stopped quit gave never now still currently"
+_SAYS_NOTHING = frozenset(beginning(word) for word in _MORE.split())
 _JOB = re.compile(r"\bjob\b")
 _PRONOUN = re.compile(r"\b(?:there|it|that|this|him|her|them|those|these)\b")
 
@@ -86,8 +86,8 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
 
 def _said_to_be_over(draft: Draft, new: Frame, facts: Sequence[Fact]) -> list[Fact]:
     """What the words that a draft was taken from put away: "my cat is called Mimi, not Momo", "I replaced Vim"."""
-    quote = plain(draft.quote)[:LONGEST]
-    away = {stem(word) for word in _AWAY.findall(quote)}
+    quote = written_out(draft.quote)[:LONGEST]
+    away = {root(word) for word in _AWAY.findall(quote)}
     alike = [
         (fact, old) for fact in facts
         if (old := _frame(fact.text, fact.about)).said[:2] == new.said[:2] and new.said[1] and old.denied == new.denied
@@ -106,7 +106,7 @@ _SWITCHED = re.compile(r"\b(?:switched|changed|swapped|replaced)\b")
 
 
 def _frame(text: str, about: str) -> Frame:
-    return Frame(whole(text[:LONGEST], about))
+    return Frame(in_full(text[:LONGEST], about))
 
 
 def _comparable(draft: Draft, fact: Fact) -> bool:
@@ -163,7 +163,7 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
             best = worth, match.fact
     if best:
         (sure, *_), fact = best
-        return Verdict("ended", [fact], not sure, _without(whole(fact.text, fact.about), wanted))
+        return Verdict("ended", [fact], not sure, without(in_full(fact.text, fact.about), wanted))
     if _JOB.search(target.small):
         works = [m.fact for m in matches if _frame(m.fact.text, m.fact.about).said[1] in ("works at", "job")]
         return Verdict("ended", works[:1])
@@ -171,22 +171,5 @@ def _ended(draft: Draft, matches: Sequence[Match]) -> Verdict:
     return Verdict("ended", near)
 
 
-def _telling(text: str) -> frozenset[str]:
-    return frozenset(Statement(text).words - _NOTHING)
-
-
-def _without(text: str, wanted: frozenset[str]) -> str:
-    """What a fact says without one of the things that it lists; empty if it lists none, or would say nothing."""
-    found = _LIST.match(text)
-    things = re.split(r",? and |, ", found["things"]) if found else []
-    left = [thing for thing in things if not _telling(thing) & wanted]
-    if not found or len(things) < 2 or not left or len(left) == len(things):
-        return ""
-    listed = " and ".join([*([", ".join(left[:-1])] if left[:-1] else []), left[-1]])
-    return f"{found['head']}{listed}{found['tail']}"
-
-
-_LIST = re.compile(
-    r"(?P<head>(?:The user|User|I|[A-Z]\w+(?: [A-Z]\w+)?) \w+ (?:both )?)(?P<things>.+?)"
-    r"(?P<tail>(?: (?:as|for|in|at|with|on|to|since|every|because|when) .*)?[.!]?)$"
-)
+def _telling(text: str) -> set[str]:
+    return telling(text) - _SAYS_NOTHING

@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from memagent.facts import USER, Fact
-from memagent.facts.days import spoken
+from memagent.facts import Fact
+from memagent.facts.asking import of_before, of_whom
 from memagent.facts.finding import Match
-from memagent.facts.frames import whole
-from memagent.facts.likeness import Statement, stem
+from memagent.facts.likeness import Statement
+from memagent.facts.wording import in_full
+from memagent.facts.words import root
+from memagent.memory.days import spoken
 from memagent.memory.search import STOP_WORDS
 
 UNKNOWN = "I don't know that."
@@ -22,16 +24,12 @@ MOST, LEAST = 8, 4
 """An answer has no more sentences than this, and none fewer words: "The user uses Shram"."""
 ENOUGH, NEAR = 0.45, 0.55
 """What share of the question's words a fact must have; without, how near in meaning it must be."""
-_PAST = re.compile(
-    r"\b(?:before|used to|previously|formerly|earlier|in the past|once|any ?more|did (?:i|my|we)|was (?:i|my)|"
-    r"were (?:i|we|my)|had i|former|previous|old (?:job|address|home|flat))\b",
-    re.IGNORECASE,
-)
+_WAS_I = re.compile(r"\b(?:(?:did|was|were) (?:i|my|we)|had i)\b", re.IGNORECASE)
 _ASKING = (
     "who whom whose what when where why how which tell know remember name called thing things kind many much please"
 )
-_SAYS_NOTHING = frozenset(stem(word) for word in [*_ASKING.split(), *STOP_WORDS, "user"])
-_SAME = {stem(a): stem(b) for a, b in (("job", "works"), ("work", "works"), ("kids", "children"), ("home", "lives"))}
+_SAYS_NOTHING = frozenset(root(word) for word in [*_ASKING.split(), *STOP_WORDS, "user"])
+_SAME = {root(a): root(b) for a, b in (("job", "works"), ("work", "works"), ("kids", "children"), ("home", "lives"))}
 _SECOND = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
     "doesn't": "don't", "hasn't": "haven't", "goes": "go",
@@ -56,13 +54,13 @@ class PlainAnswerer:
     def answer(self, question: str, holding: Sequence[Match], past: Sequence[Match]) -> str:
         """The facts that fit, in a sentence or a few."""
         asked = _words(question)
-        before = bool(_PAST.search(question))
+        before = of_before(question) or bool(_WAS_I.search(question))
         now, then = _fitting(question, asked, holding), _fitting(question, asked, past)
         sentences: list[str] = []
         if before or (not now and then) or _worth(asked, then) > _worth(asked, now):
             sentences = [_held(fact, asked) for fact in then]
         if not sentences or (before and not then):
-            sentences = [_told(whole(fact.text, fact.about), asked) for fact in now]
+            sentences = [_told(_whole(fact), asked) for fact in now]
         return " ".join(_joined(list(dict.fromkeys(sentences))[:MOST])) or UNKNOWN
 
 
@@ -92,27 +90,12 @@ def _cover(asked: frozenset[str], fact: Fact) -> float:
 
 def _fitting(question: str, asked: frozenset[str], matches: Sequence[Match]) -> list[Fact]:
     """Those that have most of what is asked for, in the order in which they were found."""
-    meant = [match for match in matches if _meant(question, match.fact)]
+    meant = [match for match in matches if of_whom(match.fact, question)]
     best = max((_cover(asked, match.fact) for match in meant), default=0.0)
     if asked and best >= ENOUGH:
         return [match.fact for match in meant if _cover(asked, match.fact) >= best]
     near = [match for match in meant[:1] if match.meaning >= NEAR]
     return [match.fact for match in near]
-
-
-def _meant(question: str, fact: Fact) -> bool:
-    """Whether a fact is about who is asked for: who asks of themselves does not mean their sister."""
-    if fact.about == USER:
-        return True
-    named = Statement(f"{fact.about} {fact.text}").words
-    others = {word for word in named if word in Statement(question).words}
-    about = Statement(fact.about).words
-    whose = re.match(r"(?:The )?[Uu]ser's (\w+)", fact.text)
-    return bool(others & about) or bool(whose and stem(whose[1].lower()) in others) or not _of_oneself(question)
-
-
-def _of_oneself(question: str) -> bool:
-    return bool(re.search(r"\b(?:i|my|me|mine|myself|we|our)\b", question, re.IGNORECASE))
 
 
 def _told(text: str, asked: frozenset[str] = frozenset()) -> str:
@@ -129,11 +112,16 @@ def _held(fact: Fact, asked: frozenset[str]) -> str:
     text = re.sub(
         r"^(The user(?:'s [\w ]+?)?) ([\w']+)",
         lambda found: f"{found[1]} {_past(found[2])}",
-        whole(fact.text, fact.about),
+        _whole(fact),
         count=1,
     )
     until = f" until {spoken(fact.until)}" if fact.until and re.fullmatch(r"\d{4}(-\d\d){0,2}", fact.until) else ""
     return f"{_told(text, asked).rstrip('.')}{until}."
+
+
+def _whole(fact: Fact) -> str:
+    """A fact's statement with its subject; what is told by its fields has all that it needs."""
+    return fact.text if fact.details else in_full(fact.text, fact.about)
 
 
 def second_person(text: str) -> str:

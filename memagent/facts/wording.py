@@ -7,10 +7,12 @@ days stand in words that mean the same for ever. Only English is put right. Know
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from datetime import date
 
-from memagent.facts.dating import named, passes
-from memagent.facts.grounds import telling
+from memagent.facts import USER
+from memagent.facts.words import telling
+from memagent.memory.days import named, tense_of
 from memagent.messages import storable
 
 LONGEST = 200
@@ -64,21 +66,35 @@ def tidied(text: str) -> str:
     return f"{first[:1].upper()}{first[1:]} {_OWN.sub('their', rest)}"
 
 
+_DOING = """is was has had lives works uses plays speaks likes loves hates owns knows reads learns studies watches
+writes drives eats drinks wants prefers collects enjoys goes"""
+_DOES = frozenset(_DOING.split())
+"""With these, something else is told, and no further thing listed."""
 _THING = r"(?:(?:an?|the) )?[\w'-]+"
-_SOME = re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)")
+_LISTS = (
+    re.compile(  # things of several words, right behind the verb
+        r"(?P<head>(?:The user|User|I|[A-Z]\w+(?: [A-Z]\w+)?) \w+ (?:both )?)(?P<items>.+?)"
+        r"(?P<tail>(?: (?:as|for|in|at|with|on|to|since|every|because|when) .*)?[.!]?)$"
+    ),
+    re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)$"),
+)
 
 
-def without(text: str, sentence: str) -> str:
-    """What is left of a list, if a sentence names some of its things and not the others; else nothing."""
-    found = _SOME.fullmatch(text)
-    if not found:
-        return ""
-    things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing]
-    left = [thing for thing in things if not telling(thing) & telling(sentence)]
-    listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
-    return f"{found['head']}{listed}{found['tail']}" if left and len(left) < len(things) else ""
+def without(text: str, named: Set[str]) -> str:
+    """What is left of a statement that lists several things, without those that are named by these telling words;
+    nothing if it names none of them or all.
+    """
+    for pattern in _LISTS:
+        found = pattern.match(text)
+        things = [thing for thing in re.split(r",? and |, ", found["items"]) if thing] if found else []
+        left = [thing for thing in things if not telling(thing) & named]
+        if found and 0 < len(left) < len(things) and not any(thing.split()[0] in _DOES for thing in things):
+            listed = " and ".join(filter(None, [", ".join(left[:-1]), *left[-1:]]))
+            return f"{found['head']}{listed}{found['tail']}"
+    return ""
 
 
+_WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
 _HELPERS = "is was has had does did can could would must may isn't wasn't hasn't doesn't can't won't"
 _VERBS = _PAST.union(_HELPERS.split())
 _CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
@@ -86,18 +102,21 @@ _STATES = frozenset(_CONDITIONS.split())
 _TO_BE = ("is", "are", "was", "were", "has", "have")
 
 
-def in_full(text: str) -> str:
+def in_full(text: str, about: str = USER) -> str:
     """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
-    in Rome", "The user's cat is called Mimi".
+    in Rome", "The user's cat is called Mimi". One that has its subject, or is about somebody else, is whole already.
     """
+    text = " ".join(text.split())
     first, _, rest = text.partition(" ")
     word, next_word = first.lower(), rest.partition(" ")[0]
-    if text.startswith(("The user ", "The user's ")):
+    if about != USER or not text or _WITH_SUBJECT.match(text):
         return text
     if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
-        return f"The user is {word} {rest}"
-    verb = word in _VERBS or (word.endswith(("s", "ed")) and not word.endswith("ss") and next_word not in _TO_BE)
-    return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
+        return f"The user is {word} {rest}".strip()
+    acts = word.endswith(("s", "ed", "n't")) and not word.endswith(("ss", "'s")) and next_word not in _TO_BE
+    if word in _VERBS or acts:
+        return f"The user {word} {rest}".strip()
+    return f"The user's {first if first[1:2].isupper() else first[:1].lower() + first[1:]} {rest}".strip()
 
 
 def in_short(text: str) -> str:
@@ -136,31 +155,24 @@ def split(text: str) -> list[str]:
     return [f"{found['head']} {item}{tail}" for item in items]
 
 
+_AGAIN = re.compile(r"\b(?:birthday|anniversary|every|each|always|annual\w*|yearly|born|due|name day)\b", re.IGNORECASE)
+"""What comes each year, or has its day from the start: it is not over when the day is."""
+
+
 def dated(text: str, sentence: str, said: date) -> tuple[str, str | None, str | None]:
     """A statement with the days that its sentence speaks of in words that mean the same for ever, and from when and
     until when it holds, as far as that is told.
     """
-    days = named(sentence, said)
+    tense = tense_of(sentence)
+    within, again = named(text, said, tense), _AGAIN.search(sentence)
+    days = within or named(sentence, said, tense)
     if not days:
         return text, None, None
-    within, again = named(text, said), not passes(sentence)
-    shorter = within and within.first == days.first and len(within.words) < len(days.shown) and not again
-    if within and (within.relative or shorter):
-        text = f"{text.replace(within.words, _placed(within.shown, within.exact, text, within.words), 1)}"
+    if within and (within.relative or (not again and len(within.words) < len(within.lasting))):
+        text = f"{text[: within.start]}{within.lasting}{text[within.end :]}"
     if again or not (within or _ONE_THING.fullmatch(sentence)):
         return text, None, None
-    if days.exact and (within or date.fromisoformat(days.first) > said):
-        if not within:
-            text = f"{text} on {days.shown}"
-        return text, days.first, days.last or days.first
-    return text, days.first, None
-
-
-def _placed(shown: str, exact: bool, text: str, words: str) -> str:
-    """A day as it stands in a sentence: with its preposition, unless there is one already."""
-    before = text[: text.find(words)].rstrip().lower()
-    if words.lower().startswith(("in ", "since ", "of ", "by ", "until ")):
-        return f"{words.split()[0]} {shown}"
-    return shown if before.endswith((" on", " in", " since", " from", " to", " until", " of", " the")) else (
-        f"{'on' if exact else 'in'} {shown}"
-    )  # fmt: skip
+    since, until = days.holding
+    if days.exact and (within or days.first > said.isoformat()):
+        return (text if within else f"{text} {days.added}"), since, until
+    return text, since, until if since is None else None

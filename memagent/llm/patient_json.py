@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, NoReturn
 
 from memagent.errors import JSONParseError
@@ -160,6 +161,7 @@ _NEXT_KEY = re.compile(rf",\s*+{KEYLIKE.pattern}")
 _ITEM_END = re.compile(rf"\s*+(?:[\]}},]|{_END}|(?={OPEN}))")
 
 
+@cache  # only what is broken needs them, and to compile them takes longer than to load this file
 def _value_ends(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What may follow the quote that ends a value, if keys look like `key`: normally, and after a quote inside it."""
     rest = rf"{key}|{OPEN}?[\w ]*+{CLOSE}?\s*+{_END}"
@@ -167,9 +169,6 @@ def _value_ends(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     closed = rf"[}}\]][\s}}\]]*+(?:{_END}|,)"
     in_doubt = rf"\s*+(?:{closed}|{_END}|,\s*+(?:{closed}|{rest}))"
     return re.compile(normally), re.compile(in_doubt)
-
-
-_VALUE_ENDS = {True: _value_ends(QUOTED_KEY), False: _value_ends(ANY_KEY)}
 
 
 class _Reader:
@@ -261,7 +260,7 @@ class _Reader:
     def string(self, quote: str, in_list: bool) -> str:
         """A string whose quotes may not all be escaped: it ends at the first one after which it can end."""
         start, inner = self.at + 1, 0
-        normally, in_doubt = (_ITEM_END, None) if in_list else _VALUE_ENDS[self.quoted_keys]
+        normally, in_doubt = (_ITEM_END, None) if in_list else _value_ends(QUOTED_KEY if self.quoted_keys else ANY_KEY)
         for mark in _MARKS[quote].finditer(self.text, start, self.end):
             if mark[0] != quote:
                 continue

@@ -1,38 +1,22 @@
-"""The times that a question names: "in May 2023", "on 7 June", "last week", "three days ago", and how near a day is.
+"""How near a day is to those that a question names: "in May 2023", "on 7 June", "last week", "three days ago".
 
-What happened is told of afterwards: a day that follows soon counts too. Only English is read. Knows nothing of what
-is searched.
+What happened is told of afterwards: a day that follows soon counts too, "last week" is any day of two weeks, and a
+month without its year is that of any year. Which words name days is read in phrases.py. Knows nothing of what is
+searched.
 """
 
 from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ten": 10}
-_ENDING = r"(?:st|nd|rd|th)?"
-_MONTH = rf"(?P<month>{'|'.join(MONTHS)}|jan|feb|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
-_YEAR = r"(?P<year>(?:19|20)\d\d)"
-_BEFORE_MAY = (
-    r"(?:in|of|on|since|before|after|until|till|during|by|from|early|late|mid|last|this|next|\d(?:st|nd|rd|th)?)"
-)
-_ISO = re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<month>\d\d)(?:-(?P<day>\d\d))?\b")
-_NAMED = re.compile(
-    rf"\b(?:(?P<day>\d{{1,2}}){_ENDING} (?:of )?)?{_MONTH}(?: (?P<later>\d{{1,2}}){_ENDING}\b(?!:))?(?:,? {_YEAR}\b)?"
-)
-_ALONE = re.compile(rf"\b{_YEAR}\b")
-_AGO = re.compile(rf"\b(?P<n>\d{{1,3}}|{'|'.join(_NUMBERS)}) (?P<unit>day|week|month|year)s? ago\b")
-_LAST = re.compile(rf"\b(?P<which>last|past|this) (?P<unit>week|weekend|month|year|night|{'|'.join(WEEKDAYS)})\b")
-_NEAR = re.compile(r"\b(?P<word>yesterday|today|tonight)\b")
-_LENGTHS = {"day": 1, "week": 7, "month": 30, "year": 365}
+from memagent.memory.days import every
+from memagent.memory.phrases import ENDING, LENGTHS, WEEKDAYS, Phrase, many, month_number, phrases
+
+_BEFORE_MAY = ("in", "of", "on", "since", "before", "after", "until", "till", "during", "by", "from")
 
 
 @dataclass(frozen=True)
@@ -74,88 +58,77 @@ class Dated:
 
 
 def dated(text: str, now: date) -> Dated:
-    """Find the times in a text that was written on the day `now`."""
-    text, spans, words = text.lower(), list[Span](), set[str]()
-    for found in _matches(text):
+    """Find the times in a text that was written on the day `now`, and tells or asks of what was."""
+    spans, words = list[Span](), set[str]()
+    for phrase in phrases(text):
         try:
-            span = _span(found, now)
+            span = _span(phrase, now)
         except (ValueError, OverflowError):  # 31 February, or a day before the year 1
             continue
         if span:
             spans.append(span)
-            words |= set(re.findall(r"[a-z0-9]+", found.group()))
-    return Dated(tuple(dict.fromkeys(spans)), frozenset(words - {"of", "a", "an", "ago"}))
+            named = set(re.findall(r"[a-z0-9]+", text[phrase.start : phrase.end].lower()))
+            words |= named - {phrase.lead, "of", "the", "a", "an", "ago"}
+    return Dated(tuple(dict.fromkeys(spans)), frozenset(words))
 
 
 FARTHEST = 3 * 366
 """Days ahead that a day may lie which is named without its year, or with it."""
 _SOON = re.compile(r"\b(?:(?:next|this|coming) week|(?:in|for) (?:a|one|two|1|2) weeks?|weekend)\b")
-_COMING = {"today": 0, "tonight": 0, "tomorrow": 1}
 
 
 def names(text: str, day: date, now: date) -> bool:
-    """Whether a text that was written on the day `now` names a day that is not past: by its date or its number, by its
-    weekday, as tomorrow, or as being in a week or two.
+    """Whether a text that was written on the day `now` may name a day that is not past: as its words are read, by its
+    number alone, or, if it comes soon, by its weekday, or as being in a week or two.
     """
     ahead, words = (day - now).days, set(re.findall(r"\w+", text.lower()))
     if not 0 <= ahead <= FARTHEST:
         return False
-    if any(word in words for word, days in _COMING.items() if days == ahead):
+    if any(one.first <= day.isoformat()[: len(one.first)] and day.isoformat()[: len(one.last)] <= one.last
+           for one in every(text, now, "coming")):  # fmt: skip
         return True
     if ahead <= 14 and (WEEKDAYS[day.weekday()] in words or _SOON.search(text.lower())):
         return True
-    if any(re.fullmatch(rf"0?{day.day}{_ENDING}", word) for word in words):
+    if any(re.fullmatch(rf"0?{day.day}{ENDING}", word) for word in words):
         return True
     return dated(text, now).fit(day) == 1
 
 
-def _matches(text: str) -> Iterator[re.Match[str]]:
-    taken: list[tuple[int, int]] = []
-    for pattern in (_ISO, _NAMED, _ALONE, _AGO, _LAST, _NEAR):
-        for found in pattern.finditer(text):
-            if not any(found.start() < end and start < found.end() for start, end in taken) and _meant(text, found):
-                taken.append(found.span())
-                yield found
+def _span(phrase: Phrase, now: date) -> Span | None:
+    """The days that may be meant, of what was; None if it is to come."""
+    parts = phrase.parts
+    if phrase.kind in ("date", "month", "year"):
+        alone = phrase.kind == "month" and parts["month"] in ("may", "march") and "year" not in parts
+        return None if alone and not _is_month(parts) else _named(parts)
+    if phrase.kind == "near":
+        back = {"yesterday": 1, "last night": 1, "today": 0, "tonight": 0}.get(parts["word"])
+        return None if back is None else _around(now - timedelta(days=back))
+    if phrase.kind == "ago":
+        length = LENGTHS[parts["unit"]]
+        return _around(now - timedelta(days=length * many(parts["n"])), length // 4)
+    if phrase.kind in ("weekday", "around") and parts.get("turn") in ("last", "past", "this"):
+        return _recent(parts["turn"], parts.get("weekday") or parts["unit"], now)
+    return None
 
 
-def _meant(text: str, found: re.Match[str]) -> bool:
-    """Whether "may" and "march" are months here."""
-    parts = found.groupdict()
-    if parts.get("month") not in ("may", "march") or parts.get("day") or parts.get("later") or parts.get("year"):
-        return True
-    return bool(re.search(rf"\b{_BEFORE_MAY} $", text[: found.start()]))
+def _is_month(parts: Mapping[str, str]) -> bool:
+    return parts.get("lead") in _BEFORE_MAY or "turn" in parts or "about" in parts
 
 
-def _span(found: re.Match[str], now: date) -> Span | None:
-    parts = found.groupdict()
-    if parts.get("word"):
-        return _around(now - timedelta(days=parts["word"] == "yesterday"))
-    if parts.get("n"):
-        count, unit = parts["n"], _LENGTHS[parts["unit"]]
-        back = unit * (_NUMBERS[count] if count in _NUMBERS else int(count))
-        return _around(now - timedelta(days=back), unit // 4)
-    if parts.get("which"):
-        return _recent(parts["which"], parts["unit"], now)
-    return _named(parts)
-
-
-def _named(parts: dict[str, str | None]) -> Span | None:
-    year, month, day = parts.get("year"), parts.get("month"), parts.get("day") or parts.get("later")
-    if not month:
-        return Span(date(int(year or 1), 1, 1), date(int(year or 1), 12, 31)) if year else None
-    number = int(month) if month.isdigit() else next(n for n, m in enumerate(MONTHS, 1) if m.startswith(month[:3]))
-    of = int(year) if year else 2000
+def _named(parts: Mapping[str, str]) -> Span:
+    year, day = parts.get("year"), parts.get("day")
+    if "month" not in parts:
+        return Span(date(int(year or 1), 1, 1), date(int(year or 1), 12, 31))
+    number, of = month_number(parts["month"]), int(year) if year else 2000
     first, last = (int(day), int(day)) if day else (1, monthrange(of, number)[1])
     return Span(date(of, number, first), date(of, number, last), yearly=not year)
 
 
-def _recent(which: str, unit: str, now: date) -> Span:
+def _recent(turn: str, unit: str, now: date) -> Span:
     if unit in WEEKDAYS:
         return _around(now - timedelta(days=(now.weekday() - WEEKDAYS.index(unit) - 1) % 7 + 1))
-    if unit == "night":
-        return _around(now - timedelta(days=which != "this"))
-    length = _LENGTHS.get(unit, 7)
-    if which == "this":
+    length = LENGTHS.get(unit, 7)
+    if turn == "this":
         return Span(now - timedelta(days=length - 1), now)
     return Span(now - timedelta(days=2 * length), now - timedelta(days=1))
 

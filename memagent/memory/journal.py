@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from memagent.errors import NotFound
+from memagent.memory.days import over
 from memagent.memory.log import COLUMNS, message_of
 from memagent.messages import Message, as_json, storable
 from memagent.storage import Database, Row, Transaction, reading
@@ -203,7 +204,7 @@ class Journal:
             items = [*((True, item) for item in entry.commitments), *((False, item) for item in entry.action_items)]
             for number, (mine, item) in enumerate(items):
                 key = f"{entry.last}:{number}"
-                if key not in settled and not (item.day and item.day < today.isoformat()[: len(item.day)]):
+                if key not in settled and not over(item.day, today):
                     found.append(Open(key, item.what, item.day, mine, entry.began))
         return found
 

@@ -162,12 +162,13 @@ class MessageLog:
         )
         return {kind for kind, turn in rows if turn == rows[0][1]}
 
-    def last(self, count: int) -> list[Message]:
-        """The newest messages, oldest of them first; none that were brought in."""
+    def last(self, count: int, before: int = 0) -> list[Message]:
+        """The newest messages, or those before a number, oldest of them first; none that were brought in."""
+        where, values = ("AND seq < ? ", (before,)) if before else ("", ())
         rows = self._database.rows(
-            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND undone IS NULL AND place = '' "
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? {where}AND undone IS NULL AND place = '' "
             "ORDER BY seq DESC LIMIT ?",
-            self._agent, count,
+            self._agent, *values, count,
         )  # fmt: skip
         return [message_of(row) for row in reversed(rows)]
 

@@ -34,7 +34,7 @@ THERE = "EXISTS (SELECT 1 FROM passages p WHERE p.shelf = lore.agent AND p.note 
 Logic = Literal["any", "all", "not any", "not all"]
 
 _SPECIAL = re.compile(r"[\\\[\](){}^$*+?|]")
-_UNSPACED = re.compile(  # scripts that put no spaces between words, or hang syllables on them
+_UNSPACED = (  # scripts that put no spaces between words, or hang syllables on them
     "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
@@ -260,7 +260,7 @@ def _as_word(key: str) -> re.Pattern[str]:
 
 
 def _parted(letter: str) -> bool:
-    return letter.isalnum() and not _UNSPACED.match(letter)
+    return letter.isalnum() and not re.match(_UNSPACED, letter)
 
 
 def keys_that_cannot_match(pieces: Sequence[Lore]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Who asks: the key that comes with a request, wherever it stands in it, and whether it opens what is asked for.
 
-Every route names what it needs (`Needs`, or `OPEN`); the suite finds those that do not. While no key was made, whoever
-reaches the server is its user: it is bound to this machine then. Knows nothing of what the routes do.
+Every route names what it needs (`Needs`, or `OPEN`); the suite finds those that do not. While no key was ever
+made, whoever reaches the server is its user: it is bound to this machine then. Knows nothing of what the routes do.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from memagent.access import Key, Scope
+from memagent.bridges.socket.wire import KEY
 from memagent.server.house import House
 from memagent.server.problems import Refused
 
 COOKIE = "memagent_key"
-PROTOCOL = "memagent.key."
-"""How a key stands among the protocols that a WebSocket is asked for: browsers can send it nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def secret_of(request: HTTPConnection) -> str:
     if kind.lower() == "bearer" and secret.strip():
         return secret.strip()
     protocols = [each.strip() for each in request.headers.get("sec-websocket-protocol", "").split(",")]
-    from_socket = next((each.removeprefix(PROTOCOL) for each in protocols if each.startswith(PROTOCOL)), "")
+    from_socket = next((each.removeprefix(KEY) for each in protocols if each.startswith(KEY)), "")
     return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "") or from_socket
 
 
@@ -74,7 +73,7 @@ async def identified(house: House, request: HTTPConnection) -> Caller:
     house.guesses.check(address)
     key = await asyncio.to_thread(house.keys.find, secret) if secret else None
     if key is None:
-        if not await asyncio.to_thread(house.keys.any):  # many programs can't but send some key
+        if not await asyncio.to_thread(house.keys.needed):  # many programs can't but send some key
             return Caller(house.settings.user)
         if secret:
             house.guesses.wrong(address)

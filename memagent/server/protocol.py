@@ -1,24 +1,18 @@
-"""The words of the WebSocket: what a client may say, and how events are told.
+"""What a client may say over the WebSocket, and how it is answered.
 
-It is the protocol that clients of this kind have long spoken, with more than it had: deltas, numbers by which a client
-goes on where it left, calls to approve. Knows nothing of connections.
+Events are told as in `bridges.socket.wire`. Knows nothing of connections.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from memagent import events
-from memagent.events import Event
+from memagent.bridges.socket import wire
 from memagent.server.channel import Item
-
-NAME = "memagent"
-"""Of the protocol, as a WebSocket is asked for it."""
-MONOLOGUE, ASSISTANT, FUNCTION = "internal_monologue", "assistant_message", "function_message"
 
 
 class _Form(BaseModel):
@@ -114,58 +108,4 @@ def server_error(message: str) -> str:
 
 def told(item: Item) -> str:
     """An event as it is sent to all who look."""
-    head = {"agent": item.agent, "run": item.run, "number": item.number}
-    return written(TELLING.get(type(item.event), _other)(item.event) | head)
-
-
-def _response(kind: str, message: str, **more: Any) -> dict[str, Any]:
-    return {"type": "agent_response", "message_type": kind, "message": message, **more}
-
-
-def _delta(event: Event) -> dict[str, Any]:
-    assert isinstance(event, events.Delta)
-    kind = ASSISTANT if event.kind == "reply" else MONOLOGUE
-    return {"type": "agent_response_delta", "message_type": kind, "message": event.text}
-
-
-def _called(event: Event) -> dict[str, Any]:
-    assert isinstance(event, events.Called)
-    return _response(
-        FUNCTION, f"Running {event.name}", status="running", call_id=event.call_id, name=event.name,
-        arguments=event.arguments,
-    )  # fmt: skip
-
-
-def _returned(event: Event) -> dict[str, Any]:
-    assert isinstance(event, events.Returned)
-    status = "success" if event.ok else "error"
-    return _response(FUNCTION, event.text, status=status, call_id=event.call_id, name=event.name)
-
-
-def _words(kind: str) -> Callable[[Event], dict[str, Any]]:
-    return lambda event: _response(kind, event.text)  # type: ignore[attr-defined]
-
-
-def _named(kind: str) -> Callable[[Event], dict[str, Any]]:
-    return lambda event: {"type": kind, **vars(event)}
-
-
-_other = _named("agent_event")
-TELLING: Mapping[type[Event], Callable[[Event], dict[str, Any]]] = {
-    events.TurnStarted: _named("agent_response_start"),
-    events.Delta: _delta,
-    events.Discarded: _named("agent_response_discarded"),
-    events.Waiting: _named("agent_response_waiting"),
-    events.Thought: _words(MONOLOGUE),
-    events.Reply: _words(ASSISTANT),
-    events.Called: _called,
-    events.Returned: _returned,
-    events.ApprovalAsked: _named("approval_request"),
-    events.MemoryEdited: _named("memory_edited"),
-    events.Heartbeat: _named("heartbeat"),
-    events.Compacted: _named("compacted"),
-    events.Notice: _named("notice"),
-    events.Failed: _named("agent_response_error"),
-    events.TurnEnded: _named("agent_response_end"),
-}
-"""How each kind of event is told; the suite finds one that is missing."""
+    return written(wire.told(item.event) | {"agent": item.agent, "run": item.run, "number": item.number})

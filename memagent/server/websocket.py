@@ -16,14 +16,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from memagent.access import Scope
 from memagent.assemble import store_agent
+from memagent.bridges.socket.wire import KEY, NAME
 from memagent.errors import MemagentError, NotFound
 from memagent.roster import Entry
-from memagent.server.callers import PROTOCOL, Caller, Needs
+from memagent.server.callers import Caller, Needs
 from memagent.server.channel import Gone
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.protocol import (
-    NAME,
     Cancel,
     Create,
     Decide,
@@ -47,7 +47,7 @@ PATIENCE = 30.0
 async def socket(websocket: WebSocket, caller: Annotated[Caller, Depends(Needs("read"))]) -> None:
     """Look at agents, and talk with them."""
     offered = [each.strip() for each in websocket.headers.get("sec-websocket-protocol", "").split(",")]
-    await websocket.accept(NAME if NAME in offered or any(each.startswith(PROTOCOL) for each in offered) else None)
+    await websocket.accept(NAME if NAME in offered or any(each.startswith(KEY) for each in offered) else None)
     visit = Visit(websocket, websocket.app.state.house, caller)
     try:
         await visit.listen()
@@ -159,6 +159,7 @@ class Visit:
                         for item in items:
                             await self.send(item.written(told))
                             number = item.number
+                    return  # the server stops
                 except Gone:
                     number = channel.last
                     await self.send(written({"type": "missed", "name": entry.name, "number": number}))

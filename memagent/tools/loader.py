@@ -136,14 +136,20 @@ def link(
                     hint="Rename one of them, or name single functions in the preset, like 'set.function'.",
                 )
             tools[name] = tool
-    for name, changes in (rules or {}).items():
-        if name not in tools:
+    return ruled(tools, rules or {})
+
+
+def ruled(tools: Mapping[str, Tool], rules: Mapping[str, Mapping[str, Any]]) -> dict[str, Tool]:
+    """The same tools under what a preset says of them."""
+    result = dict(tools)
+    for name, changes in rules.items():
+        if name not in result:
             raise ConfigError(
                 f"There are rules for {name!r}, which is not among the agent's functions.{_near(name, tools)}",
                 hint=f"Its functions are: {', '.join(tools)}.",
             )
-        tools[name] = make_tool(tools[name].function, _changed(name, tools[name].rules, changes), name)
-    return tools
+        result[name] = make_tool(result[name].function, _changed(name, result[name].rules, changes), name)
+    return result
 
 
 def _found(entry: str, sets: Mapping[str, Path], directories: Sequence[Path]) -> dict[str, Tool]:

@@ -80,8 +80,14 @@ def describe(function: Callable[..., Any], rules: Rules, name: str = "") -> dict
     return {"name": name, "description": signature.description, "parameters": object_schema(fields)}
 
 
-@lru_cache(maxsize=1024)
 def signature_of(function: Callable[..., Any], name: str) -> Signature:
+    """What is to be known of a function: from its signature and docstring, unless it brings that along itself."""
+    own: Signature | None = getattr(function, "__memagent_signature__", None)
+    return own or _read_signature(function, name)
+
+
+@lru_cache(maxsize=1024)
+def _read_signature(function: Callable[..., Any], name: str) -> Signature:
     """What signature and docstring say, checked."""
     inner = inspect.unwrap(function)
     code = getattr(inner, "__code__", None)

@@ -10,8 +10,7 @@ import pytest
 from command_line import Memagent, bare
 from local_models import MODEL, OLLAMA, fetchable, ollama, serving
 
-from memagent import assemble
-from memagent.assemble import registry
+from memagent import assemble, registry
 from memagent.cli import choosing
 from memagent.config import Settings
 from memagent.llm import discovery

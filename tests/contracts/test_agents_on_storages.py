@@ -14,7 +14,7 @@ from cards_made import V3, png
 from storages import NOW, Place
 
 from memagent.agent import Agent
-from memagent.assemble import load_agent, make_agent, open_behind
+from memagent.assemble import load_agent, make_agent
 from memagent.bridges.cards.arriving import arrive
 from memagent.bridges.cards.card import card_of
 from memagent.bridges.cards.leaving import leave
@@ -26,6 +26,7 @@ from memagent.llm.scripted import ScriptedLLM
 from memagent.roster import Roster
 from memagent.storage import Database
 from memagent.transfer import export, read_in
+from memagent.upkeep import open_behind
 
 FUNCTIONS = [
     "send_message", "core_memory_append", "core_memory_replace", "archival_memory_insert", "archival_memory_search",

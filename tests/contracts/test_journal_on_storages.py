@@ -10,12 +10,13 @@ import pytest
 from storages import NOW, Place
 
 from memagent.agent import Agent
-from memagent.assemble import load_agent, make_agent, open_journal, open_tidying
+from memagent.assemble import load_agent, make_agent
 from memagent.config import Settings
 from memagent.facts import Cause, Fact
 from memagent.facts.ledger import Ledger, keeper
 from memagent.llm.scripted import ScriptedLLM
 from memagent.storage import Database
+from memagent.upkeep import open_journal, open_tidying
 
 TOLD = "My sister Kate visits me on Friday with her two dogs 東京."
 ENTRY = {

@@ -16,7 +16,7 @@ from memagent.assemble import open_database
 from memagent.config import Settings
 from memagent.errors import LLMError
 from memagent.facts import Cause, Draft, Fact, Said
-from memagent.facts.answer import NAME, UNKNOWN, ModelAnswerer, denies, over, recalled
+from memagent.facts.answer import NAME, UNKNOWN, ModelAnswerer, denies, recalled
 from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
@@ -75,12 +75,6 @@ def test_a_day_that_is_over_is_no_plan_any_more(memory: FactMemory) -> None:
         memory.ledger.learn(tx, Fact("Travels to Madrid", NOW, since="2026-05", until="2026-05"), NOW)
     assert found(memory, "Where do I travel to?") == ["Travels to Madrid"]
     assert "Travels to Oslo" in found(memory, "Where did I travel to?")
-
-
-@pytest.mark.parametrize(("until", "is_over"), [("2026-04-05", True), ("2026-04-06", False), ("2026-04", False),
-                                                ("2026", False), ("2025", True), (None, False)])  # fmt: skip
-def test_when_a_fact_is_over(until: str | None, is_over: bool) -> None:
-    assert over(Fact("Flies", NOW, until=until), TODAY) is is_over
 
 
 def test_what_is_true_of_somebody_else_is_not_true_of_me(memory: FactMemory) -> None:

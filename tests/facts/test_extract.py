@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from memagent.errors import LLMError
 from memagent.facts import Draft, Fact, Said
 from memagent.facts.extract import NAME, ModelExtractor, Prompt, prompt_for
-from memagent.facts.wording import in_full, in_short
+from memagent.facts.wording import in_full, in_short, without
+from memagent.facts.words import telling
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
 from memagent.messages import ToolCall
@@ -132,6 +133,20 @@ def test_days_mean_the_same_for_ever(said: str, noted: str, text: str, since: st
     assert (draft.since, draft.until) == (since, until)
 
 
+@pytest.mark.parametrize(
+    ("said", "noted", "since"),
+    [
+        ("Kate, my sister, visits me on Friday.", "Kate visits on Friday", "2026-03-06"),
+        ("I use Shram as a tool.", "Uses Shram as a tool", None),
+        ("I go to the gym every Friday.", "Goes to the gym every Friday", None),
+    ],
+)
+def test_a_day_that_nobody_named_is_not_taken_from_a_model(said: str, noted: str, since: str | None) -> None:
+    """Small models fill in the day of an example."""
+    (draft,) = taken(said, {"new": [{"text": noted, "since": "2026-06-05", "until": "2026-06-05"}]})
+    assert (draft.since, draft.until) == (since, since)
+
+
 def test_what_ends_is_named_by_its_number() -> None:
     known = ["Uses Shram", "Uses Magnet", "Lives in Lyon"]
     [end] = taken("I don't use Magnet anymore.", {"new": [], "ended": [2]}, known)
@@ -201,6 +216,21 @@ def test_of_a_list_only_what_is_named_ends() -> None:
     assert (rest.holds, in_short(rest.text), list(rest.replaces)) == (True, "Takes piano lessons", known)
     [end] = taken("I gave up the piano and the guitar.", {"new": [], "ended": [1]}, known)
     assert not end.holds
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "left"),
+    [
+        ("The user has lived in Cairo, Rome and Oslo", "Oslo", "The user has lived in Cairo and Rome"),
+        ("The user uses Shram and Magnet as tools", "Magnet", "The user uses Shram as tools"),
+        ("Takes piano and guitar lessons", "guitar", "Takes piano lessons"),
+        ("The user lives in Rome and works at Bosch", "works at Bosch", ""),  # two things, but no list
+        ("The user uses Shram and Vim", "Shram, Vim", ""),
+        ("The user likes tea", "tea", ""),
+    ],
+)
+def test_what_is_left_of_a_list(text: str, named: str, left: str) -> None:
+    assert without(text, telling(named)) == left
 
 
 def test_what_the_model_missed_of_the_plainest_statements_is_kept_in_the_users_words() -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from memagent import assemble
-from memagent.assemble import facts_model
+from memagent import upkeep
 from memagent.config import Settings
 from memagent.errors import LLMError
 from memagent.facts.behind import CalledAway, Leaving
@@ -23,6 +22,7 @@ from memagent.llm.scripted import ScriptedLLM
 from memagent.llm.servers.llamacpp import LlamaCpp
 from memagent.llm.wrappers.chatml import ChatML
 from memagent.messages import user_message
+from memagent.upkeep import facts_model
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 OWN = ScriptedLLM([{"when": {}, "text": "mine"}], model="own")
@@ -37,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         seen.append(settings)
         return ScriptedLLM([], model=settings.model)
 
-    monkeypatch.setattr(assemble, "open_model", open_model)
+    monkeypatch.setattr(upkeep, "open_model", open_model)
     return seen
 
 

@@ -1,0 +1,15 @@
+"""What the page asks of the server, beside the WebSocket: agents and how they are made, what was said, memory to read,
+edit and undo, and searches. At `/api`.
+
+Knows nothing of how it is shown.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from memagent.server.desk import agents, knowledge, login, memory, talk
+
+router = APIRouter(prefix="/api", tags=["page"])
+for part in (login, agents, talk, memory, knowledge):
+    router.include_router(part.router)

@@ -1,0 +1,147 @@
+"""What can be searched: what was said, notes and sources, and facts with where they come from.
+
+Knows nothing of how a search ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from memagent.assemble import local_time
+from memagent.errors import UserError
+from memagent.facts import Cause, Fact
+from memagent.facts.keeping import FactMemory
+from memagent.memory.sources import Sources, attached
+from memagent.roster import Entry
+from memagent.server.desk.at import Changing, Desk, Reading
+from memagent.server.desk.at import Form as Body
+from memagent.upkeep import open_facts
+
+router = APIRouter()
+Page = Annotated[int, Query(ge=0, le=10_000)]
+
+
+class Right(Body):
+    """What is right instead."""
+
+    text: str = Field(min_length=1, max_length=500)
+
+
+@router.get("/agents/{agent}/search")
+def search(
+    desk: Reading, agent: str, query: str, where: Literal["recall", "archival", "facts"] = "recall", page: Page = 0
+) -> dict[str, Any]:  # fmt: skip
+    """Search what was said, notes and sources, or facts."""
+    entry = desk.entry(agent)
+    if not query.strip():
+        raise UserError("What to look for?")
+    if where == "facts":
+        matches = _facts(desk, entry).search(query, page, states=("holds", "past"))
+        return {"results": [_fact(match.fact) for match in matches.matches]}
+    state = desk.state(entry)
+    found = state.recall.search(query, page) if where == "recall" else state.archival.search(query, page)
+    return {**vars(found), "results": [vars(result) for result in found.results]}
+
+
+@router.get("/agents/{agent}/notes")
+def notes(desk: Reading, agent: str, page: Page = 0) -> dict[str, Any]:
+    """The agent's own notes in archival memory, the newest first."""
+    found = desk.state(desk.entry(agent)).archival.all(page)
+    return {**vars(found), "results": [vars(result) for result in found.results]}
+
+
+@router.get("/agents/{agent}/facts")
+def facts(
+    desk: Reading, agent: str, past: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What is known, the newest first."""
+    memory = _facts(desk, desk.entry(agent))
+    return [_fact(fact) for fact in memory.ledger.listed(("holds", "past") if past else ("holds",), limit=limit)]
+
+
+@router.get("/agents/{agent}/facts/{number}")
+def fact(desk: Reading, agent: str, number: int) -> dict[str, Any]:
+    """A fact, with all that became of it and its other versions."""
+    ledger = _facts(desk, desk.entry(agent)).ledger
+    found = ledger.get(number)
+    history = [{**vars(change), "cause": vars(change.cause)} for change in ledger.history(found.id)]
+    return {**_fact(found), "history": history, "line": [_fact(each) for each in ledger.line(found.id)]}
+
+
+@router.put("/agents/{agent}/facts/{number}")
+def correct(desk: Changing, agent: str, number: int, body: Right) -> dict[str, Any]:
+    """Put other words in the place of a fact."""
+    memory = _facts(desk, desk.entry(agent))
+    if memory.ledger.get(number).state != "holds":
+        raise UserError(f"Fact {number} does not hold any more.")
+    return _fact(memory.correct(number, " ".join(body.text.split()), Cause("user")))
+
+
+@router.delete("/agents/{agent}/facts/{number}")
+def forget(desk: Changing, agent: str, number: int) -> dict[str, Any]:
+    """Forget a fact; it can be brought back."""
+    memory = _facts(desk, desk.entry(agent))
+    if memory.ledger.get(number).state == "forgotten":
+        raise UserError(f"Fact {number} is forgotten already.")
+    return _fact(memory.forget(number, Cause("user")))
+
+
+@router.post("/agents/{agent}/facts/{number}/restore")
+def restore(desk: Changing, agent: str, number: int) -> dict[str, Any]:
+    """Bring back a fact that ended or was forgotten."""
+    memory = _facts(desk, desk.entry(agent))
+    if memory.ledger.get(number).state == "holds":
+        raise UserError(f"Fact {number} holds already.")
+    return _fact(memory.restore(number, Cause("user")))
+
+
+@router.get("/agents/{agent}/sources")
+def sources(desk: Reading, agent: str) -> list[dict[str, Any]]:
+    """All sources, and which of them the agent can search."""
+    entry = desk.entry(agent)
+    has = attached(desk.house.database, entry.id)
+    return [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "passages": each.passages,
+            "attached": each.id in has,
+        }
+        for each in Sources(desk.house.database, desk.caller.owner).all()
+    ]
+
+
+@router.put("/agents/{agent}/sources/{source}")
+def attach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
+    """Let the agent search a source."""
+    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
+    found = all_.find(source)
+    with desk.house.database.write() as tx:
+        all_.attach(tx, found.id, entry.id, local_time())
+    desk.note("source attached", f"{entry.name}/{source}")
+    return sources(desk, agent)
+
+
+@router.delete("/agents/{agent}/sources/{source}")
+def detach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
+    """Take a source away from the agent; it is kept."""
+    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
+    found = all_.find(source)
+    with desk.house.database.write() as tx:
+        all_.detach(tx, found.id, entry.id)
+    desk.note("source detached", f"{entry.name}/{source}")
+    return sources(desk, agent)
+
+
+def _facts(desk: Desk, entry: Entry) -> FactMemory:
+    memory = open_facts(desk.settings(entry), desk.house.database, entry.id)
+    if memory is None:
+        raise UserError("No facts are kept: the setting facts is off.")
+    return memory
+
+
+def _fact(fact: Fact) -> dict[str, Any]:
+    return {**vars(fact), "cause": vars(fact.cause), "details": dict(fact.details)}

@@ -1,0 +1,54 @@
+"""The page itself: a handful of files, served as they are. There is nothing to build, and nothing is loaded from
+elsewhere.
+
+Knows nothing of what the page does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from memagent.server.callers import open_to_all
+from memagent.server.problems import Refused
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(open_to_all)])
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+@router.get("/")
+def page(request: Request) -> Response:
+    """The page."""
+    return _sent(request, "index.html")
+
+
+@router.get("/ui/{name}")
+def part(request: Request, name: str) -> Response:
+    """A file of the page."""
+    return _sent(request, name)
+
+
+def _sent(request: Request, name: str) -> Response:
+    if name not in _names():
+        raise Refused(404, "Not Found")
+    content, mark = _content(name)
+    headers = {"etag": mark, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == mark:
+        return Response(status_code=304, headers=headers)
+    kind = KINDS[name.rpartition(".")[2]]
+    return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(each.name for each in files("memagent.server").joinpath("ui").iterdir())
+
+
+@cache
+def _content(name: str) -> tuple[bytes, str]:
+    content = files("memagent.server").joinpath("ui", name).read_bytes()
+    return content, f'"{sha256(content).hexdigest()[:16]}"'

@@ -1,0 +1,102 @@
+// Talking with the server: questions, and the socket over which it tells what happens.
+
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export async function api(path, { method = "GET", body, form } = {}) {
+  const options = { method, credentials: "same-origin", headers: {} };
+  if (form) options.body = form;
+  else if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["content-type"] = "application/json";
+  }
+  let answer;
+  try {
+    answer = await fetch(`/api${path}`, options);
+  } catch {
+    throw new Refused(0, "The server can't be reached.");
+  }
+  const told = await answer.json().catch(() => ({}));
+  if (answer.ok) return told;
+  const detail = Array.isArray(told.detail) ? told.detail.map((each) => each.msg).join("; ") : told.detail;
+  throw new Refused(answer.status, detail || `The server answered ${answer.status}.`);
+}
+
+// What the protocol calls a thing, as the event that it is.
+const NAMES = {
+  agent_response_start: "TurnStarted", agent_response_discarded: "Discarded", agent_response_waiting: "Waiting",
+  agent_response_error: "Failed", agent_response_end: "TurnEnded", approval_request: "ApprovalAsked",
+  memory_edited: "MemoryEdited", heartbeat: "Heartbeat", compacted: "Compacted", notice: "Notice",
+};
+const SPOKEN = { internal_monologue: "Thought", assistant_message: "Reply" };
+
+function event(message) {
+  if (NAMES[message.type]) return { ...message, event: NAMES[message.type] };
+  if (message.type === "agent_response_delta") {
+    return { event: "Delta", kind: message.message_type === "assistant_message" ? "reply" : "thought", text: message.message };
+  }
+  if (message.type !== "agent_response") return null;
+  if (SPOKEN[message.message_type]) return { event: SPOKEN[message.message_type], text: message.message };
+  if (message.status === "running") return { ...message, event: "Called" };
+  return { event: "Returned", name: message.name, ok: message.status === "success", text: message.message };
+}
+
+// The socket: made again whenever it breaks, going on behind the last event that was seen.
+export class Line {
+  constructor(heard, broken) {
+    this.heard = heard;
+    this.broken = broken;
+    this.agent = null;
+    this.pause = 500;
+    this.socket = null;
+  }
+
+  follow(agent, number) {
+    this.agent = { name: agent.name, id: agent.id, number };
+    if (this.socket?.readyState === WebSocket.OPEN) this.load();
+    else if (!this.socket || this.socket.readyState > WebSocket.OPEN) this.open();
+  }
+
+  leave() {
+    if (this.agent) this.send({ type: "command", command: "leave_agent", name: this.agent.name });
+    this.agent = null;
+  }
+
+  load() {
+    this.send({ type: "command", command: "load_agent", name: this.agent.name, after: this.agent.number });
+  }
+
+  send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  open() {
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+    this.socket = socket;
+    socket.addEventListener("open", () => {
+      this.pause = 500;
+      this.broken(false);
+      if (this.agent) this.load();
+    });
+    socket.addEventListener("message", ({ data }) => this.hear(JSON.parse(data)));
+    socket.addEventListener("close", () => {
+      if (this.socket !== socket) return;
+      this.broken(true);
+      setTimeout(() => this.agent && this.socket === socket && this.open(), this.pause);
+      this.pause = Math.min(this.pause * 2, 15000);
+    });
+  }
+
+  hear(message) {
+    if (message.type === "server_error") return this.heard({ event: "Failed", message: message.message, hint: "" }, null);
+    if (!this.agent || (message.agent && message.agent !== this.agent.id)) return undefined;
+    if (message.type === "missed") return this.heard({ event: "Missed" }, null);
+    if (typeof message.number === "number") this.agent.number = message.number;
+    const told = event(message);
+    return told ? this.heard(told, message.run) : undefined;
+  }
+}

@@ -147,6 +147,11 @@ def _setting(name: str, value: object) -> Any:
         raise Refused(400, f"{name} must be {setting.allowed}.") from error
 
 
+def _there(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept, without what was taken away by a null."""
+    return {name: value for name, value in beside.items() if value is not None}
+
+
 def ruled(rules: Mapping[str, Mapping[str, Any]], asked: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
     """An agent's rules with those that a client asks for: of theirs, only approval is one of ours."""
     found = {name: dict(of) for name, of in rules.items()}
@@ -190,7 +195,9 @@ def make(
         if also:
             also(tx, agent, now)
 
-    origin = Origin("", {}, store, core, new.system, {**kept, "beside": {**beside, "disabled_tools": [*disabled]}})
+    origin = Origin(
+        "", {}, store, core, new.system, {**kept, "beside": {**_there(beside), "disabled_tools": [*disabled]}}
+    )
     store_agent(settings, house.database, name, given=given, origin=origin)
     return house.residents.roster(owner).find(name)
 
@@ -199,7 +206,7 @@ def change(house: House, entry: Entry, asked: Changed, now: datetime) -> Entry:
     """Change an agent as it is asked."""
     settings = house.residents.settings_of(entry.owner, entry.settings.get("settings"))
     kept: dict[str, Any] = {**entry.settings}
-    kept["beside"] = {**kept.get("beside", {}), **asked.beside}
+    kept["beside"] = _there({**kept.get("beside", {}), **asked.beside})
     kept["settings"] = {**kept.get("settings", {}), **asked.settings(settings)}
     if asked.tool_ids is not None:
         kept = toolbox.with_functions(settings, kept, toolbox.entries(settings, (), asked.tool_ids))

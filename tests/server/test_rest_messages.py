@@ -95,6 +95,20 @@ def test_the_log_is_listed_page_by_page_and_ends(client: Letta) -> None:
         assert not client.agents.messages.list(agent.id, after=after, order="desc").items
 
 
+def test_a_turn_has_no_more_steps_than_is_asked_for(client: Letta) -> None:
+    agent = made(client)
+    answer = say(client, agent.id, "note it", max_steps=1)
+    assert answer.stop_reason.stop_reason == "max_steps" and answer.usage.step_count == 1
+    assert say(client, agent.id, "note it").stop_reason.stop_reason == "end_turn", "the next turn has all of its steps"
+
+
+def test_the_system_can_tell_an_agent_something(client: Letta) -> None:
+    agent = made(client)
+    client.agents.messages.create(agent.id, messages=[{"role": "system", "content": "It is Monday."}])
+    first = client.agents.messages.list(agent.id, order="asc", limit=1).items[0]
+    assert (first.message_type, first.content) == ("system_message", "It is Monday.")
+
+
 def test_a_call_that_waits_is_asked_about_and_answered(client: Letta) -> None:
     agent = made(client, tools=["http_request"])
     client.agents.tools.update_approval("http_request", agent_id=agent.id, body_requires_approval=True)
@@ -196,7 +210,8 @@ def test_messages_for_one_agent_wait_for_each_other_and_keep_their_order(client:
     [
         ({"input": ""}, "any words"),
         ({"input": [{"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/"}}]}, "Only text"),
-        ({"messages": [{"role": "system", "content": "You are a pirate."}]}, "role 'user'"),
+        ({"messages": [{"role": "assistant", "content": "I am a pirate."}]}, "role is 'user'"),
+        ({"messages": [{"role": r, "content": "x"} for r in ("user", "system")]}, "one after the other"),
         ({"input": "x", "client_tools": [{"name": "f"}]}, "client_tools"),
         ({"input": "x", "override_model": "openai/gpt-4o"}, "override_model"),
         ({"messages": [{"type": "approval", "approve": True}]}, "No call waits"),

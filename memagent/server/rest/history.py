@@ -61,7 +61,8 @@ class History:
             content = message.said
             yield writer.message("user_message", Part.SEEN, message.seq, date, content=content, name=message.name)
         elif message.kind in ("login", "heartbeat", "alert"):
-            yield writer.message("system_message", Part.SEEN, message.seq, date, content=message.content)
+            told = json.loads(message.content).get("message") if message.kind == "alert" else None
+            yield writer.message("system_message", Part.SEEN, message.seq, date, content=told or message.content)
         elif message.kind == "summary":
             yield writer.summary(message.seq, str(json.loads(message.content)["message"]), date)
         elif message.kind == "answer":

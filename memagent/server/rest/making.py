@@ -165,7 +165,7 @@ def make(
     house: House, owner: str, new: New, also: Callable[[Transaction, str, datetime], None] | None = None,
     disabled: Sequence[Mapping[str, Any]] = (),
 ) -> Entry:  # fmt: skip
-    """Make a new agent; what is to be stored `also` is in the same transaction, and `disabled` tools are shown only."""
+    """Make a new agent; what is to be stored `also` is in the transaction, and `disabled` tools are shown only."""
     if new.template:
         raise Refused(400, f"template: {REFUSED['from_template']}")
     settings = house.residents.settings_of(owner)

@@ -74,7 +74,8 @@ def teller_of(entry: Entry, run: Run, asked: Asked) -> Teller:
     """Who tells a run as it is asked for."""
     speech = asked.use_assistant_message is not False
     plain = entry.settings["speech"] == "plain"
-    return Teller(Writer(entry.id, run.id), tokens=bool(asked.stream_tokens), speech=speech, plain=plain)
+    compactions = bool(asked.include_compaction_messages)
+    return Teller(Writer(entry.id, run.id), bool(asked.stream_tokens), speech, plain, compactions)
 
 
 async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,14 @@ def test_the_description_is_complete(server: Serving) -> None:
         for method, of in methods.items():
             assert of["responses"]["200"]["content"]["application/json"]["schema"], (path, method)
             assert "404" in of["responses"], (path, method)
+
+
+def test_the_example_of_the_documentation_runs(server: Serving) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0].replace("http://127.0.0.1:8283", server.address)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "assistant_message echo I like tea." in done.stdout and "echo And I am 40." in done.stdout
 
 
 @pytest.mark.slow

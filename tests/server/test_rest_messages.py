@@ -193,6 +193,22 @@ def test_talk_is_reset_and_summed_up(client: Letta) -> None:
     assert words(say(client, agent.id, "hello").messages) == ["echo hello"]
 
 
+def test_what_was_said_is_found_over_all_agents_and_by_its_id(client: Letta) -> None:
+    agent, other = made(client), made(client, "eve")
+    say(client, agent.id, "the blue key")
+    say(client, other.id, "a blue door")
+    found = client.messages.search(query="blue")
+    assert {match.agent_id for match in found[:2]} == {agent.id, other.id} and len(found) == 4
+    alone = client.messages.search(query="blue", agent_id=other.id, limit=1)
+    assert [match.agent_id for match in alone] == [other.id]
+    for message in client.agents.messages.list(agent.id):
+        assert message.id in [each.id for each in client.messages.retrieve(message.id)]
+    for match in found:
+        assert client.messages.retrieve(match.message_id)
+    with pytest.raises(letta_client.NotFoundError):
+        client.messages.retrieve(agent.id.replace("agent", "message"))
+
+
 def test_messages_for_one_agent_wait_for_each_other_and_keep_their_order(client: Letta, server: Serving) -> None:
     agent = made(client)
     threads = [threading.Thread(target=say, args=(client, agent.id, f"slow {number}")) for number in range(3)]
@@ -237,7 +253,9 @@ def test_what_is_said_is_its_owners_alone(server: Serving) -> None:
                 call(run)
         with pytest.raises(letta_client.NotFoundError):
             list(bo.runs.messages.stream(run))
-        assert not list(bo.runs.list())
+        assert not list(bo.runs.list()) and not bo.messages.search(query="hello")
+        with pytest.raises(letta_client.NotFoundError):
+            bo.messages.retrieve(ann.agents.messages.list(agent.id).items[0].id)
     with client_of(server, server.key("r", "read", user="ann")) as reader:
         assert list(reader.agents.messages.list(agent.id))
         with pytest.raises(letta_client.PermissionDeniedError):

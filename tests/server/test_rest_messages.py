@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import letta_client
 import pytest
 from letta import client_of, made
-from letta_client import Letta
+from letta_client import AsyncLetta, Letta
 from serving import Serving, until
+
+from memagent.server import sse
 
 
 @pytest.fixture
@@ -73,6 +76,27 @@ def test_a_stream_by_steps_and_by_tokens(client: Letta) -> None:
     assert {each.run_id for each in tokens[:-2]} == {tokens[-1].run_ids[0]}
     listed = {message.id for message in client.agents.messages.list(agent.id)}
     assert {each.id for each in [*steps[:-2], *tokens[:-2]]} <= listed, "the log calls them the same"
+
+
+def test_a_stream_gives_signs_of_life_where_they_are_asked_for(client: Letta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "ALIVE", 0.05)
+    agent = made(client)
+    told = list(client.agents.messages.create(agent.id, input="slow one", streaming=True, include_pings=True))
+    assert "ping" in kinds(told) and words(told) == ["slow one"]
+    assert "ping" not in kinds(client.agents.messages.create(agent.id, input="slow two", streaming=True))
+
+
+def test_the_asynchronous_client_does_the_same(client: Letta, server: Serving) -> None:
+    agent = made(client)
+
+    async def talk() -> list[str]:
+        async with AsyncLetta(base_url=server.address) as own:
+            stream = await own.agents.messages.create(agent.id, input="hello", streaming=True)
+            told = [chunk async for chunk in stream]
+            return words(told) + [message.message_type async for message in own.agents.messages.list(agent.id, limit=1)]
+
+    heard = asyncio.run(talk())
+    assert heard == ["echo hello", "assistant_message", "reasoning_message", "user_message"]
 
 
 def test_the_log_is_listed_page_by_page_and_ends(client: Letta) -> None:

@@ -49,7 +49,7 @@ def blocks_of(house: House, entry: Entry) -> list[BlockShown]:
 
 def tools_of(settings: Settings, entry: Entry) -> list[ToolShown]:
     """The functions of an agent; those that came with it from elsewhere are disabled."""
-    return [each.shown() for each in toolbox.of_agent(settings, entry.settings)] + toolbox.disabled(entry.settings)
+    return [each.shown() for each in toolbox.there(settings, entry.settings)] + toolbox.disabled(entry.settings)
 
 
 def agent_shown(house: House, entry: Entry, include: list[str] | tuple[str, ...] = ALL) -> AgentShown:

@@ -6,11 +6,12 @@ None ever comes from a client. Knows nothing of requests.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memagent.errors import ConfigError, ToolFileError
+from memagent.errors import ConfigError, ToolFileError, UserError
 from memagent.messages import SPEAK
 from memagent.server.problems import Refused
 from memagent.server.rest.ids import named
@@ -67,6 +68,18 @@ def of_agent(settings: Settings, kept: Mapping[str, Any]) -> list[Offered]:
     """The functions of an agent."""
     tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
     return [Offered(tool) for tool in tools.values()]
+
+
+def there(settings: Settings, kept: Mapping[str, Any]) -> list[Offered]:
+    """Those functions of an agent that can be found now: a file that is gone, or broken, is in nobody's way."""
+    try:
+        return of_agent(settings, kept)
+    except UserError:
+        found: list[Offered] = []
+        for entry in kept["functions"]:
+            with suppress(UserError):
+                found += of_agent(settings, {"functions": [entry], "rules": {}})
+        return found
 
 
 def disabled(kept: Mapping[str, Any]) -> list[ToolShown]:

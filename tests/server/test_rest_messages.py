@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import letta_client
 import pytest
 from letta import client_of, made
 from letta_client import AsyncLetta, Letta
-from serving import Serving, until
+from serving import Serving, make_home, served, until
 
 from memagent.server import sse
 
@@ -76,6 +77,18 @@ def test_a_stream_by_steps_and_by_tokens(client: Letta) -> None:
     assert {each.run_id for each in tokens[:-2]} == {tokens[-1].run_ids[0]}
     listed = {message.id for message in client.agents.messages.list(agent.id)}
     assert {each.id for each in [*steps[:-2], *tokens[:-2]]} <= listed, "the log calls them the same"
+
+
+def test_an_agent_that_speaks_plainly_is_told_alike(home: Path) -> None:
+    script = "- when: '^two'\n  text: one two three\n  pace: 0.01\n- when: '(?s)(.+)'\n  text: echo {1}\n"
+    with served(make_home(home, script), preset="chat_plain") as server, client_of(server) as client:
+        agent = made(client)
+        first = say(client, agent.id, "hello")
+        tokens = list(client.agents.messages.create(agent.id, input="two", streaming=True, stream_tokens=True))
+        assert words(first.messages) == ["echo hello"] and "".join(words(tokens)) == "one two three"
+        assert len(words(tokens)) > 1
+        ids = [message.id for message in client.agents.messages.list(agent.id, order="asc")]
+        assert [ids[1], ids[3]] == [first.messages[0].id, tokens[0].id]
 
 
 def test_a_stream_gives_signs_of_life_where_they_are_asked_for(client: Letta, monkeypatch: pytest.MonkeyPatch) -> None:

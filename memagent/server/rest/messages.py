@@ -87,7 +87,8 @@ async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Resp
     if teller.ending in MODEL_FAILED and teller.failed:
         # The message was stored: a client that sends it again by itself would say it twice.
         why = f"{teller.failed.message} {teller.failed.hint}".strip()
-        raise Refused(502, why, {"x-should-retry": "false", "x-memagent-run": run.id})
+        status = 409 if teller.failed.kind == "AgentBusy" else 502
+        raise Refused(status, why, {"x-should-retry": "false", "x-memagent-run": run.id})
     told = {"messages": messages, "stop_reason": stop_reason(teller.ending), "usage": usage(teller.ended, run.id)}
     return JSONResponse(told, headers={"x-memagent-run": run.id})
 

@@ -120,6 +120,17 @@ def test_a_file_of_another_program_comes_in_and_none_of_its_code_runs(
     assert not (home / "taken").exists()
 
 
+def test_an_agent_that_spoke_plainly_goes_on_doing_so(client: Letta, server: Serving) -> None:
+    document = wild(tool_ids=["tool-1"], messages=[
+        {"role": "user", "content": "Hello?"}, {"role": "assistant", "content": [{"type": "text", "text": "Hi!"}]},
+    ])  # fmt: skip
+    [id] = taken_in(client, document)
+    assert said(client, id) == [("user_message", "Hello?"), ("assistant_message", "Hi!")]
+    assert server.entry("Memo b").settings["speech"] == "plain"
+    assert [tool.name for tool in client.agents.retrieve(id).tools] == ["evil"]
+    assert "boot" not in {row[0] for row in server.rows("SELECT kind FROM messages")}
+
+
 def test_blocks_that_agents_of_a_file_share_are_shared_again(client: Letta) -> None:
     document = wild()
     document["agents"].append({**document["agents"][0], "id": "agent-1", "name": "second", "messages": []})

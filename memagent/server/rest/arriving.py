@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from memagent.errors import MemagentError, UserError
 from memagent.library import LONGEST_NAME, check_name
 from memagent.memory.shared import LARGEST
+from memagent.messages import SPEAK
 from memagent.roster import Entry
 from memagent.server.house import House
 from memagent.server.problems import Refused
@@ -188,7 +189,8 @@ def _one(
     )  # fmt: skip
     spoken = [] if wish.strip_messages else agent.messages
     also = retell(house.database, spoken, agent.in_context_message_ids, agent.passages)
-    entry = make(house, owner, new, also, disabled)
+    plain = bool(named) and SPEAK not in {tool.name for tool in named}
+    entry = make(house, owner, new, also, disabled, plain)
     made = {row[0]: row[1] for row in house.database.rows("SELECT label, id FROM blocks WHERE agent = ?", entry.id)}
     shared |= {id: shown("block", made[block.asked().label]) for id, block in blocks.items() if id not in shared}
     return entry

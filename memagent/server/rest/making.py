@@ -163,16 +163,19 @@ def ruled(rules: Mapping[str, Mapping[str, Any]], asked: Sequence[Mapping[str, A
 
 def make(
     house: House, owner: str, new: New, also: Callable[[Transaction, str, datetime], None] | None = None,
-    disabled: Sequence[Mapping[str, Any]] = (),
+    disabled: Sequence[Mapping[str, Any]] = (), plain: bool = False,
 ) -> Entry:  # fmt: skip
-    """Make a new agent; what is to be stored `also` is in the transaction, and `disabled` tools are shown only."""
+    """Make a new agent; what is to be stored `also` is in the transaction, and `disabled` tools are shown only.
+    `plain`: it speaks without calling a function.
+    """
     if new.template:
         raise Refused(400, f"template: {REFUSED['from_template']}")
     settings = house.residents.settings_of(owner)
     beside, given = new.beside, new.settings(settings)
     name = check_name(new.name) if new.name else f"agent-{secrets.token_hex(4)}"
     preset = Library(settings.home).preset(settings.first_preset)
-    kept: dict[str, Any] = {"functions": list(preset.functions), "speech": preset.speech, "rules": preset.rules}
+    kept: dict[str, Any] = {"functions": list(preset.functions), "rules": preset.rules}
+    kept["speech"] = "plain" if plain else preset.speech
     asked = toolbox.entries(settings, new.tools or (), new.tool_ids or ())
     if new.include_base_tools is False:
         kept = toolbox.with_functions(settings, kept, asked)

@@ -12,7 +12,7 @@ import letta_client
 import pytest
 from letta import client_of, made
 from letta_client import AsyncLetta, Letta
-from serving import Serving, make_home, served, until
+from serving import Serving, in_a_process, make_home, served, until
 
 from memagent.server import sse
 
@@ -297,3 +297,18 @@ def test_what_is_said_is_its_owners_alone(server: Serving) -> None:
         assert list(reader.agents.messages.list(agent.id))
         with pytest.raises(letta_client.PermissionDeniedError):
             say(reader, agent.id, "hello")
+
+
+@pytest.mark.slow
+def test_a_run_outlives_the_server_and_is_followed_after_it(home: Path) -> None:
+    with in_a_process(home) as first, client_of(first) as client:
+        agent = made(client)
+        run = client.agents.messages.create_async(agent.id, messages=[{"role": "user", "content": "silent"}])
+        until(lambda: client.runs.retrieve(run.id).status == "running")
+        first.kill()
+    with in_a_process(home) as second, client_of(second) as client:
+        told = list(client.runs.messages.stream(run.id))
+        assert words(told) == ["At last."] and told[-2].stop_reason == "end_turn"
+        assert client.runs.retrieve(run.id).status == "completed"
+        said = [m.content for m in client.agents.messages.list(agent.id, include_return_message_types=["user_message"])]
+        assert said == ["silent"]

@@ -161,7 +161,10 @@ def _shown(desk: Desk, entry: Entry) -> dict[str, Any]:
 
 def _told(library: Library, kind: Kind, name: str) -> str:
     """What one is like, in a line."""
-    if kind == "presets":
-        return library.preset(name).description
+    try:
+        if kind == "presets":
+            return library.preset(name).description
+    except MemagentError as error:  # one of the home may be wrong; all others can be chosen
+        return error.message
     lines = [line for line in library.text(kind, name).splitlines() if line.strip()]
     return lines[0][:200] if lines else ""

@@ -24,13 +24,20 @@ export class Talk {
     this.reset += 1;
   }
 
-  async open(agent) {
+  open(agent) {
     this.agent = agent;
     this.forget();
-    const reset = this.reset;
+    this.opening = this.begin(agent, this.reset);
+    return this.opening;
+  }
+
+  async begin(agent, reset) {
     this.held = true;
     this.state("");
-    const told = await this.api(`/agents/${agent.id}/turns?limit=80`);
+    const told = await this.api(`/agents/${agent.id}/turns?limit=80`).catch((error) => {
+      if (this.reset === reset) fill($("log"), el("p", { class: "empty" }, error.message));
+      throw error;
+    });
     if (this.reset !== reset) return;
     fill($("log"), this.told(told.turns));
     this.more = told.more;
@@ -90,6 +97,7 @@ export class Talk {
   }
 
   async say(text) {
+    await this.opening; // what was said before is shown before
     const { agent, reset } = this;
     const turn = new Turn(this, { said: text, when: new Date().toISOString() });
     turn.here = true;
@@ -99,7 +107,8 @@ export class Talk {
     this.busy(true);
     this.sending += 1;
     try {
-      const { run } = await this.api(`/agents/${agent.id}/messages`, { method: "POST", body: { text, otid: crypto.randomUUID?.() } });
+      this.sent = this.api(`/agents/${agent.id}/messages`, { method: "POST", body: { text, otid: crypto.randomUUID?.() } });
+      const { run } = await this.sent;
       if (this.reset === reset) this.turns.set(run, turn);
     } catch (error) {
       if (this.reset === reset) {
@@ -115,7 +124,8 @@ export class Talk {
     }
   }
 
-  stop() {
+  async stop() {
+    await Promise.allSettled([this.sent]); // what is not there yet can't be stopped
     return this.api(`/agents/${this.agent.id}/stop`, { method: "POST" });
   }
 

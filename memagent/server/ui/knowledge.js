@@ -45,7 +45,7 @@ export class Knowledge {
     const facts = await this.api(this.path(`facts?past=${Boolean(this.past)}`));
     const past = el("input", { type: "checkbox", id: "past", onchange: () => { this.past = past.checked; this.show("facts"); } });
     past.checked = Boolean(this.past);
-    return [el("label", { class: "row faint", for: "past" }, past, "What held once, too"),
+    return [el("label", { class: "row faint", for: "past" }, past, "What held once or was forgotten, too"),
       ...(facts.length ? facts.map((fact) => this.fact(fact)) : [el("p", { class: "empty" }, "Nothing is known yet. Facts are taken from what you say, while nobody waits.")])];
   }
 
@@ -87,7 +87,12 @@ export class Knowledge {
     if (!sources.length) return el("p", { class: "empty" }, "No sources are loaded. Whoever runs this server loads papers, pages or notes with: memagent load directory PATH --name NAME");
     return sources.map((source) => {
       const box = el("input", { type: "checkbox", disabled: !this.may("admin"), onchange: () => guarded(async () => {
-        await this.api(this.path(`sources/${encodeURIComponent(source.name)}`), { method: box.checked ? "PUT" : "DELETE" });
+        try {
+          await this.api(this.path(`sources/${encodeURIComponent(source.name)}`), { method: box.checked ? "PUT" : "DELETE" });
+        } catch (error) {
+          box.checked = !box.checked;
+          throw error;
+        }
         tell(`${this.agent.name} ${box.checked ? "can now" : "can't"} search ${source.name}.`);
       }) });
       box.checked = source.attached;

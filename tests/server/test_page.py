@@ -113,6 +113,7 @@ def test_words_come_as_they_are_made(window: Window) -> None:
     assert replies(window) == ["one two three four five six seven eight"]
 
 
+@pytest.mark.slow
 def test_what_is_said_in_one_page_appears_in_the_other_each_thing_once(chromium: Any, server: Serving) -> None:
     agent = server.agent()
     with looking(chromium, server) as one, looking(chromium, server) as other:
@@ -134,6 +135,7 @@ def test_what_is_said_in_one_page_appears_in_the_other_each_thing_once(chromium:
                 assert each.tab.locator("ins").count() == 1
 
 
+@pytest.mark.slow
 def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium: Any, server: Serving) -> None:
     agent, gone = server.agent("ada"), server.agent("gone")
     with looking(chromium, server) as window:
@@ -155,7 +157,9 @@ def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium:
             assert download.value.suggested_filename == ending
         server.http().delete(f"/api/agents/{gone}")
         tab.locator("#list button", has_text="gone").click()
-        window.sees("#tell", "There is no agent")
+        window.sees("#tell", "gone is gone: it was deleted elsewhere.")
+        window.sees("#name", "Eva")
+        window.sees(".reply", "echo hello")
         tab.click("[aria-label='More for Eva']")
         tab.click("[role=menuitem]:text('Delete')")
         tab.click("dialog button:text('Delete')")
@@ -255,11 +259,12 @@ def test_sources_are_given_and_taken_and_the_window_is_told(window: Window) -> N
     assert "%" in (tab.get_attribute(".gauge", "aria-label") or "")
 
 
-def make_source(server: Serving) -> None:
+def make_source(server: Serving, name: str = "papers") -> None:
     with server.database.write() as tx:
-        Sources(server.database, "local").make(tx, "papers", "directory", "", local_time())
+        Sources(server.database, "local").make(tx, name, "directory", "", local_time())
 
 
+@pytest.mark.slow
 def test_long_talks_load_upwards_and_long_words_stay_in_their_place(window: Window) -> None:
     agent = window.server.agent()
     http = window.server.http()

@@ -51,6 +51,7 @@ export class Agents {
 
   async choose(id) {
     this.current = id;
+    this.name = this.all.find((each) => each.id === id)?.name || this.name;
     this.show();
     const agent = await this.api(`/agents/${id}`);
     if (this.current !== id) return;
@@ -60,7 +61,9 @@ export class Agents {
 
   async make() {
     const choices = await this.api("/choices");
-    making(choices, { make: async (body) => this.arrived(await this.api("/agents", { method: "POST", body })), takeIn: (file) => this.takeIn(file) });
+    making(choices, {
+      make: (body) => this.api("/agents", { method: "POST", body }), arrived: (agent) => this.arrived(agent), takeIn: (file) => this.takeIn(file),
+    });
   }
 
   async takeIn(file) {

@@ -18,7 +18,11 @@ async function api(path, options = {}) {
     return told;
   } catch (error) {
     if (error.status === 401) login();
-    if (error.status === 404 && path.startsWith("/agents/")) guarded(() => agents.load());
+    if (error.status === 404 && path.startsWith(`/agents/${agents.current}`)) {
+      const gone = agents.current;
+      await agents.load();
+      if (agents.current !== gone) error.message = ""; // that was told already
+    }
     throw error;
   }
 }

@@ -33,7 +33,7 @@ export async function guarded(work) {
   try {
     return await work();
   } catch (error) {
-    tell(error.message || error);
+    if (error.message) tell(error.message);
     return undefined;
   }
 }

@@ -23,7 +23,7 @@ function choice(title, found, { chosen = "", none = "", own = "" }) {
   };
 }
 
-export function making(choices, { make, takeIn }) {
+export function making(choices, { make, arrived, takeIn }) {
   const name = el("input", { name: "name", required: true, maxlength: 60, placeholder: "Ada", autocomplete: "off" });
   const persona = choice("Who it is", choices.personas, { none: "As its preset says", own: "I write it myself …" });
   const human = choice("What it knows of you", choices.humans, { none: "Nothing yet", own: "I write it myself …" });
@@ -41,8 +41,9 @@ export function making(choices, { make, takeIn }) {
     const words = Object.fromEntries(Object.entries({ persona: persona.words(), human: human.words() }).filter(([, text]) => text));
     try {
       const made = { name: name.value.trim(), preset: preset.name(), persona: persona.name(), human: human.name(), words };
-      await make(made);
+      const agent = await make(made);
       dialog.close();
+      guarded(() => arrived(agent));
     } catch (error) {
       problem.hidden = false;
       problem.textContent = error.message;

@@ -118,7 +118,7 @@ def store_agent(
     with database.write() as tx:
         agent = Roster(database, settings.user).make(tx, name, kept, system, now)
         CoreMemory(database, agent).create(tx, blocks, "preset", now)
-        if preset.boot:
+        if preset.boot and kept["speech"] == preset.speech:
             MessageLog(database, agent).append(tx, boot_messages(now, preset.boot.message, preset.boot.thought), 0)
         if origin:
             origin.store(tx, agent, now)

@@ -91,7 +91,7 @@ class SharedBlocks:
             block = found.setdefault(row[0], _shared(row))
             if row[8]:
                 found[row[0]] = replace(block, agents=(*block.agents, row[8]))
-        return sorted(found.values(), key=lambda block: (block.created, block.id))
+        return sorted(found.values(), key=lambda block: block.created)
 
     def find(self, id: str, tx: Transaction | None = None) -> SharedBlock:
         """The block of that id."""

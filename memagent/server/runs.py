@@ -20,6 +20,7 @@ from typing import Any
 from memagent.agent import Agent
 from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
 from memagent.events import Ending, Event, Failed, Happening, TurnEnded
+from memagent.messages import alert
 from memagent.roster import Entry
 from memagent.server.channel import Channel
 from memagent.server.idle import Idle
@@ -338,7 +339,16 @@ class Runs:
 
 
 def _happening(agent: Agent, run: Run) -> Happening[None]:
-    """The turn that a run asks for."""
+    """The turn that a run asks for, in no more steps than it says, if it does."""
+    usual = agent.max_steps
+    agent.max_steps = min(usual, run.told.get("max_steps", usual))
+    try:
+        yield from _asked(agent, run)
+    finally:
+        agent.max_steps = usual
+
+
+def _asked(agent: Agent, run: Run) -> Happening[None]:
     told = run.told
     if run.work == "greet":
         return agent.greet()
@@ -350,4 +360,5 @@ def _happening(agent: Agent, run: Run) -> Happening[None]:
         return agent.decide(told["call_id"], told["digest"], told["approve"])
     if run.work != "say":
         raise UserError(f"There is no work {run.work!r}.")
-    return agent.turn(told["text"], arriving=bool(told.get("arriving")))
+    said = alert(told["text"], agent.state.clock()) if told.get("alert") else told["text"]
+    return agent.turn(said, arriving=bool(told.get("arriving")))

@@ -211,6 +211,13 @@ def test_doctor_tells_what_waits_to_be_read(memagent: Memagent, home: Path) -> N
     assert told().endswith("facts: 1 hold, 0 are past")
 
 
+@pytest.mark.parametrize("command", ["facts why", "facts list -n", "memories show", "journal one show"])
+def test_a_number_that_nothing_can_have_is_no_accident(memagent: Memagent, command: str) -> None:
+    memagent("ask", "--agent", "one", "hello", "--yes")
+    done = memagent(*command.split(), "9" * 20)
+    assert (done.code, "too large" in done.err) == (2, True), done.err
+
+
 def test_a_fact_stands_on_one_line_and_is_told_whole_where_it_is_asked_for(memagent: Memagent, home: Path) -> None:
     memagent("facts", "add", "--exactly", "I use Shram")
     text = "Short.\n   9  The user is a liar" + " and so on" * 900

@@ -44,10 +44,16 @@ def page(server: Serving) -> Page:
 def test_an_agent_is_made_talked_with_renamed_and_deleted(page: Page) -> None:
     choices = page.get("/choices")
     assert "chat" in choices["presets"] and choices["personas"] and choices["humans"]
-    made = page.send("POST", "/agents", {"name": "Ada", "persona": choices["personas"][0]})
+    made = page.send("POST", "/agents", {"name": "Ada", "persona": next(iter(choices["personas"]))})
     assert page.send("POST", "/agents", {"name": "Ada"}, 409)["detail"]
     assert page.send("POST", "/agents", {"name": "x", "preset": "nix"}, 404)["detail"]
     assert page.send("POST", "/agents", {"name": "x", "source_code": "import os"}, 422)
+    words = {"human": "Likes tea."}
+    own = page.send("POST", "/agents", {"name": "own", "words": words})
+    assert [b["value"] for b in page.get(f"/agents/{own['id']}/blocks") if b["label"] == "human"] == ["Likes tea."]
+    assert page.send("POST", "/agents", {"name": "none", "words": {"nix": "x"}}, 404)["detail"]
+    assert [agent["name"] for agent in page.get("/agents")] == ["own", "Ada"]
+    page.send("DELETE", f"/agents/{own['id']}")
     page.say(made["id"], "hi")
     told = page.get(f"/agents/{made['id']}/turns")
     assert [turn["said"] for turn in told["turns"]][-1] == "hi"

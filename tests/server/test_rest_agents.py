@@ -84,6 +84,8 @@ def test_an_agent_is_changed_and_deleted(client: Letta) -> None:
     assert (changed.name, changed.system, changed.tags) == ("eve", "New.", ["new"])
     assert (changed.description, changed.llm_config.temperature) == ("stays", 0.5)
     assert changed.model == "scripted/other" and client.agents.retrieve(agent.id) == changed
+    bare = client.agents.update(agent.id, tags=None, model_settings=None, description=None, metadata=None)
+    assert (bare.tags, bare.description, bare.metadata) == ([], None, {})
     client.agents.delete(agent.id)
     with pytest.raises(letta_client.NotFoundError, match="not found"):
         client.agents.retrieve(agent.id)

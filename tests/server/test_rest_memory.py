@@ -180,6 +180,15 @@ def test_tools_are_the_operators_and_are_given_and_taken(client: Letta, home: Pa
         client.agents.tools.detach(client.tools.list(name="send_message").items[0].id, agent_id=agent.id)
 
 
+def test_an_agent_whose_function_is_gone_is_still_shown(client: Letta, home: Path) -> None:
+    (home / "functions").mkdir()
+    (home / "functions" / "games.py").write_text(DICE)
+    agent = made(client, tools=["roll_dice"])
+    (home / "functions" / "games.py").unlink()
+    names = [tool.name for tool in client.agents.retrieve(agent.id).tools]
+    assert "send_message" in names and "roll_dice" not in names
+
+
 def test_no_code_is_ever_taken(client: Letta, home: Path) -> None:
     agent, source = made(client), f"open({str(home / 'taken')!r}, 'w')\n{DICE}"
     for call in (client.tools.create, client.tools.upsert):

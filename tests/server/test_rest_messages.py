@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import letta_client
 import pytest
 from letta import client_of, made
-from letta_client import Letta
-from serving import Serving, until
+from letta_client import AsyncLetta, Letta
+from serving import Serving, in_a_process, make_home, served, until
+
+from memagent.server import sse
 
 
 @pytest.fixture
@@ -75,6 +79,39 @@ def test_a_stream_by_steps_and_by_tokens(client: Letta) -> None:
     assert {each.id for each in [*steps[:-2], *tokens[:-2]]} <= listed, "the log calls them the same"
 
 
+def test_an_agent_that_speaks_plainly_is_told_alike(home: Path) -> None:
+    script = "- when: '^two'\n  text: one two three\n  pace: 0.01\n- when: '(?s)(.+)'\n  text: echo {1}\n"
+    with served(make_home(home, script), preset="chat_plain") as server, client_of(server) as client:
+        agent = made(client)
+        first = say(client, agent.id, "hello")
+        tokens = list(client.agents.messages.create(agent.id, input="two", streaming=True, stream_tokens=True))
+        assert words(first.messages) == ["echo hello"] and "".join(words(tokens)) == "one two three"
+        assert len(words(tokens)) > 1
+        ids = [message.id for message in client.agents.messages.list(agent.id, order="asc")]
+        assert [ids[1], ids[3]] == [first.messages[0].id, tokens[0].id]
+
+
+def test_a_stream_gives_signs_of_life_where_they_are_asked_for(client: Letta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "ALIVE", 0.05)
+    agent = made(client)
+    told = list(client.agents.messages.create(agent.id, input="slow one", streaming=True, include_pings=True))
+    assert "ping" in kinds(told) and words(told) == ["slow one"]
+    assert "ping" not in kinds(client.agents.messages.create(agent.id, input="slow two", streaming=True))
+
+
+def test_the_asynchronous_client_does_the_same(client: Letta, server: Serving) -> None:
+    agent = made(client)
+
+    async def talk() -> list[str]:
+        async with AsyncLetta(base_url=server.address) as own:
+            stream = await own.agents.messages.create(agent.id, input="hello", streaming=True)
+            told = [chunk async for chunk in stream]
+            return words(told) + [message.message_type async for message in own.agents.messages.list(agent.id, limit=1)]
+
+    heard = asyncio.run(talk())
+    assert heard == ["echo hello", "assistant_message", "reasoning_message", "user_message"]
+
+
 def test_the_log_is_listed_page_by_page_and_ends(client: Letta) -> None:
     agent = made(client)
     for number in range(4):
@@ -93,6 +130,20 @@ def test_the_log_is_listed_page_by_page_and_ends(client: Letta) -> None:
     assert [message.content for message in users] == [f"note {number}" for number in (3, 2, 1, 0)]
     for after in ("message-00000000-0000-0000-0000-000000000000", "nonsense", agent.id):
         assert not client.agents.messages.list(agent.id, after=after, order="desc").items
+
+
+def test_a_turn_has_no_more_steps_than_is_asked_for(client: Letta) -> None:
+    agent = made(client)
+    answer = say(client, agent.id, "note it", max_steps=1)
+    assert answer.stop_reason.stop_reason == "max_steps" and answer.usage.step_count == 1
+    assert say(client, agent.id, "note it").stop_reason.stop_reason == "end_turn", "the next turn has all of its steps"
+
+
+def test_the_system_can_tell_an_agent_something(client: Letta) -> None:
+    agent = made(client)
+    client.agents.messages.create(agent.id, messages=[{"role": "system", "content": "It is Monday."}])
+    first = client.agents.messages.list(agent.id, order="asc", limit=1).items[0]
+    assert (first.message_type, first.content) == ("system_message", "It is Monday.")
 
 
 def test_a_call_that_waits_is_asked_about_and_answered(client: Letta) -> None:
@@ -179,6 +230,22 @@ def test_talk_is_reset_and_summed_up(client: Letta) -> None:
     assert words(say(client, agent.id, "hello").messages) == ["echo hello"]
 
 
+def test_what_was_said_is_found_over_all_agents_and_by_its_id(client: Letta) -> None:
+    agent, other = made(client), made(client, "eve")
+    say(client, agent.id, "the blue key")
+    say(client, other.id, "a blue door")
+    found = client.messages.search(query="blue")
+    assert {match.agent_id for match in found[:2]} == {agent.id, other.id} and len(found) == 4
+    alone = client.messages.search(query="blue", agent_id=other.id, limit=1)
+    assert [match.agent_id for match in alone] == [other.id]
+    for message in client.agents.messages.list(agent.id):
+        assert message.id in [each.id for each in client.messages.retrieve(message.id)]
+    for match in found:
+        assert client.messages.retrieve(match.message_id)
+    with pytest.raises(letta_client.NotFoundError):
+        client.messages.retrieve(agent.id.replace("agent", "message"))
+
+
 def test_messages_for_one_agent_wait_for_each_other_and_keep_their_order(client: Letta, server: Serving) -> None:
     agent = made(client)
     threads = [threading.Thread(target=say, args=(client, agent.id, f"slow {number}")) for number in range(3)]
@@ -196,7 +263,8 @@ def test_messages_for_one_agent_wait_for_each_other_and_keep_their_order(client:
     [
         ({"input": ""}, "any words"),
         ({"input": [{"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/"}}]}, "Only text"),
-        ({"messages": [{"role": "system", "content": "You are a pirate."}]}, "role 'user'"),
+        ({"messages": [{"role": "assistant", "content": "I am a pirate."}]}, "role is 'user'"),
+        ({"messages": [{"role": r, "content": "x"} for r in ("user", "system")]}, "one after the other"),
         ({"input": "x", "client_tools": [{"name": "f"}]}, "client_tools"),
         ({"input": "x", "override_model": "openai/gpt-4o"}, "override_model"),
         ({"messages": [{"type": "approval", "approve": True}]}, "No call waits"),
@@ -222,8 +290,25 @@ def test_what_is_said_is_its_owners_alone(server: Serving) -> None:
                 call(run)
         with pytest.raises(letta_client.NotFoundError):
             list(bo.runs.messages.stream(run))
-        assert not list(bo.runs.list())
+        assert not list(bo.runs.list()) and not bo.messages.search(query="hello")
+        with pytest.raises(letta_client.NotFoundError):
+            bo.messages.retrieve(ann.agents.messages.list(agent.id).items[0].id)
     with client_of(server, server.key("r", "read", user="ann")) as reader:
         assert list(reader.agents.messages.list(agent.id))
         with pytest.raises(letta_client.PermissionDeniedError):
             say(reader, agent.id, "hello")
+
+
+@pytest.mark.slow
+def test_a_run_outlives_the_server_and_is_followed_after_it(home: Path) -> None:
+    with in_a_process(home) as first, client_of(first) as client:
+        agent = made(client)
+        run = client.agents.messages.create_async(agent.id, messages=[{"role": "user", "content": "silent"}])
+        until(lambda: client.runs.retrieve(run.id).status == "running")
+        first.kill()
+    with in_a_process(home) as second, client_of(second) as client:
+        told = list(client.runs.messages.stream(run.id))
+        assert words(told) == ["At last."] and told[-2].stop_reason == "end_turn"
+        assert client.runs.retrieve(run.id).status == "completed"
+        said = [m.content for m in client.agents.messages.list(agent.id, include_return_message_types=["user_message"])]
+        assert said == ["silent"]

@@ -17,8 +17,8 @@ from memagent.assemble import store_agent
 from memagent.bridges.cards import sheets
 from memagent.bridges.cards.arriving import arrive
 from memagent.bridges.cards.leaving import leave
-from memagent.errors import UserError
-from memagent.library import Library
+from memagent.errors import MemagentError, UserError
+from memagent.library import Kind, Library
 from memagent.roster import Entry
 from memagent.server.approvals import pending
 from memagent.server.desk.at import Changing, Desk, Reading
@@ -26,7 +26,7 @@ from memagent.server.desk.at import Form as Body
 from memagent.transfer import export, read_in
 
 router = APIRouter()
-KINDS = ("presets", "personas", "humans")
+KINDS: tuple[Kind, ...] = ("presets", "personas", "humans")
 
 
 class New(Body):
@@ -36,6 +36,8 @@ class New(Body):
     preset: str = ""
     persona: str = ""
     human: str = ""
+    words: dict[str, str] = Field(default={}, max_length=20)
+    """What blocks of its core memory say instead."""
 
 
 class Renamed(Body):
@@ -56,16 +58,24 @@ def listed(desk: Reading) -> list[dict[str, Any]]:
 def choices(desk: Reading) -> dict[str, Any]:
     """What a new agent can be made of."""
     library = Library(desk.house.settings.home)
-    found = {kind: [item.name for item in library.names(kind)] for kind in KINDS}  # type: ignore[arg-type]
+    found: dict[str, Any] = {
+        kind: {item.name: _told(library, kind, item.name) for item in library.names(kind)} for kind in KINDS
+    }
     return {**found, "preset": desk.settings().first_preset}
 
 
 @router.post("/agents")
 def make(desk: Changing, body: New) -> dict[str, Any]:
     """Make an agent."""
-    given = {name: value for name, value in body.model_dump().items() if value and name != "name"}
+    given = {name: value for name in ("preset", "persona", "human") if (value := getattr(body, name))}
     store_agent(replace(desk.settings(), **given), desk.house.database, body.name, given=given)
     entry = desk.roster.find(body.name)
+    try:
+        for label, words in body.words.items():
+            desk.state(entry).edit_block(label, words)
+    except MemagentError:
+        desk.roster.delete(entry.name)
+        raise
     desk.note("agent made", entry.name)
     return _shown(desk, entry)
 
@@ -95,12 +105,16 @@ def take_in(desk: Changing, file: UploadFile, name: Annotated[str, Form()] = "")
 
 @router.get("/agents/{agent}")
 def one(desk: Reading, agent: str) -> dict[str, Any]:
-    """One agent, with what waits for a person's word."""
+    """One agent, with what waits for a person's word. Who follows what happens from `number` on sees all of the run
+    that is not over yet; of other runs, what has a number up to `last` is stored already.
+    """
     entry = desk.entry(agent)
     waiting = [vars(call) for call in pending(desk.house.database, entry.id)]
-    number = desk.house.runs.channel(entry.id).last
-    running = [run.id for run in desk.house.runs.running() if run.of == entry.id]
-    return {**_shown(desk, entry), "waiting": waiting, "number": number, "running": running}
+    last = desk.house.runs.channel(entry.id).last
+    running = [run for run in desk.house.runs.running() if run.of == entry.id]
+    number = min(last, running[0].first) if running else last
+    names = [run.id for run in running]
+    return {**_shown(desk, entry), "waiting": waiting, "number": number, "last": last, "running": names}
 
 
 @router.patch("/agents/{agent}")
@@ -143,3 +157,14 @@ def _shown(desk: Desk, entry: Entry) -> dict[str, Any]:
         "talked": entry.last_talked, "preset": entry.settings.get("preset"), "persona": entry.settings.get("persona"),
         "busy": desk.house.runs.busy(entry.id),
     }  # fmt: skip
+
+
+def _told(library: Library, kind: Kind, name: str) -> str:
+    """What one is like, in a line."""
+    try:
+        if kind == "presets":
+            return library.preset(name).description
+    except MemagentError as error:  # one of the home may be wrong; all others can be chosen
+        return error.message
+    lines = [line for line in library.text(kind, name).splitlines() if line.strip()]
+    return lines[0][:200] if lines else ""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from memagent.assemble import local_time
 from memagent.errors import UserError
-from memagent.facts import Cause, Fact
+from memagent.facts import Cause, Fact, State
 from memagent.facts.keeping import FactMemory
 from memagent.memory.sources import Sources, attached
 from memagent.roster import Entry
@@ -57,9 +57,10 @@ def notes(desk: Reading, agent: str, page: Page = 0) -> dict[str, Any]:
 def facts(
     desk: Reading, agent: str, past: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """What is known, the newest first."""
+    """What is known, the newest first; with what held once (`past`), or was forgotten."""
     memory = _facts(desk, desk.entry(agent))
-    return [_fact(fact) for fact in memory.ledger.listed(("holds", "past") if past else ("holds",), limit=limit)]
+    states: tuple[State, ...] = ("holds", "past", "forgotten") if past else ("holds",)
+    return [_fact(fact) for fact in memory.ledger.listed(states, limit=limit)]
 
 
 @router.get("/agents/{agent}/facts/{number}")

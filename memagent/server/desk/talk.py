@@ -12,13 +12,14 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from memagent.context import parts
-from memagent.events import as_dict
+from memagent.events import Failed, as_dict
 from memagent.memory.core import Edit
 from memagent.memory.log import MessageLog
 from memagent.messages import Message
 from memagent.server.desk.at import Form as Body
 from memagent.server.desk.at import Reading, Talking
-from memagent.server.retold import events_of
+from memagent.server.ledger import Stored
+from memagent.server.retold import CUT, events_of
 
 router = APIRouter()
 PAGE = 100
@@ -31,6 +32,14 @@ class Said(Body):
     otid: str | None = Field(default=None, max_length=200)
 
 
+class Decided(Body):
+    """A person's word on a call: `digest` names exactly the arguments that were shown."""
+
+    call_id: str = Field(max_length=1000)
+    digest: str = Field(max_length=1000)
+    approve: bool
+
+
 @router.get("/agents/{agent}/turns")
 def turns(
     desk: Reading, agent: str, before: int = 0, limit: Annotated[int, Query(ge=1, le=500)] = PAGE
@@ -39,9 +48,13 @@ def turns(
     entry = desk.entry(agent)
     log = MessageLog(desk.house.database, entry.id)
     messages = log.last(limit, before)
+    groups = [list(group) for _, group in groupby(messages, key=lambda message: message.turn)]
+    more = bool(messages) and messages[0].seq > 1
+    if more and len(groups) > 1:
+        del groups[0]  # a part of it may be missing; it comes whole with those before
     edits = [edit for edit in desk.state(entry).core.history() if edit.turn]
-    told = [_turn(list(group), edits) for _, group in groupby(messages, key=lambda message: message.turn)]
-    return {"turns": told, "more": bool(messages) and messages[0].seq > 1}
+    runs = {run.turn: run for run in reversed(desk.house.runs.ledger.newest(entry.id)) if run.turn is not None}
+    return {"turns": [_turn(group, edits, runs.get(group[0].turn)) for group in groups], "more": more}
 
 
 @router.post("/agents/{agent}/messages")
@@ -73,6 +86,25 @@ def undo(desk: Talking, agent: str) -> dict[str, Any]:
     return {"words": words, "left": left}
 
 
+@router.post("/agents/{agent}/stop")
+def stop(desk: Talking, agent: str) -> dict[str, list[str]]:
+    """End what the agent is doing, and what it was asked to do next."""
+    entry = desk.entry(agent)
+    running = [run for run in desk.house.runs.running() if run.of == entry.id]
+    for run in reversed(running):
+        desk.house.runs.cancel(run)
+    return {"runs": [run.id for run in running]}
+
+
+@router.post("/agents/{agent}/decide")
+def decide(desk: Talking, agent: str, body: Decided) -> dict[str, str]:
+    """Let the agent call a function that it asked for, or not."""
+    entry = desk.entry(agent)
+    desk.house.limits.check_spent(desk.caller.key)
+    run = desk.house.runs.start(entry, "decide", body.model_dump(), key=desk.caller.id)
+    return {"run": run.id}
+
+
 @router.get("/agents/{agent}/window")
 def window(desk: Reading, agent: str) -> dict[str, Any]:
     """What fills the context window, by part."""
@@ -87,9 +119,11 @@ def window(desk: Reading, agent: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _turn(messages: list[Message], edits: list[Edit]) -> dict[str, Any]:
+def _turn(messages: list[Message], edits: list[Edit], run: Stored | None) -> dict[str, Any]:
     first = messages[0]
     happened = [as_dict(event) for event in events_of(messages, [e for e in edits if e.turn == first.turn])]
+    if run and run.state in ("failed", "interrupted"):
+        happened.append(as_dict(Failed(run.why or CUT)))
     said = "\n\n".join(message.said for message in messages if message.kind == "user" and message.said)
     if first.turn == 0:  # what it had said before anybody talked with it
         happened += [{"event": "Reply", "text": m.said} for m in messages if m.said and m.kind == "boot"]

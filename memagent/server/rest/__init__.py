@@ -10,7 +10,9 @@ from importlib import import_module
 
 from fastapi import APIRouter
 
-DOORS = ("models", "agents", "blocks", "tools", "messages", "passages", "runs")
+DOORS = (
+    "models", "agent_files", "agents", "blocks", "tools", "messages", "passages", "runs", "conversations", "everywhere",
+)  # fmt: skip
 router = APIRouter(tags=["REST"])
 for door in DOORS:
     router.include_router(import_module(f"memagent.server.rest.{door}").router)

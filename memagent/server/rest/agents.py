@@ -21,7 +21,8 @@ from memagent.server.rest.asking import Keeper, Limit, Order, Reader, entry_of, 
 from memagent.server.rest.ids import Part, placed, shown
 from memagent.server.rest.making import Changed, New, change, make
 from memagent.server.rest.models import handle_of, llm_config
-from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, MemoryShown, Told
+from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, MemoryShown, Told, ToolShown
+from memagent.settings import Settings
 
 router = APIRouter(responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
@@ -46,18 +47,23 @@ def blocks_of(house: House, entry: Entry) -> list[BlockShown]:
     return [block_shown(shared.find(block.id)) for block in core.blocks.values()]
 
 
+def tools_of(settings: Settings, entry: Entry) -> list[ToolShown]:
+    """The functions of an agent; those that came with it from elsewhere are disabled."""
+    return [each.shown() for each in toolbox.there(settings, entry.settings)] + toolbox.disabled(entry.settings)
+
+
 def agent_shown(house: House, entry: Entry, include: list[str] | tuple[str, ...] = ALL) -> AgentShown:
     """An agent as a client sees it."""
     settings = house.residents.settings_of(entry.owner, entry.settings.get("settings"))
     beside: dict[str, Any] = dict(entry.settings.get("beside", {}))
     blocks = blocks_of(house, entry) if {"agent.blocks", "memory", "blocks"} & {*include} else []
-    tools = toolbox.of_agent(settings, entry.settings) if {"agent.tools", "tools"} & {*include} else []
+    tools = tools_of(settings, entry) if {"agent.tools", "tools"} & {*include} else []
     seen = MessageLog(house.database, entry.id).window() if include == ALL else []
     kept = {name: value for name, value in beside.items() if name in AgentShown.model_fields and value is not None}
     return AgentShown.model_validate({
         "agent_type": "memgpt_v2_agent", **kept,
         "id": shown("agent", entry.id), "name": entry.name, "system": entry.system, "model": handle_of(settings),
-        "blocks": blocks, "memory": MemoryShown(blocks=blocks), "tools": [each.shown() for each in tools],
+        "blocks": blocks, "memory": MemoryShown(blocks=blocks), "tools": tools,
         "message_ids": [placed("message", entry.id, Part.SEEN, message.seq) for message in seen],
         "llm_config": llm_config(settings), "context_window_limit": settings.window,
         "model_settings": {"provider_type": settings.provider, **beside.get("model_settings", {})},

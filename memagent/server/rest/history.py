@@ -54,6 +54,15 @@ class History:
         """The messages of one turn."""
         return [told for message in self.log.whole_turn(turn) for told in self._wanted(message)]
 
+    def beside(self, id: str) -> list[dict[str, Any]]:
+        """The message of that id, and those that stand in the same one of the log; none if there is no such message."""
+        number = self._number_of(id)
+        for message in self.log.walk(number) if number is not None else ():
+            told = [*self.told(message)] if message.seq == number else []
+            known = any(each["id"] == id for each in told) or place_of("message", self.agent, id) == (0, number)
+            return told if known else []
+        return []
+
     def told(self, message: Message) -> Iterator[dict[str, Any]]:
         """The messages that one of the log is; an example of how to speak, which nobody ever heard, is none."""
         writer, date = Writer(self.agent), message.created
@@ -61,7 +70,8 @@ class History:
             content = message.said
             yield writer.message("user_message", Part.SEEN, message.seq, date, content=content, name=message.name)
         elif message.kind in ("login", "heartbeat", "alert"):
-            yield writer.message("system_message", Part.SEEN, message.seq, date, content=message.content)
+            told = json.loads(message.content).get("message") if message.kind == "alert" else None
+            yield writer.message("system_message", Part.SEEN, message.seq, date, content=told or message.content)
         elif message.kind == "summary":
             yield writer.summary(message.seq, str(json.loads(message.content)["message"]), date)
         elif message.kind == "answer":

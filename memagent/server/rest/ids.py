@@ -28,6 +28,7 @@ class Part(IntEnum):
     APPROVAL = 6
     STEP = 7
     PASSAGE = 8
+    SUMMARY = 9
 
 
 def shown(kind: str, digits: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -147,6 +147,11 @@ def _setting(name: str, value: object) -> Any:
         raise Refused(400, f"{name} must be {setting.allowed}.") from error
 
 
+def _there(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept, without what was taken away by a null."""
+    return {name: value for name, value in beside.items() if value is not None}
+
+
 def ruled(rules: Mapping[str, Mapping[str, Any]], asked: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
     """An agent's rules with those that a client asks for: of theirs, only approval is one of ours."""
     found = {name: dict(of) for name, of in rules.items()}
@@ -156,15 +161,21 @@ def ruled(rules: Mapping[str, Mapping[str, Any]], asked: Sequence[Mapping[str, A
     return found
 
 
-def make(house: House, owner: str, new: New) -> Entry:
-    """Make a new agent."""
+def make(
+    house: House, owner: str, new: New, also: Callable[[Transaction, str, datetime], None] | None = None,
+    disabled: Sequence[Mapping[str, Any]] = (), plain: bool = False,
+) -> Entry:  # fmt: skip
+    """Make a new agent; what is to be stored `also` is in the transaction, and `disabled` tools are shown only.
+    `plain`: it speaks without calling a function.
+    """
     if new.template:
         raise Refused(400, f"template: {REFUSED['from_template']}")
     settings = house.residents.settings_of(owner)
     beside, given = new.beside, new.settings(settings)
     name = check_name(new.name) if new.name else f"agent-{secrets.token_hex(4)}"
     preset = Library(settings.home).preset(settings.first_preset)
-    kept: dict[str, Any] = {"functions": list(preset.functions), "speech": preset.speech, "rules": preset.rules}
+    kept: dict[str, Any] = {"functions": list(preset.functions), "rules": preset.rules}
+    kept["speech"] = "plain" if plain else preset.speech
     asked = toolbox.entries(settings, new.tools or (), new.tool_ids or ())
     if new.include_base_tools is False:
         kept = toolbox.with_functions(settings, kept, asked)
@@ -184,8 +195,12 @@ def make(house: House, owner: str, new: New) -> Entry:
                 blocks.change(tx, ids[each.label], Wanted(about=each.about), "preset", now)
         for id in new.block_ids or ():
             blocks.attach(tx, digits_of("block", id), agent, now)
+        if also:
+            also(tx, agent, now)
 
-    origin = Origin("", {}, store, core, new.system, {**kept, "beside": beside})
+    origin = Origin(
+        "", {}, store, core, new.system, {**kept, "beside": {**_there(beside), "disabled_tools": [*disabled]}}
+    )
     store_agent(settings, house.database, name, given=given, origin=origin)
     return house.residents.roster(owner).find(name)
 
@@ -194,7 +209,7 @@ def change(house: House, entry: Entry, asked: Changed, now: datetime) -> Entry:
     """Change an agent as it is asked."""
     settings = house.residents.settings_of(entry.owner, entry.settings.get("settings"))
     kept: dict[str, Any] = {**entry.settings}
-    kept["beside"] = {**kept.get("beside", {}), **asked.beside}
+    kept["beside"] = _there({**kept.get("beside", {}), **asked.beside})
     kept["settings"] = {**kept.get("settings", {}), **asked.settings(settings)}
     if asked.tool_ids is not None:
         kept = toolbox.with_functions(settings, kept, toolbox.entries(settings, (), asked.tool_ids))

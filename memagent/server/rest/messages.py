@@ -18,6 +18,7 @@ from memagent.context import parts
 from memagent.facts.reading import take_back
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry
+from memagent.server.callers import Caller
 from memagent.server.following import happening
 from memagent.server.house import House
 from memagent.server.problems import Refused
@@ -73,7 +74,8 @@ def teller_of(entry: Entry, run: Run, asked: Asked) -> Teller:
     """Who tells a run as it is asked for."""
     speech = asked.use_assistant_message is not False
     plain = entry.settings["speech"] == "plain"
-    return Teller(Writer(entry.id, run.id), tokens=bool(asked.stream_tokens), speech=speech, plain=plain)
+    compactions = bool(asked.include_compaction_messages)
+    return Teller(Writer(entry.id, run.id), bool(asked.stream_tokens), speech, plain, compactions)
 
 
 async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Response:
@@ -85,7 +87,8 @@ async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Resp
     if teller.ending in MODEL_FAILED and teller.failed:
         # The message was stored: a client that sends it again by itself would say it twice.
         why = f"{teller.failed.message} {teller.failed.hint}".strip()
-        raise Refused(502, why, {"x-should-retry": "false", "x-memagent-run": run.id})
+        status = 409 if teller.failed.kind == "AgentBusy" else 502
+        raise Refused(status, why, {"x-should-retry": "false", "x-memagent-run": run.id})
     told = {"messages": messages, "stop_reason": stop_reason(teller.ending), "usage": usage(teller.ended, run.id)}
     return JSONResponse(told, headers={"x-memagent-run": run.id})
 
@@ -195,8 +198,12 @@ def _forget_talk(state: PersistenceManager) -> None:
 @router.post("/v1/agents/{agent_id}/summarize", response_model=Summed)
 async def summarize(request: Request, agent_id: str, caller: Talker) -> Summed:
     """Sum up what is oldest in the agent's context window now."""
-    house = house_of(request)
     entry = await asyncio.to_thread(entry_of, request, caller, agent_id)
+    return await summed_up(house_of(request), caller, entry)
+
+
+async def summed_up(house: House, caller: Caller, entry: Entry) -> Summed:
+    """Have an agent sum up what is oldest in its context window."""
     log = History(house.database, entry.id).log
     before = len(await asyncio.to_thread(log.window))
     await asyncio.to_thread(house.limits.check_spent, caller.key)

@@ -65,7 +65,8 @@ class Asked(BaseModel):
     include_pings: bool | None = False
     include_compaction_messages: bool | None = False
     use_assistant_message: bool | None = True
-    include_return_message_types: list[str] | None = Field(default=None)
+    include_return_message_types: list[str] | None = None
+    max_steps: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,18 @@ def errand_of(house: House, entry: Entry, asked: Asked) -> Errand:
         if len(messages) > 1:
             raise Refused(400, "An answer to a call that waits is sent alone.")
         return Errand("decide", decided(pending(house.database, entry.id), entry.id, answers[0]), otid)
-    if wrong := [each.role for each in messages if each.role not in ("user", None)]:
-        raise Refused(400, f"Only what the user says can be sent, with the role 'user', not {str(wrong[0])[:40]!r}.")
+    roles = {each.role or "user" for each in messages}
+    if wrong := sorted(roles - {"user", "system"}):
+        raise Refused(400, f"What the agent says can't be sent to it: the role is 'user', not {wrong[0][:40]!r}.")
+    if len(roles) > 1:
+        raise Refused(400, "What the user says and what the system tells are sent one after the other.")
     text = "\n\n".join(words for each in messages if (words := words_of(each.content)))
     if not text:
         raise Refused(422, "There is no message with any words.")
-    return Errand("say", {"text": text}, otid)
+    told: dict[str, Any] = {"text": text}
+    if asked.max_steps is not None:
+        told["max_steps"] = asked.max_steps
+    return Errand("say", {**told, "alert": True} if roles == {"system"} else told, otid)
 
 
 def words_of(content: str | list[dict[str, Any]] | None) -> str:

@@ -22,9 +22,11 @@ from memagent.server.rest.ids import CALLS, Part, number_of, placed
 
 ENDINGS = {"done": "end_turn", "waiting": "requires_approval", "interrupted": "cancelled"}
 FAILURES = {
-    "ModelError": "max_steps", "ContextOverflow": "context_window_overflow_in_system_prompt", "Cancelled": "cancelled",
+    "ModelError": "invalid_llm_response", "ContextOverflow": "context_window_overflow_in_system_prompt",
+    "Cancelled": "cancelled",
     "LLMError": "llm_api_error", "LLMConnectionError": "llm_api_error", "LocalLLMError": "llm_api_error",
 }  # fmt: skip
+TOO_MANY = "steps without coming to rest"
 MODEL_FAILED = ("llm_api_error", "error")
 """Endings that are told as an error, where nobody is told bit by bit."""
 
@@ -77,13 +79,14 @@ class Writer:
 @dataclass
 class Teller:
     """Tells the events of a run. `tokens`: words as they come; `speech`: `send_message` is told as what it says;
-    `plain`: the agent speaks without it.
+    `plain`: the agent speaks without it; `compactions`: that older messages were summed up is told too.
     """
 
     writer: Writer
     tokens: bool = False
     speech: bool = True
     plain: bool = False
+    compactions: bool = False
     step: int = -1
     ending: str = "error"
     failed: events.Failed | None = None
@@ -121,7 +124,7 @@ class Teller:
             case events.Heartbeat():
                 self._close()
             case events.Compacted() | events.Failed() | events.TurnEnded():
-                self._note(event)
+                yield from self._noted(event)
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
@@ -186,10 +189,14 @@ class Teller:
         if streamed != event.text:
             yield told
 
-    def _note(self, event: events.Compacted | events.Failed | events.TurnEnded) -> None:
-        """What is told at the end."""
+    def _noted(self, event: events.Compacted | events.Failed | events.TurnEnded) -> Iterator[dict[str, Any]]:
+        """What is told at the end, if it is told at all."""
         if isinstance(event, events.Compacted):
             self.summed_up = event
+            if self.compactions:
+                number = self._turn * MOST_STEPS + max(self.step, 0)
+                told = self.writer.message("summary_message", Part.SUMMARY, number, local_time(), summary=event.summary)
+                yield {**told, "seq_id": self._last}
         elif isinstance(event, events.Failed):
             self.failed = event
         else:
@@ -198,6 +205,8 @@ class Teller:
     def _end(self, event: events.TurnEnded) -> None:
         self.ended = event
         why = FAILURES.get(self.failed.kind, "error") if self.failed else ""
+        if self.failed and TOO_MANY in self.failed.message:
+            why = "max_steps"
         self.ending = ENDINGS.get(event.ending) or why or "error"
         if event.ending == "interrupted" and self.failed is None:
             self.ending = "cancelled"

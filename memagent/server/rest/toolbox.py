@@ -6,11 +6,12 @@ None ever comes from a client. Knows nothing of requests.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memagent.errors import ConfigError, ToolFileError
+from memagent.errors import ConfigError, ToolFileError, UserError
 from memagent.messages import SPEAK
 from memagent.server.problems import Refused
 from memagent.server.rest.ids import named
@@ -23,6 +24,7 @@ NO_CODE = (
     "No function is taken from a client: none of its code ever runs here. Put the function into a file in the "
     "functions folder of the server's home, and name it."
 )
+DISABLED = "disabled"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,29 @@ def of_agent(settings: Settings, kept: Mapping[str, Any]) -> list[Offered]:
     """The functions of an agent."""
     tools = link(kept["functions"], [settings.home / "functions"], kept["rules"])
     return [Offered(tool) for tool in tools.values()]
+
+
+def there(settings: Settings, kept: Mapping[str, Any]) -> list[Offered]:
+    """Those functions of an agent that can be found now: a file that is gone, or broken, is in nobody's way."""
+    try:
+        return of_agent(settings, kept)
+    except UserError:
+        found: list[Offered] = []
+        for entry in kept["functions"]:
+            with suppress(UserError):
+                found += of_agent(settings, {"functions": [entry], "rules": {}})
+        return found
+
+
+def disabled(kept: Mapping[str, Any]) -> list[ToolShown]:
+    """The functions that came with an agent from elsewhere, and are not here: to be seen, never to be run."""
+    return [
+        ToolShown(
+            id=named("tool", f"disabled.{each['name']}"), name=each["name"], description=each.get("description"),
+            json_schema=each.get("json_schema") or {}, source_code=each.get("source_code"), tags=[DISABLED],
+        )
+        for each in kept.get("beside", {}).get("disabled_tools") or ()
+    ]  # fmt: skip
 
 
 def named_by(settings: Settings, id: str) -> Offered:

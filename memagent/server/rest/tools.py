@@ -16,7 +16,7 @@ from memagent.server.callers import Caller, Needs
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.rest import toolbox
-from memagent.server.rest.agents import agent_shown
+from memagent.server.rest.agents import agent_shown, tools_of
 from memagent.server.rest.asking import Keeper, Limit, Order, Reader, entry_of, house_of, noted, page
 from memagent.server.rest.shapes import ERRORS, AgentShown, ToolShown
 from memagent.settings import Settings
@@ -149,7 +149,7 @@ def of_agent(
 ) -> list[ToolShown]:  # fmt: skip
     """The functions of an agent."""
     house, entry = house_of(request), entry_of(request, caller, agent_id)
-    found = [each.shown() for each in toolbox.of_agent(settings_of(house, caller, entry), entry.settings)]
+    found = tools_of(settings_of(house, caller, entry), entry)
     ours = found[::-1] if order == "desc" else found
     return page(ours, lambda each: each.id, after=after, before=before, limit=limit)
 

@@ -1,77 +1,69 @@
 // The agents: to choose, to make from presets or from a card that is dropped in, to rename, to take along, to delete.
-import { $, ask, button, el, fill, guarded, tell, when } from "./dom.js";
+import { $, ask, el, fill, guarded, tell, when } from "./dom.js";
+import { making } from "./making.js";
 
 export class Agents {
-  constructor(api, may, chosen) {
-    Object.assign(this, { api, may, chosen, all: [], current: null });
+  constructor(api, may, chosen, renamed) {
+    Object.assign(this, { api, may, chosen, renamed, all: [], current: null, name: "" });
     $("new").addEventListener("click", () => guarded(() => this.make()));
     for (const kind of ["dragover", "dragleave", "drop"]) {
       window.addEventListener(kind, (event) => {
         event.preventDefault();
+        if (!this.may("admin")) return;
         document.body.classList.toggle("dropping", kind === "dragover");
-        if (kind === "drop" && event.dataTransfer.files[0]) guarded(() => this.takeIn(event.dataTransfer.files[0]));
+        const file = kind === "drop" && event.dataTransfer.files[0];
+        if (!file) return;
+        document.querySelector("dialog[open]")?.close();
+        guarded(() => this.takeIn(file));
       });
     }
   }
 
+  // What agents there are. One that was open and is gone makes room for another.
   async load() {
     this.all = await this.api("/agents");
+    const open = this.all.find((agent) => agent.id === this.current);
+    if (this.current && !open) {
+      tell(`${this.name} is gone: it was deleted elsewhere.`);
+      return this.next();
+    }
+    if (open && open.name !== this.name) {
+      this.name = open.name;
+      this.renamed(open);
+    }
+    return this.show();
+  }
+
+  async next() {
+    this.current = null;
     this.show();
+    if (this.all.length) await this.choose(this.all[0].id);
+    else await this.chosen(null);
   }
 
   show() {
     $("new").hidden = !this.may("admin");
-    fill($("list"), this.all.map((agent) => el("li", {}, el("button", {
+    if (!this.all.length) return fill($("list"), el("li", { class: "empty" }, "No agents yet."));
+    return fill($("list"), this.all.map((agent) => el("li", {}, el("button", {
       type: "button", "aria-current": this.current === agent.id ? "true" : undefined, onclick: () => guarded(() => this.choose(agent.id)),
     }, el("span", { class: "who" }, agent.name), el("span", { class: "faint" }, agent.talked ? when(agent.talked) : "new")))));
   }
 
   async choose(id) {
     this.current = id;
+    this.name = this.all.find((each) => each.id === id)?.name || this.name;
     this.show();
     const agent = await this.api(`/agents/${id}`);
-    if (this.current === id) await this.chosen(agent);
+    if (this.current !== id) return;
+    this.name = agent.name;
+    await this.chosen(agent);
   }
 
   async make() {
     const choices = await this.api("/choices");
-    const options = (names, chosen, none) => [none && el("option", { value: "" }, none),
-      ...names.map((name) => el("option", { value: name, selected: name === chosen }, name))];
-    const name = el("input", { name: "name", required: true, maxlength: 60, placeholder: "Ada" });
-    const fields = { preset: options(choices.presets, choices.preset), persona: options(choices.personas, "", "as its preset says"), human: options(choices.humans, "", "as its preset says") };
-    const selects = Object.fromEntries(Object.entries(fields).map(([key, made]) => [key, el("select", { name: key }, made)]));
-    const file = el("input", { type: "file", accept: ".png,.json,.charx,.af", class: "unseen", id: "card" });
-    const problem = el("p", { class: "failed", hidden: true, role: "alert" });
-    const form = el("form", {},
-      el("h2", {}, "New agent"),
-      el("label", {}, "Name", name),
-      el("label", {}, "Preset: how it thinks, and what it can do", selects.preset),
-      el("label", {}, "Persona: who it is", selects.persona),
-      el("label", {}, "Human: what it knows of you", selects.human),
-      problem,
-      el("div", { class: "row" }, button("Cancel", () => dialog.close()), el("button", { class: "main", type: "submit" }, "Make")),
-      el("label", { class: "drop", for: "card" }, "… or drop a character card here, or choose one", file));
-    const dialog = el("dialog", { "aria-label": "New agent" }, form);
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const body = { name: name.value.trim(), ...Object.fromEntries(Object.entries(selects).map(([key, select]) => [key, select.value])) };
-      try {
-        const made = await this.api("/agents", { method: "POST", body });
-        dialog.close();
-        await this.arrived(made);
-      } catch (error) {
-        problem.hidden = false;
-        problem.textContent = error.message;
-      }
+    making(choices, {
+      make: (body) => this.api("/agents", { method: "POST", body }), arrived: (agent) => this.arrived(agent), takeIn: (file) => this.takeIn(file),
     });
-    file.addEventListener("change", () => {
-      dialog.close();
-      if (file.files[0]) guarded(() => this.takeIn(file.files[0]));
-    });
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
-    name.focus();
   }
 
   async takeIn(file) {
@@ -95,6 +87,8 @@ export class Agents {
   }
 
   async arrived(agent) {
+    this.current = agent.id;
+    this.name = agent.name;
     await this.load();
     await this.choose(agent.id);
     $("message").focus();
@@ -105,15 +99,13 @@ export class Agents {
     if (!name || name === agent.name) return;
     await this.api(`/agents/${agent.id}`, { method: "PATCH", body: { name } });
     await this.load();
-    await this.choose(agent.id);
   }
 
   async remove(agent) {
     if (!(await ask(`Delete ${agent.name} with all that it remembers? Nothing brings it back but a file that it was exported to.`, { yes: "Delete", warn: true }))) return;
     await this.api(`/agents/${agent.id}`, { method: "DELETE" });
-    this.current = null;
-    await this.load();
-    if (this.all.length) await this.choose(this.all[0].id);
-    else await this.chosen(null);
+    this.all = this.all.filter((other) => other.id !== agent.id);
+    await this.next();
+    tell(`${agent.name} is deleted.`);
   }
 }

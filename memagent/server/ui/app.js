@@ -1,80 +1,123 @@
 // Puts the page together: who asks, which agent is meant, and what each part is told.
 import { Agents } from "./agents.js";
 import { Talk } from "./chat.js";
-import { $, button, el, fill, guarded, tell } from "./dom.js";
+import { $, button, el, fill, guarded, menu, opened, tell } from "./dom.js";
 import { Memory } from "./memory.js";
-import { Line, api } from "./server.js";
+import { Line, api as ask } from "./server.js";
 
 let scopes = [];
 const may = (scope) => scopes.includes(scope);
-const line = new Line(
-  (event, run) => {
-    if (event.event === "TurnStarted") memory.begun();
-    talk.happen(event, run);
-  },
-  (broken) => talk.state(broken ? "not connected; trying again…" : ""),
-);
-const memory = new Memory(api, may);
-const talk = new Talk(api, (message) => line.send(message), (label) => memory.edited(label), async () => {
-  await memory.rested();
-  await guarded(() => agents.load());
+const others = new BroadcastChannel("memagent"); // the pages of this browser tell each other what they changed
+
+// A question to the server. One that nobody is known to ask any more leads to the door; one after an agent that is not
+// there, to those that are.
+async function api(path, options = {}) {
+  try {
+    const told = await ask(path, options);
+    if (options.method && options.method !== "GET" && !/\/(messages|decide|stop)$/.test(path)) others.postMessage(path);
+    return told;
+  } catch (error) {
+    if (error.status === 401) login();
+    if (error.status === 404 && path.startsWith(`/agents/${agents.current}`)) {
+      const gone = agents.current;
+      await agents.load();
+      if (agents.current !== gone) error.message = ""; // that was told already
+    }
+    throw error;
+  }
+}
+
+const line = new Line({
+  heard: (event, run, number) => (event.event === "Refused" ? guarded(() => agents.load()) : talk.happen(event, run, number)),
+  broke: () => talk.state("not connected; trying again…"),
+  back: () => guarded(again),
 });
-const agents = new Agents(api, may, open);
+const memory = new Memory(api, may);
+const talk = new Talk(api, may, {
+  changed: (edits, more) => memory.changed(edits, more),
+  again: () => guarded(again),
+  rested: () => {
+    memory.rested();
+    guarded(() => agents.load());
+  },
+});
+const agents = new Agents(api, may, open, renamed);
+
+others.addEventListener("message", ({ data }) => {
+  if (talk.agent && data.startsWith(`/agents/${talk.agent.id}/`)) guarded(/\/(undo|retry)$/.test(data) && !data.includes("/edits/") ? again : () => memory.rested());
+  else guarded(() => agents.load());
+});
+
+// All anew, as it stands now.
+async function again() {
+  if (!scopes.length) return;
+  await agents.load();
+  if (talk.agent) await agents.choose(talk.agent.id);
+}
 
 async function open(agent) {
-  panel("chat");
+  const same = agent && talk.agent?.id === agent.id;
+  if (!same) panel("chat");
+  $("say").hidden = !agent || !may("chat");
+  $("down").hidden = true;
   if (!agent) {
     line.leave();
     talk.agent = null;
-    $("say").hidden = true;
-    $("name").textContent = "memagent";
+    talk.forget();
+    talk.busy(false);
+    talk.changed([]);
+    history.replaceState(null, "", location.pathname);
+    document.title = $("name").textContent = "memagent";
     fill($("actions"));
     await memory.open(null);
     return welcome();
   }
   history.replaceState(null, "", `#${agent.id}`);
-  document.title = `${agent.name} · memagent`;
-  $("name").textContent = agent.name;
-  $("say").hidden = !may("chat");
-  fill($("actions"), actions(agent));
+  renamed(agent);
   line.follow(agent, agent.number);
-  await Promise.all([talk.open(agent), memory.open(agent)]);
-  if (matchMedia("(min-width: 861px)").matches) $("message").focus();
+  await talk.open(agent);
+  await memory.open(agent);
+  if (!same && matchMedia("(min-width: 861px)").matches && !document.querySelector("dialog[open]")) $("message").focus();
   return undefined;
 }
 
-function actions(agent) {
-  const again = (path) => async () => {
-    const told = await api(`/agents/${agent.id}/${path}`, { method: "POST" });
-    await agents.choose(agent.id);
-    if (told.words) $("message").value = told.words;
-    if (told.left?.length) tell(`Left as they are, since they were edited again: ${told.left.join(", ")}.`);
-  };
-  const quiet = (title) => ({ class: "quiet", title });
-  return [
-    may("chat") && button("Retry", again("retry"), quiet("Take the last turn back, and say the same again")),
-    may("chat") && button("Undo", again("undo"), quiet("Take the last turn back: words, memory, notes")),
-    may("admin") && more(agent),
-  ];
+// What bears an agent's name.
+function renamed(agent) {
+  document.title = `${agent.name} · memagent`;
+  $("name").textContent = $("name").title = agent.name;
+  if (talk.agent?.id === agent.id) talk.agent.name = agent.name;
+  if (line.agent?.id === agent.id) line.agent.name = agent.name;
+  fill($("actions"), actions(agent));
 }
 
-function more(agent) {
-  const menu = el("select", { "aria-label": "More", class: "more" }, el("option", { value: "" }, "More…"),
-    el("option", { value: "export" }, "Export with all it remembers"), el("option", { value: "card" }, "Export as a character card"),
-    el("option", { value: "rename" }, "Rename"), el("option", { value: "delete" }, "Delete"));
+function actions(agent) {
+  const back = (path) => async () => {
+    const told = await api(`/agents/${agent.id}/${path}`, { method: "POST" });
+    await agents.choose(agent.id);
+    if (told.words && !$("message").value) {
+      $("message").value = told.words;
+      grow();
+      $("message").focus();
+    }
+    if (told.left?.length) tell(`Left as they are, since they were edited again: ${told.left.join(", ")}.`);
+  };
   const fetched = (query) => el("a", { href: `/api/agents/${agent.id}/export${query}`, download: "" }).click();
-  const does = { export: () => fetched(""), card: () => fetched("?card=true"), rename: () => agents.rename(agent), delete: () => agents.remove(agent) };
-  menu.addEventListener("change", () => {
-    const chosen = menu.value;
-    menu.value = "";
-    guarded(() => does[chosen]?.());
-  });
-  return menu;
+  const retry = ["Retry", back("retry"), { title: "Take the last turn back, and say the same again" }];
+  const undo = ["Undo", back("undo"), { title: "Take the last turn back: words, memory, notes" }];
+  const outside = ([words, does, more]) => button(words, does, { ...more, class: "quiet wide" });
+  const inside = ([words, does, more]) => [words === "Undo" ? "Undo the last turn" : "Retry the last turn", does, { ...more, class: "narrow" }];
+  const items = [...(may("chat") ? [inside(retry), inside(undo)] : []), ...(may("admin") ? [
+    ["Rename", () => agents.rename(agent)], ["Export with all it remembers", () => fetched("")],
+    ["Export as a character card", () => fetched("?card=true")], ["Delete", () => agents.remove(agent), { class: "danger" }],
+  ] : [])];
+  const more = menu(`More for ${agent.name}`, items);
+  if (!may("admin")) more.classList.add("narrow");
+  return may("chat") ? [outside(retry), outside(undo), more] : items.length ? [more] : [];
 }
 
 function welcome() {
   fill($("log"), el("div", { class: "welcome" }, el("h2", {}, "Agents that remember"),
-    el("p", {}, may("admin") ? "Make one, or drop a character card anywhere on this page." : "There is no agent here that you could talk with yet."),
+    el("p", {}, may("admin") ? "Tell one about yourself, and watch what it keeps. Make one, or drop a character card anywhere on this page." : "There is no agent here that you could talk with yet."),
     may("admin") && el("p", {}, button("Make an agent", () => agents.make(), { class: "main" }))));
 }
 
@@ -86,8 +129,11 @@ $("say").addEventListener("submit", (event) => {
   if (!text || !talk.agent) return;
   $("message").value = "";
   grow();
-  talk.sending = true;
-  guarded(() => talk.say(text)).finally(() => { talk.sending = false; });
+  talk.say(text).catch((error) => {
+    tell(error.message);
+    $("message").value ||= text; // it was not said: nothing is lost
+    grow();
+  });
 });
 $("message").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -96,7 +142,7 @@ $("message").addEventListener("keydown", (event) => {
   }
 });
 $("message").addEventListener("input", grow);
-$("stop").addEventListener("click", () => line.send({ type: "command", command: "cancel", name: talk.agent.name }));
+$("stop").addEventListener("click", () => guarded(() => talk.stop()));
 
 function grow() {
   const box = $("message");
@@ -130,6 +176,7 @@ function theme(chosen) {
   localStorage.setItem("theme", chosen);
   $("theme").textContent = THEMES[chosen];
   $("theme").setAttribute("aria-label", `Colours: ${chosen}`);
+  $("theme").title = `Colours: ${chosen === "auto" ? "as this device has them" : chosen}`;
 }
 
 $("theme").addEventListener("click", () => {
@@ -137,13 +184,14 @@ $("theme").addEventListener("click", () => {
   theme(names[(names.indexOf(localStorage.getItem("theme")) + 1) % names.length]);
 });
 
-async function login() {
-  const key = el("input", { type: "password", required: true, "aria-label": "Key", autocomplete: "current-password" });
+function login() {
+  if ($("key")) return;
+  const key = el("input", { type: "password", required: true, id: "key", "aria-label": "Key", autocomplete: "current-password" });
   const problem = el("p", { class: "failed", hidden: true, role: "alert" });
   const form = el("form", {}, el("h2", {}, "This server needs a key"),
     el("p", { class: "faint" }, "Whoever runs it makes one with: memagent keys add NAME"), key, problem,
     el("div", { class: "row" }, el("button", { class: "main", type: "submit" }, "Come in")));
-  const dialog = el("dialog", { "aria-label": "Key" }, form);
+  const dialog = el("dialog", { "aria-label": "This server needs a key" }, form);
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -155,8 +203,7 @@ async function login() {
       problem.textContent = error.message;
     }
   });
-  document.body.append(dialog);
-  dialog.showModal();
+  opened(dialog);
 }
 
 async function begin() {
@@ -172,4 +219,7 @@ async function begin() {
   return wanted ? agents.choose(wanted.id) : open(null);
 }
 
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && scopes.length) guarded(() => agents.load());
+});
 guarded(begin);

@@ -24,6 +24,7 @@ export function fill(place, ...children) {
 // Something to tell for a moment: what went wrong, or that something was done.
 export function tell(text) {
   const note = el("div", {}, String(text));
+  if ($("tell").lastChild?.textContent === note.textContent) $("tell").lastChild.remove();
   $("tell").append(note);
   setTimeout(() => note.remove(), Math.max(4000, 60 * String(text).length));
 }
@@ -32,13 +33,25 @@ export async function guarded(work) {
   try {
     return await work();
   } catch (error) {
-    tell(error.message || error);
+    if (error.message) tell(error.message);
     return undefined;
   }
 }
 
 export function button(text, onclick, more = {}) {
   return el("button", { type: "button", onclick: () => guarded(onclick), ...more }, text);
+}
+
+// A dialog that is gone when it is closed; where the focus was, it is again.
+export function opened(dialog) {
+  const before = document.activeElement;
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (before?.isConnected && document.activeElement === document.body) before.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
 }
 
 // A question that has a yes and a no; with `field`, one that asks for a line.
@@ -49,14 +62,10 @@ export function ask(question, { yes = "OK", field = null, warn = false } = {}) {
       el("form", { method: "dialog" }, el("p", {}, question), input,
         el("div", { class: "row" }, el("button", { value: "no", formnovalidate: true }, "Cancel"),
           el("button", { value: "yes", class: warn ? "warn" : "main" }, yes))));
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      settle(dialog.returnValue === "yes" ? (input ? input.value.trim() : true) : null);
-    });
-    document.body.append(dialog);
-    dialog.showModal();
+    dialog.addEventListener("close", () => settle(dialog.returnValue === "yes" ? (input ? input.value.trim() : true) : null));
+    opened(dialog);
     if (input) input.select();
-    else dialog.querySelector('[value="yes"]').focus();
+    else dialog.querySelector(`[value="${warn ? "no" : "yes"}"]`).focus();
   });
 }
 
@@ -70,7 +79,45 @@ export function when(iso) {
 
 // A unified diff as lines that were put in and taken out.
 export function diffed(diff) {
-  const lines = diff.split("\n").filter((line) => !/^(---|\+\+\+|@@)/.test(line));
+  return changes(diff.split("\n").slice(2).filter((line) => !line.startsWith("@@")));
+}
+
+// Lines that begin with + or -, or stand as they are.
+export function changes(lines) {
   return el("div", { class: "edit" }, lines.map((line) => line.startsWith("+") ? el("ins", {}, line.slice(1))
     : line.startsWith("-") ? el("del", {}, line.slice(1)) : el("div", {}, line.slice(1))));
+}
+
+// A button that opens a menu: [words, what it does, more about it] each. The arrows move in it, Escape leaves it.
+export function menu(title, items) {
+  const list = el("div", { class: "menu", role: "menu", "aria-label": title, hidden: true },
+    items.filter(Boolean).map(([words, does, more]) => el("button", {
+      type: "button", role: "menuitem", tabindex: -1, ...more, onclick: () => { close(); guarded(does); },
+    }, words)));
+  const opener = el("button", { type: "button", class: "quiet", title, "aria-label": title, "aria-haspopup": "menu", "aria-expanded": "false" }, "⋯");
+  const shown = () => [...list.children].filter((item) => item.checkVisibility());
+  const away = (event) => { if (!list.contains(event.target) && !opener.contains(event.target)) close(); };
+  const close = (back = false) => {
+    list.hidden = true;
+    opener.setAttribute("aria-expanded", "false");
+    document.removeEventListener("pointerdown", away);
+    if (back) opener.focus();
+  };
+  const open = () => {
+    list.hidden = false;
+    opener.setAttribute("aria-expanded", "true");
+    document.addEventListener("pointerdown", away);
+    shown()[0]?.focus();
+  };
+  opener.addEventListener("click", () => (list.hidden ? open() : close(true)));
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const all = shown();
+    if (step) all.at((all.indexOf(document.activeElement) + step) % all.length).focus();
+    else if (event.key === "Home" || event.key === "End") all.at(event.key === "Home" ? 0 : -1).focus();
+    else if (event.key === "Escape") close(true);
+    else if (event.key === "Tab") close();
+    if (step || ["Home", "End", "Escape"].includes(event.key)) event.preventDefault();
+  });
+  return el("div", { class: "opens" }, opener, list);
 }

@@ -45,17 +45,14 @@ function event(message) {
   return { event: "Returned", name: message.name, ok: message.status === "success", text: message.message };
 }
 
-// The socket: made again whenever it breaks, going on behind the last event that was seen.
+// The socket: made again whenever it breaks. Whoever it is for looks then at what there is, for much may have happened.
 export class Line {
-  constructor(heard, broken) {
-    this.heard = heard;
-    this.broken = broken;
-    this.agent = null;
-    this.pause = 500;
-    this.socket = null;
+  constructor({ heard, broke, back }) {
+    Object.assign(this, { heard, broke, back, agent: null, pause: 500, socket: null, broken: false });
   }
 
   follow(agent, number) {
+    if (this.agent && this.agent.id !== agent.id) this.leave();
     this.agent = { name: agent.name, id: agent.id, number };
     if (this.socket?.readyState === WebSocket.OPEN) this.load();
     else if (!this.socket || this.socket.readyState > WebSocket.OPEN) this.open();
@@ -79,24 +76,26 @@ export class Line {
     this.socket = socket;
     socket.addEventListener("open", () => {
       this.pause = 500;
-      this.broken(false);
-      if (this.agent) this.load();
+      if (this.broken) this.back(); // follows again, from where it stands now
+      else if (this.agent) this.load();
+      this.broken = false;
     });
     socket.addEventListener("message", ({ data }) => this.hear(JSON.parse(data)));
     socket.addEventListener("close", () => {
       if (this.socket !== socket) return;
-      this.broken(true);
+      this.broken = true;
+      this.broke();
       setTimeout(() => this.agent && this.socket === socket && this.open(), this.pause);
-      this.pause = Math.min(this.pause * 2, 15000);
+      this.pause = Math.min(this.pause * 2, 8000);
     });
   }
 
   hear(message) {
-    if (message.type === "server_error") return this.heard({ event: "Failed", message: message.message, hint: "" }, null);
+    if (message.type === "server_error") return this.heard({ event: "Refused", message: message.message });
     if (!this.agent || (message.agent && message.agent !== this.agent.id)) return undefined;
-    if (message.type === "missed") return this.heard({ event: "Missed" }, null);
+    if (message.type === "missed") return this.heard({ event: "Missed" });
     if (typeof message.number === "number") this.agent.number = message.number;
     const told = event(message);
-    return told ? this.heard(told, message.run) : undefined;
+    return told ? this.heard(told, message.run, message.number) : undefined;
   }
 }

@@ -130,6 +130,10 @@ class Keys:
                 tx.run("UPDATE keys SET used = ? WHERE id = ?", now.isoformat(), key.id)
         return key
 
+    def holds(self, key: Key) -> bool:
+        """Whether a key that was found before still opens anything."""
+        return bool(self._database.rows("SELECT 1 FROM keys WHERE id = ? AND revoked IS NULL", key.id))
+
     def spent(self, key: Key) -> int:
         """Tokens that models have read and written for a key in the last 24 hours."""
         return self._spent("key", key.id)

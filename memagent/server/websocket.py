@@ -39,6 +39,9 @@ from memagent.server.protocol import (
 router = APIRouter()
 MOST_LOOKED_AT = 50
 """So many agents one connection may look at."""
+REVOKED = "This key opens nothing any more."
+LOOK_AGAIN = 10.0
+"""Seconds between two looks whether the key of a connection was revoked; before anything is done, one looks anyway."""
 PATIENCE = 30.0
 """Seconds that a client may take to read what it is sent; one that takes longer is gone."""
 
@@ -49,11 +52,13 @@ async def socket(websocket: WebSocket, caller: Annotated[Caller, Depends(Needs("
     offered = [each.strip() for each in websocket.headers.get("sec-websocket-protocol", "").split(",")]
     await websocket.accept(NAME if NAME in offered or any(each.startswith(KEY) for each in offered) else None)
     visit = Visit(websocket, websocket.app.state.house, caller)
+    ending = asyncio.create_task(visit.end_with_key())
     try:
         await visit.listen()
     except WebSocketDisconnect:
         pass
     finally:
+        ending.cancel()
         visit.leave_all()
 
 
@@ -71,10 +76,22 @@ class Visit:
         """Do what the client says, until it leaves."""
         while True:
             text = await self.websocket.receive_text()
+            if not await self._holds():
+                raise WebSocketDisconnect(1008, REVOKED)
             try:
                 await self._do(understood(text))
             except (ValueError, Refused, MemagentError) as error:
                 await self.send(server_error(getattr(error, "detail", "") or str(error)))
+
+    async def end_with_key(self) -> None:
+        """Close the connection when its key was revoked."""
+        while await self._holds():
+            await asyncio.sleep(LOOK_AGAIN)
+        await self.websocket.close(1008, REVOKED)
+
+    async def _holds(self) -> bool:
+        key = self.caller.key
+        return key is None or await asyncio.to_thread(self.house.keys.holds, key)
 
     async def send(self, text: str) -> None:
         """Tell the client something; one that does not read is let go."""

@@ -11,13 +11,13 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 from serving import Serving
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from memagent.access import SCOPES, Keys
 from memagent.assemble import local_time
 from memagent.bridges.socket.wire import KEY as PROTOCOL
-from memagent.server import limits
+from memagent.server import limits, websocket
 from memagent.server.callers import COOKIE, Needs, open_to_all
 
 OPEN = {"/openapi.json"}
@@ -193,3 +193,28 @@ def test_secrets_are_stored_nowhere(server: Serving) -> None:
     secret = key.rpartition("-")[2].encode()
     for file in server.home.rglob("*"):
         assert not file.is_file() or secret not in file.read_bytes(), file
+
+
+def test_a_connection_ends_with_its_key(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "LOOK_AGAIN", 0.05)
+    server.agent()
+    with socket(server, "/ws", server.key("gone")) as gone, socket(server, "/ws", server.key("stays")) as stays:
+        for each in (gone, stays):
+            each.send('{"type": "command", "command": "load_agent", "name": "ada"}')
+            assert "OK" in each.recv(5)
+        Keys(server.database, local_time).revoke("local", "gone")
+        with pytest.raises(ConnectionClosed) as closed:
+            gone.recv(5)
+        assert closed.value.rcvd and closed.value.rcvd.code == 1008
+        server.start(server.entry().id, "hello")
+        assert stays.recv(5)
+
+
+def test_with_a_revoked_key_nothing_is_said_over_a_connection(server: Serving) -> None:
+    server.agent()
+    with socket(server, "/ws", server.key("gone")) as gone:
+        Keys(server.database, local_time).revoke("local", "gone")
+        gone.send('{"type": "user_message", "agent_name": "ada", "message": "hello"}')
+        with pytest.raises(ConnectionClosed):
+            gone.recv(5)
+    assert server.rows("SELECT count(*) FROM runs") == [(0,)]

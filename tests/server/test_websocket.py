@@ -257,9 +257,13 @@ def test_wrong_addresses_and_closed_doors_are_told(server: Serving) -> None:
         connect("127.0.0.1:9")
 
 
-ARGUMENTS = {"arguments": st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans()))}
+FIELDS = {
+    "arguments": st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())),
+    "seconds": st.floats(allow_nan=False),  # one is not equal to itself
+}
 EVENTS = [
-    st.builds(kind, **(ARGUMENTS if "arguments" in kind.__annotations__ else {})) for kind in Event.__subclasses__()
+    st.builds(kind, **{name: of for name, of in FIELDS.items() if name in kind.__annotations__})
+    for kind in Event.__subclasses__()
 ]
 
 

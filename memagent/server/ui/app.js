@@ -75,8 +75,8 @@ async function open(agent) {
   history.replaceState(null, "", `#${agent.id}`);
   renamed(agent);
   line.follow(agent, agent.number);
-  await talk.open(agent);
-  await memory.open(agent);
+  await Promise.all([talk.open(agent), memory.open(agent)]);
+  await memory.mark();
   if (!same && matchMedia("(min-width: 861px)").matches && !document.querySelector("dialog[open]")) $("message").focus();
   return undefined;
 }
@@ -209,12 +209,12 @@ function login() {
 async function begin() {
   theme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
   panel("chat");
-  const me = await api("/me");
+  const [me, all] = await Promise.all([api("/me"), ask("/agents").catch(() => undefined)]);
   scopes = me.scopes;
   if (!me.user) return login();
   fill($("user"), el("span", { class: "faint" }, me.key ? `${me.user} · key ${me.key}` : me.user),
     me.key && button("Leave", async () => { await api("/logout", { method: "POST" }); location.reload(); }, { class: "quiet" }));
-  await agents.load();
+  await agents.load(all);
   const wanted = agents.all.find((agent) => agent.id === location.hash.slice(1)) || agents.all[0];
   return wanted ? agents.choose(wanted.id) : open(null);
 }

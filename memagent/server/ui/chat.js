@@ -164,8 +164,9 @@ export class Talk {
     let turn = event.event === "TurnStarted" ? this.stored.get(event.turn) : null;
     if (turn && turn.waits) turn.answered();
     else if (turn) turn.clear();
+    const known = Boolean(turn);
     turn ||= new Turn(this);
-    turn.elsewhere = true;
+    turn.again = known;
     $("log").querySelector(".empty")?.remove();
     $("log").append(turn.place);
     this.turns.set(run, turn);
@@ -193,7 +194,7 @@ export class Talk {
     this.now = null;
     this.state(ending === "waiting" ? "waits for your word" : "");
     this.rested();
-    if (!turn.elsewhere || !turn.number || ending === "waiting") return;
+    if (!turn.again || !turn.number || ending === "waiting") return;
     const reset = this.reset;
     const found = await this.find(turn.number); // as it is stored: some of it may have happened before we looked
     if (found && this.reset === reset && !turn.place.querySelector("details[open]")) turn.place.replaceWith(this.retold(found).place);

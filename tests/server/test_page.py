@@ -10,10 +10,11 @@ import httpx2
 import pytest
 from browsing import PHONE, Window, chromium, looking, watched, window
 from cards_made import V2, png, text
-from serving import Serving, in_a_process, served, until
+from serving import SCRIPT, Serving, in_a_process, make_home, served, until
 
 from memagent.assemble import local_time
 from memagent.memory.sources import Sources
+from memagent.server.channel import Channel
 
 __all__ = ["chromium", "window"]  # fixtures
 
@@ -136,6 +137,24 @@ def test_what_is_said_in_one_page_appears_in_the_other_each_thing_once(chromium:
 
 
 @pytest.mark.slow
+def test_a_page_that_comes_late_to_a_long_answer_sees_all_of_it_in_the_end(
+    chromium: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Channel.__init__, "__defaults__", (3,))  # no more than three events are kept
+    make_home(home, SCRIPT.replace("pace: 0.02", "pace: 0.3"))
+    with served(home) as server, looking(chromium, server) as window:
+        agent, http = server.agent(), server.http()
+        http.post(f"/api/agents/{agent}/messages", json={"text": "words"})
+        until(lambda: server.house.runs.channel(agent).last > server.house.runs.running()[0].first + 5)
+        window.open(agent)
+        window.sees(".said", "words")
+        window.sees(".reply", "seven eight")
+        window.rests()
+        window.say("hello")
+        assert said(window) == ["words", "hello"] and replies(window)[-1] == "echo hello"
+
+
+@pytest.mark.slow
 def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium: Any, server: Serving) -> None:
     agent, gone = server.agent("ada"), server.agent("gone")
     with looking(chromium, server) as window:
@@ -156,10 +175,12 @@ def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium:
                 tab.click(f"[role=menuitem]:text('{item}')")
             assert download.value.suggested_filename == ending
         server.http().delete(f"/api/agents/{gone}")
+        tab.fill("#message", "not sent yet")
         tab.locator("#list button", has_text="gone").click()
         window.sees("#tell", "gone is gone: it was deleted elsewhere.")
         window.sees("#name", "Eva")
         window.sees(".reply", "echo hello")
+        assert tab.input_value("#message") == "not sent yet"
         tab.click("[aria-label='More for Eva']")
         tab.click("[role=menuitem]:text('Delete')")
         tab.click("dialog button:text('Delete')")

@@ -5,6 +5,7 @@ import { $, button, el, fill, guarded, menu, opened, tell } from "./dom.js";
 import { Memory } from "./memory.js";
 import { Line, api as ask } from "./server.js";
 
+const drafts = new Map(); // what was typed to an agent, and not sent
 let scopes = [];
 const may = (scope) => scopes.includes(scope);
 const others = new BroadcastChannel("memagent"); // the pages of this browser tell each other what they changed
@@ -35,7 +36,7 @@ const line = new Line({
 const memory = new Memory(api, may);
 const talk = new Talk(api, may, {
   changed: (edits, more) => memory.changed(edits, more),
-  again: () => guarded(again),
+  again: (missed) => guarded(() => again(missed)),
   rested: () => {
     memory.rested();
     guarded(() => agents.load());
@@ -48,16 +49,23 @@ others.addEventListener("message", ({ data }) => {
   else guarded(() => agents.load());
 });
 
-// All anew, as it stands now.
-async function again() {
+// All anew, as it stands now; with what goes on from its beginning, unless that was `missed`.
+let late = false;
+async function again(missed = false) {
   if (!scopes.length) return;
+  late = missed;
   await agents.load();
   if (talk.agent) await agents.choose(talk.agent.id);
 }
 
 async function open(agent) {
   const same = agent && talk.agent?.id === agent.id;
-  if (!same) panel("chat");
+  if (!same) {
+    panel("chat");
+    if (talk.agent) drafts.set(talk.agent.id, $("message").value);
+    $("message").value = drafts.get(agent?.id) || "";
+    grow();
+  }
   $("say").hidden = !agent || !may("chat");
   $("down").hidden = true;
   if (!agent) {
@@ -74,7 +82,8 @@ async function open(agent) {
   }
   history.replaceState(null, "", `#${agent.id}`);
   renamed(agent);
-  line.follow(agent, agent.number);
+  line.follow(agent, late ? agent.last : agent.number);
+  late = false;
   await Promise.all([talk.open(agent), memory.open(agent)]);
   await memory.mark();
   if (!same && matchMedia("(min-width: 861px)").matches && !document.querySelector("dialog[open]")) $("message").focus();

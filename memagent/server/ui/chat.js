@@ -140,13 +140,16 @@ export class Talk {
 
   // An event of now: of a run that was asked for here, or elsewhere.
   happen(event, run, number) {
-    if (event.event === "Missed") return this.again();
+    if (event.event === "Missed") return this.again(true);
     if (this.held || (this.sending && !this.turns.has(run))) {
       this.early.push([event, run, number]);
       return undefined;
     }
     const turn = this.turns.get(run) || this.begun(event, run, number);
-    if (!turn) return undefined;
+    if (!turn) { // of one whose beginning was missed: it is told from storage when it is over
+      if (event.event === "TurnEnded" && number > this.agent.last) this.again(true);
+      return undefined;
+    }
     const low = this.low();
     this.now = turn;
     if (event.event === "TurnStarted") this.started(turn, event.turn);

@@ -270,9 +270,7 @@ def test_what_a_key_does_not_open_is_not_offered(chromium: Any, server: Serving)
         window.sees(".asked", "It waits for somebody")
         for refused in ("#new", "#say", "#stop", "#actions button", "[aria-label='Edit human']", ".asked button"):
             assert not tab.locator(refused).first.is_visible(), refused
-        server.http(reading).get("/api/me")
-        tab.evaluate("document.cookie")  # no script can read it
-        assert "memagent" not in tab.evaluate("document.cookie")
+        assert "memagent" not in tab.evaluate("document.cookie"), "no script can read it"
 
 
 def test_what_was_said_noted_and_learned_is_found(chromium: Any, home: Path) -> None:
@@ -390,6 +388,10 @@ def test_a_page_goes_on_when_the_server_starts_again_in_the_middle_of_a_turn(chr
 def test_a_page_that_is_shown_is_small_and_kept_by_the_browser(server: Serving) -> None:
     http = server.http()
     page = http.get("/")
+    policy = page.headers["content-security-policy"]
+    assert (
+        "'unsafe" not in policy and "trusted-types 'none'" in policy and page.headers["x-dns-prefetch-control"] == "off"
+    )
     names = {part.partition('"')[0] for part in page.text.split('"/ui/')[1:]}
     parts: list[httpx2.Response] = [http.get(f"/ui/{name}") for name in names]
     assert sum(len(part.content) for part in [page, *parts]) < 150_000

@@ -164,14 +164,14 @@ def test_no_text_takes_long_to_read(window: Window) -> None:
             const took = {};
             for (const part of parts) {
                 const began = performance.now();
-                worded(part.repeat(100000 / part.length));
+                worded(part.repeat(200000 / part.length));
                 took[part] = performance.now() - began;
             }
             return took;
         }""",
         list(LONG),
     )
-    assert max(took.values()) < 5000, took  # one that is read again and again takes minutes
+    assert max(took.values()) < 4000, took  # one that is read again and again takes minutes
 
 
 @contextmanager

@@ -198,7 +198,7 @@ function login() {
   const key = el("input", { type: "password", required: true, id: "key", "aria-label": "Key", autocomplete: "current-password" });
   const problem = el("p", { class: "failed", hidden: true, role: "alert" });
   const form = el("form", {}, el("h2", {}, "This server needs a key"),
-    el("p", { class: "faint" }, "Whoever runs it makes one with: memagent keys add NAME"), key, problem,
+    el("p", { class: "faint" }, "Whoever runs it makes one with ", el("code", {}, "memagent keys add NAME")), key, problem,
     el("div", { class: "row" }, el("button", { class: "main", type: "submit" }, "Come in")));
   const dialog = el("dialog", { "aria-label": "This server needs a key" }, form);
   dialog.addEventListener("cancel", (event) => event.preventDefault());

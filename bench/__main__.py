@@ -14,7 +14,7 @@ from bench.table import Row, markdown, show
 
 NAMES = (
     "startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors",
-    "fact_update", "facts_scale", "page",
+    "fact_update", "facts_scale", "server", "page",
 )  # fmt: skip
 WITH_DATA = ("search", "fact_update")
 """These read public sets, which do not come with the project."""

@@ -68,6 +68,7 @@ class Keys:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self._needed = False
 
     def add(self, owner: str, name: str, scopes: Collection[Scope], limits: Mapping[str, int]) -> tuple[Key, str]:
         """Make a key; returns it with its secret, which can't be had again."""
@@ -99,6 +100,11 @@ class Keys:
         """Whether there is a key that opens anything."""
         return bool(self._database.rows("SELECT 1 FROM keys WHERE revoked IS NULL LIMIT 1"))
 
+    def needed(self) -> bool:
+        """Whether nothing opens without a key: there is one, or there was. Without its last key, a server is closed."""
+        self._needed = self._needed or bool(self._database.rows("SELECT 1 FROM keys LIMIT 1"))
+        return self._needed
+
     def revoke(self, owner: str, name: str) -> Key:
         """Let a key open nothing any more, from now on; named by its name or its number."""
         with self._database.write() as tx:
@@ -126,12 +132,19 @@ class Keys:
 
     def spent(self, key: Key) -> int:
         """Tokens that models have read and written for a key in the last 24 hours."""
+        return self._spent("key", key.id)
+
+    def spent_by(self, agent: str) -> int:
+        """The same for an agent, whoever asked."""
+        return self._spent("agent", agent)
+
+    def _spent(self, by: Literal["key", "agent"], value: str) -> int:
         since = (self._clock() - timedelta(days=1)).astimezone(UTC).isoformat()  # as runs are dated
         rows = self._database.rows(
             "SELECT coalesce(sum(t.prompt_tokens + t.completion_tokens), 0) FROM turns t JOIN "
-            "(SELECT DISTINCT agent, turn FROM runs WHERE key = ? AND created >= ?) r "
+            f"(SELECT DISTINCT agent, turn FROM runs WHERE {by} = ? AND created >= ?) r "
             "ON t.agent = r.agent AND t.turn = r.turn",
-            key.id, since,
+            value, since,
         )  # fmt: skip
         return int(rows[0][0])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that only looks something up loads none of them
     from memagent.agent import Agent
     from memagent.config import Settings
     from memagent.facts.keeping import FactMemory
+    from memagent.facts.records import Records
     from memagent.library import Library
     from memagent.llm import LLM
     from memagent.memory.core import Block
@@ -70,12 +71,16 @@ def make_agent(
 @dataclass(frozen=True)
 class Origin:
     """What a new agent begins with instead of what its preset gives it: blocks of core memory, of which `persona` is
-    told by the name of where it is from; and what else is stored of it in the same transaction, by its id.
+    told by the name of where it is from; and what else is stored of it in the same transaction, by its id. Where `core`
+    is given, that is all of its core memory; `kept` is what else it keeps of its settings.
     """
 
     persona: str
     blocks: Mapping[str, StartBlock]
     store: Callable[[Transaction, str, datetime], None]
+    core: Sequence[Block] | None = None
+    system: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 def store_agent(
@@ -95,8 +100,9 @@ def store_agent(
     persona, human = settings.persona or preset.persona, settings.human or preset.human
     if origin:
         preset = replace(preset, blocks={**preset.blocks, **origin.blocks})
-    blocks = _blocks(library, preset, persona, human)
-    kept = {
+    whole = origin.core if origin else None
+    blocks = whole if whole is not None else _blocks(library, preset, persona, human)
+    kept: dict[str, Any] = {
         "preset": preset.name,
         "persona": origin.persona if origin else persona,
         "human": human,
@@ -104,13 +110,15 @@ def store_agent(
         "functions": list(preset.functions),
         "rules": {name: dict(rules) for name, rules in preset.rules.items()},
         "settings": {**preset.settings, **{key: value for key, value in (given or {}).items() if key in KEPT}},
+        **(origin.kept if origin else {}),
     }
+    system = origin.system if origin and origin.system is not None else library.system_text(preset)
     link_tools(settings, kept, new=True)  # a preset whose functions can't be loaded makes no agent
     now = clock()
     with database.write() as tx:
-        agent = Roster(database, settings.user).make(tx, name, kept, library.system_text(preset), now)
+        agent = Roster(database, settings.user).make(tx, name, kept, system, now)
         CoreMemory(database, agent).create(tx, blocks, "preset", now)
-        if preset.boot:
+        if preset.boot and kept["speech"] == preset.speech:
             MessageLog(database, agent).append(tx, boot_messages(now, preset.boot.message, preset.boot.thought), 0)
         if origin:
             origin.store(tx, agent, now)
@@ -159,9 +167,17 @@ def open_state(
     """What an agent is and remembers, without a model."""
     from memagent.persistence import PersistenceManager
 
+    def records(own: bool) -> Records:
+        from memagent.facts.kinds import Kinds
+        from memagent.facts.ledger import Ledger, keeper
+        from memagent.facts.records import Records
+
+        whose = keeper(database, settings.user, entry.id, clock()) if own or facts is None else facts.ledger.keeper
+        return Records(Ledger(database, whose), Kinds(settings.home / "kinds"), clock)
+
     return PersistenceManager(
         database, entry, embedder=open_embedder(settings), clock=clock, files=settings.home / "files" / entry.id,
-        allowed_hosts=settings.allowed_hosts, facts=facts,
+        allowed_hosts=settings.allowed_hosts, facts=facts, records=records if facts else None,
     )  # fmt: skip
 
 

@@ -46,9 +46,13 @@ class Holder:
     def __str__(self) -> str:
         return f"{self.host}/{self.process}/{self.born}/{self.number}"
 
+    def elsewhere(self) -> bool:
+        """Whether it is on another host."""
+        return self.host != _host()
+
     def alive(self) -> bool:
         """Whether the process may still run; of other hosts nothing is known."""
-        if self.host != _host():
+        if self.elsewhere():
             return True
         if not _runs(self.process) or _born(self.process) != self.born:
             return False
@@ -77,7 +81,7 @@ def held_by_another(row: Row, ours: Holder) -> str:
         return "a process that can't be told"  # until its lease is over
     if not holder.alive():
         return ""
-    return f"process {holder.process} on {holder.host}" if holder.host != _host() else f"process {holder.process}"
+    return f"process {holder.process} on {holder.host}" if holder.elsewhere() else f"process {holder.process}"
 
 
 def holders(database: Database) -> dict[str, str]:

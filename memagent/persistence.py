@@ -21,13 +21,14 @@ from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
+from memagent.marking import mark_begun, mark_ended, mark_settled
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Draft, Edit
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, digest, name_of, result
 from memagent.roster import Entry
-from memagent.stage import Door, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
+from memagent.stage import Door, OpenRecords, Stage, StagedArchive, StagedCore, StagedFacts, StagedRecall
 from memagent.standing import Standing
 from memagent.storage import Database, Transaction, text
 from memagent.verdict import open_calls
@@ -50,6 +51,7 @@ class PersistenceManager(Standing):
     def __init__(
         self, database: Database, entry: Entry, *, embedder: Embedder | None, clock: Callable[[], datetime],
         files: Path, allowed_hosts: Sequence[str] = (), facts: FactMemory | None = None,
+        records: OpenRecords | None = None,
     ) -> None:  # fmt: skip
         super().__init__(database, entry, clock)
         self.core = CoreMemory(database, entry.id)
@@ -57,6 +59,7 @@ class PersistenceManager(Standing):
         self.recall = RecallMemory(database, entry.id, embedder)
         self.archival = ArchivalMemory(database, entry.id, embedder)
         self.facts = facts
+        self._records = records
         self.window: list[Message] = []
         self.turn_log: list[Message] = []
         self.run: str | None = None
@@ -102,7 +105,7 @@ class PersistenceManager(Standing):
                 "INSERT INTO turns (agent, turn, state, started) VALUES (?, ?, 'running', ?)",
                 self.entry.id, turn + 1, started,
             )  # fmt: skip
-            self._mark_run(tx, turn + 1, "running")
+            mark_begun(tx, self.run, turn + 1)
             stored = self.log.append(tx, messages, turn + 1)
             if any(m.kind == "login" for m in messages):
                 tx.run("UPDATE agents SET last_login = ? WHERE id = ?", started, self.entry.id)
@@ -126,7 +129,7 @@ class PersistenceManager(Standing):
                 if not done:
                     raise UserError("This call does not wait for approval (any more).")
             tx.run("UPDATE turns SET state = 'running' WHERE agent = ? AND turn = ?", self.entry.id, turn)
-            self._mark_run(tx, turn, "running")
+            mark_begun(tx, self.run, turn)
         self.turn, self.turn_log = turn, self.log.of_turn(turn)
         return ""
 
@@ -166,7 +169,7 @@ class PersistenceManager(Standing):
         return Stage(
             self.entry.name, self.clock(), self._files, self.key(call), self._hosts, core,
             StagedRecall(self.recall, first), StagedArchive(self.archival, door),
-            StagedFacts(self.facts, self.entry.id, self.turn_log, door), ask, door,
+            StagedFacts(self.facts, self.entry.id, self.turn_log, door, self._records), ask, door,
         )  # fmt: skip
 
     def finish(self, call: ToolCall, ok: bool, text: str, stage: Stage | None) -> tuple[Message, list[Edit]]:
@@ -205,7 +208,7 @@ class PersistenceManager(Standing):
                 "UPDATE turns SET state = ?, ended = ? WHERE agent = ? AND turn = ?",
                 ending, self.clock().isoformat(), self.entry.id, self.turn,
             )  # fmt: skip
-            self._mark_run(tx, self.turn, ending)
+            mark_ended(tx, self.run, ending, self.clock())
             tx.run("UPDATE agents SET holder = NULL WHERE id = ?", self.entry.id)
         if not whole:
             self.reload()
@@ -310,11 +313,6 @@ class PersistenceManager(Standing):
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _mark_run(self, tx: Transaction, turn: int, state: str) -> None:
-        if self.run is not None:
-            ended = None if state == "running" else self.clock().isoformat()
-            tx.run("UPDATE runs SET turn = ?, state = ?, ended = ? WHERE id = ?", turn, state, ended, self.run)
-
     def let_go(self) -> None:
         """Hold the agent no more, whatever this object still does: it can store nothing from the next turn on."""
         self._holder.let_go()
@@ -358,6 +356,7 @@ class PersistenceManager(Standing):
         settled = [result(call, False, texts.get(self.call_state(call), NOT_DONE), now) for call in cut]
         tx.run("DELETE FROM calls WHERE agent = ?", self.entry.id)
         tx.run("UPDATE turns SET state = 'interrupted' WHERE agent = ? AND turn = ?", self.entry.id, turn)
+        mark_settled(tx, self.entry.id, turn, now)
         return self.log.append(tx, settled, turn)
 
     def _see(self, message: Message) -> None:

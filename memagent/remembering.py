@@ -123,6 +123,8 @@ class Memory:
         """
         if sum(place not in (None, "") for place in (path, url, database)) > 1:
             raise UserError("A memory is in one place.", hint="Give one of path, url and database.")
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise UserError("A memory can't be kept at that url.", hint="Give postgresql://USER@HOST/NAME, or a path.")
         place = str(Path(path).absolute()) if path is not None else url or None
         self._settings = config.load({**(settings or {}), **({"database": place} if place else {})})
         self.user = user or self._settings.user
@@ -141,7 +143,8 @@ class Memory:
 
     def add(self, told: Said_ | Sequence[Said_]) -> Sequence[Outcome]:
         """Learn from something that was said: a text, a message ({"role": …, "content": …}), or several."""
-        talk = [self._said(one) for one in ([told] if isinstance(told, str | Said | Mapping) else told)]
+        every = [told] if isinstance(told, str | Said | Mapping) or not isinstance(told, Sequence) else told
+        talk = [self._said(one) for one in every]
         talk = [said for said in talk if said.text.strip()]
         if not talk:
             return []
@@ -275,11 +278,10 @@ class Memory:
             return told
         if isinstance(told, str):
             return Said(USER, told, self._clock())
+        if not isinstance(told, Mapping):
+            raise UserError("That is no message.", hint=_MESSAGE)
         who = {"assistant": "agent", "user": USER}.get(str(told.get("role", USER)), "agent")
-        text = told.get("content", "")
-        if not isinstance(text, str):
-            raise UserError("A message needs a text as its content.", hint='Give {"role": "user", "content": "…"}.')
-        return Said(who, text, self._clock())
+        return Said(who, _text_of(told.get("content")), self._clock())
 
     def _one(self, which: int | str | Fact, states: Sequence[State] = ("holds",)) -> Fact:
         """The fact that is meant: by its number, or the best that has these words."""
@@ -293,6 +295,20 @@ class Memory:
             listed = "; ".join(f"{fact.id}: {fact.text}" for fact in named[:5])
             raise UserError(f"{which!r} is in {len(named)} facts.", hint=f"Say which by its number: {listed}")
         return (exact or named)[0]
+
+
+_MESSAGE = 'Give a text, or {"role": "user", "content": "…"}.'
+
+
+def _text_of(content: object) -> str:
+    """The text of a message, as services have it: whole, in parts, or none, where only functions are called."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list | tuple) else [None]
+    texts = [part.get("text", "") if isinstance(part, Mapping) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError("A message needs a text as its content.", hint=_MESSAGE)
+    return "\n".join(str(text) for text in texts)
 
 
 def line_of(fact: Fact) -> str:

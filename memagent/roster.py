@@ -106,6 +106,11 @@ class Roster:
         text = json.dumps(settings, sort_keys=True)
         tx.run("UPDATE agents SET settings = ? WHERE id = ? AND owner = ?", text, agent, self._owner)
 
+    def reword(self, tx: Transaction, agent: str, name: str, system: str) -> None:
+        """Store another name, which must be `free`, and another system prompt of an agent."""
+        query = "UPDATE agents SET name = ?, system = ? WHERE id = ? AND owner = ?"
+        tx.run(query, name, storable(system), agent, self._owner)
+
     def rename(self, name: str, new: str) -> None:
         """Give an agent another name."""
         with self._database.write() as tx:

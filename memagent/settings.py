@@ -194,6 +194,12 @@ class Settings:
     )
     tidy: bool = _is(False, "tidy memory while nobody waits", "yes or no")
     turn_limit: float = _is(1800.0, "seconds that a turn may take", "number", low=1, high=604_800)
+    turns_a_minute: int = _is(
+        0, "turns that an agent takes in a minute on a server; 0: any number", "whole number", high=1e6
+    )
+    tokens_a_day: int = _is(
+        0, "tokens that an agent may spend in 24 hours on a server; 0: any number", "whole number", high=1e12
+    )
     max_steps: int = _is(20, "the most steps in one turn", "whole number", low=1, high=1000)
     allowed_hosts: tuple[str, ...] = _is((), "private hosts that agents may ask, such as localhost:8080", "list")
     tool_time_limit: float = _is(60.0, "seconds that a function may run", "number", low=0.1, high=86_400)

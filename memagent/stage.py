@@ -6,17 +6,18 @@ what is staged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from memagent.errors import NotFound, ToolError
+from memagent.errors import NotFound, ToolError, UserError
+from memagent.facts import SELF, USER, Fact
 from memagent.facts import Cause as FactCause
-from memagent.facts import Fact
 from memagent.memory.archival import ArchivalMemory, Prepared
 from memagent.memory.core import Change, Draft
 from memagent.memory.recall import RecallMemory
@@ -26,8 +27,15 @@ from memagent.tools import Known
 
 if TYPE_CHECKING:
     from memagent.facts.keeping import FactMemory
+    from memagent.facts.records import Record, Records
+
+log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 7 * 24 * 60
+MOST_FACTS = 20
+"""So many facts are told about a person."""
+OpenRecords = Callable[[bool], "Records"]
+"""Opens typed memories: those of the user, or the agent's own."""
 
 
 class Door:
@@ -115,13 +123,104 @@ class StagedArchive:
         return self._archival.sources()
 
 
+class StagedRecords:
+    """People, events and other typed memories: those of the user, and the agent's own (`open(True)`), which are opened
+    when they are needed. What this call changes is kept aside.
+    """
+
+    def __init__(self, open: OpenRecords | None, cause: FactCause, door: Door) -> None:
+        self._open = open
+        self._cause = cause
+        self._door = door
+        self._changes: list[Callable[[Transaction], object]] = []
+
+    def kinds(self) -> Sequence[str]:
+        with _told():
+            return [
+                f"{kind.name}: {'; '.join(f'{name} ({form.wants})' for name, form in kind.forms.items())}"
+                for kind in self._records().kinds.all()
+            ]
+
+    def find(self, name: str) -> Sequence[str]:
+        from memagent.facts.fields import told
+        from memagent.facts.people import facts_about, related, relations
+
+        with _told():
+            records, found = self._find(name)
+            fields = [(field, told(getattr(found.value, field))) for field in found.kind.forms]
+            lines = [f"{found.kind.name} {found.number}", *(f"{field}: {value}" for field, value in fields if value)]
+            if found.kind.name != "person":
+                return lines
+            people = records.people()
+            ties = [f"{tie.other} is the {tie.what} of {tie.of}" for tie in related(found, relations(people))]
+            facts, _ = facts_about(records.ledger, found, people, limit=MOST_FACTS)
+            return [*lines, *ties, *(fact.text for fact in facts)]
+
+    def add(self, kind: str, fields: Mapping[str, Any], about: str = USER) -> str:
+        with _told():
+            records = self._records(SELF in (about, fields.get("relation")))
+            fact = records.drafted(kind, fields, self._cause, about=about)
+        with self._door.passed():
+            self._changes.append(lambda tx: records.keep(tx, fact))
+        return fact.text
+
+    def change(self, name: str, fields: Mapping[str, Any]) -> Sequence[str]:
+        from memagent.facts.records import differences
+
+        with _told():
+            records, found = self._find(name)
+            if found.fact.state != "holds":
+                raise ToolError(f"{found.name!r} does not hold any more.")
+            value = records.changed(found, fields)
+            records.refuse_twin(records.ledger.database, value, found.number)
+            new = replace(found, value=value)
+        if value != found.value:
+            with self._door.passed():
+                self._changes.append(lambda tx: records.put(tx, found, value, self._cause))
+        nothing = "(nothing)"
+        pairs = differences(found, new).items()
+        return [f"{field}: {was or nothing} → {now or nothing}" for field, (was, now) in pairs]
+
+    def store(self, tx: Transaction) -> None:
+        """Carry out what was kept aside; where a person was faster, theirs stays."""
+        for change in self._changes:
+            try:
+                change(tx)
+            except UserError as error:
+                log.info("a memory was not changed: %s", error.message)
+
+    def _find(self, name: str) -> tuple[Records, Record]:
+        try:
+            return (records := self._records()), records.find(name)
+        except NotFound:
+            return (own := self._records(True)), own.find(name)
+
+    def _records(self, own: bool = False) -> Records:
+        if self._open is None:
+            raise ToolError("No memories are kept here: the setting facts is off.")
+        return self._open(own)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What a person would have to mend, the model is told."""
+    try:
+        yield
+    except UserError as error:
+        raise ToolError(error.message) from error
+
+
 class StagedFacts:
     """What is known, with what this call changes in it kept aside. `came` are the messages of the turn."""
 
-    def __init__(self, facts: FactMemory | None, agent: str, came: Sequence[Message], door: Door) -> None:
+    def __init__(
+        self, facts: FactMemory | None, agent: str, came: Sequence[Message], door: Door,
+        records: OpenRecords | None = None,
+    ) -> None:  # fmt: skip
         self._facts = facts
         self._cause = FactCause("agent", "by a function", agent, came[-1].seq if came else None)
         self._door = door
+        self.records = StagedRecords(records, self._cause, door)
         self._changes: list[tuple[Fact, str]] = []
 
     def search(self, query: str, *, past: bool = False) -> Sequence[Known]:
@@ -141,8 +240,10 @@ class StagedFacts:
 
     def store(self, tx: Transaction, now: datetime) -> None:
         """Carry out what was kept aside; a fact that a person has changed meanwhile stays as it is."""
+        self.records.store(tx)
         for fact, text in self._changes:
             ledger = self._kept().ledger
+            ledger.hold(tx)
             there = ledger.seen(tx, fact.id)
             if there and there.state == "holds":
                 if text:
@@ -157,6 +258,8 @@ class StagedFacts:
             raise ToolError(f"There is no fact {number}. Find its number with fact_search.") from None
         if fact.state != "holds":
             raise ToolError(f"Fact {number} does not hold any more: {fact.text}")
+        if text and fact.details:
+            raise ToolError(f"Fact {number} is a {fact.kind}, told by its fields: {fact.text}")
         with self._door.passed():
             self._changes.append((fact, text))
         return fact.text

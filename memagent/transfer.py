@@ -61,7 +61,10 @@ def _columns(text: str) -> dict[str, str]:
 TABLES = {table: _columns(text) for table, text in _SCHEMA.items()}
 KEYS = {table: text.split("|")[1].split() for table, text in _SCHEMA.items()}
 AGENT = _columns(_AGENT)
-FACTS = {"facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CHANGES)}
+FACTS = {
+    "facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CHANGES),
+    "tidyings": _columns(carrying.TIDYINGS),
+}  # fmt: skip
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
@@ -118,7 +121,8 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
     _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
     for table, columns in TABLES.items():
         for row in document[table]:
-            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number})
+            own = {"id": uuid.uuid4().hex} if table == "blocks" else {}
+            _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number, **own})
     carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
     lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
     return Arrived(number, free, lacking)
@@ -180,7 +184,8 @@ def _renew(document: dict[str, Any]) -> None:
     if version in (1, 2):
         document |= {"cards": [], "lore": [], "journal": [], "facts": [], "fact_changes": []}
         document["facts_read"] = len(_rows(document, "messages"))  # nothing is read unasked: that may be years
-    elif version != VERSION:
+    document.setdefault("tidyings", [])  # they stayed behind at first
+    if version not in (1, 2, VERSION):
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
 
 

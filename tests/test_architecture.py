@@ -25,12 +25,12 @@ FLOORS = [
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},
     {"facts"},
-    {"verdict", "lease", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
+    {"verdict", "lease", "marking", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
     | {"transfer", "loading", "journal", "waking", "tidying", "parts"},
     {"looking", "upkeep"},
     {"agent"},
     {"assemble"},
-    {"bridges", "remembering", "characters"},
+    {"bridges", "remembering", "characters", "meanwhile"},
     {"server"},
     {"cli"},
 ]

@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from memagent.cli.slash import COMMANDS
-from memagent.settings import SETTINGS
+from memagent.server.app import create
+from memagent.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -45,10 +48,16 @@ print(json.dumps(walk(_command(), [])))
 
 def named_commands(text: str) -> list[list[str]]:
     """The words of every command that a page shows, without what the shell makes of them."""
-    lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    lines = [line for block in BLOCK.findall(text) for line in typed(block.replace("\\\n", " "))]
     lines += re.findall(r"`([^`\n]*)`", text)
     found = [re.search(r"(?:^|(?<=[\s/]))memagent ([a-z][^#|&>·]*)", line) for line in lines]
     return [match[1].split() for match in found if match]
+
+
+def typed(block: str) -> list[str]:
+    """The lines of a block, without what a program answers where the shell's prompt tells that apart."""
+    lines = block.splitlines()
+    return [line for line in lines if line.startswith("$ ")] or lines
 
 
 def test_every_command_that_is_named_exists() -> None:
@@ -103,4 +112,11 @@ def test_the_map_of_the_house_names_what_is_there() -> None:
 def test_slash_commands_of_the_readme_exist() -> None:
     for page in PAGES:
         for name in re.findall(r"`/([a-z]+)[^`/]*`", page.read_text()):
-            assert name in COMMANDS, f"{page.name}: /{name}"
+            assert name in COMMANDS or name in paths(), f"{page.name}: /{name}"
+
+
+@cache
+def paths() -> set[str]:
+    """How the paths begin that the server is asked for."""
+    served = create(Settings())
+    return {str(route.path).split("/")[1] for route in iter_route_contexts(served.routes)}

@@ -16,9 +16,11 @@ import pytest
 from memagent import Memory
 from memagent.embeddings import packed
 from memagent.errors import NotFound, UserError
-from memagent.facts import Draft, Fact, Said
+from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.finding import Match
+from memagent.facts.kinds import Kinds
 from memagent.facts.policy import Policy
+from memagent.facts.records import Records
 from memagent.facts.telling import UNKNOWN
 from memagent.llm import Answer, Request
 from memagent.messages import ToolCall
@@ -183,8 +185,35 @@ def test_messages_and_what_an_agent_says(memory: Memory) -> None:
     )
     assert texts(memory.list()) == ["The user lives in Porto"]
     assert list(memory.add("")) == []
-    with pytest.raises(UserError, match="needs a text"):
-        memory.add({"role": "user", "content": [{"type": "image"}]})
+    memory.add([{"role": "user", "content": [{"type": "text", "text": "I like tea"}, {"type": "image_url"}]}])
+    memory.add({"role": "assistant", "content": None, "tool_calls": []})
+    assert texts(memory.list()) == ["The user likes tea", "The user lives in Porto"]
+    for wrong in (5, [5], {"content": 5}, {"content": [5]}):
+        with pytest.raises(UserError, match="message"):
+            memory.add(wrong)  # type: ignore[arg-type]
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(memory: Memory) -> None:
+    memory.add("I like tea")
+    (before,) = memory.list()
+    for wrong in (lambda: memory.state("  "), lambda: memory.state_many(["a fact", ""]), lambda: memory.correct(1, ""),
+                  lambda: memory.end(1, "tomorrow"), lambda: memory.end(1, "2026-02-31")):  # fmt: skip
+        with pytest.raises(UserError, match=r"needs words|is not a day"):
+            wrong()
+    assert list(memory.list()) == [before]
+    assert memory.end(1, "2026-05").until == "2026-05"
+    for url in ("mysql://localhost/x", "notes.db"):
+        with pytest.raises(UserError, match="at that url"):
+            Memory(url=url)
+
+
+def test_a_typed_memory_is_told_as_it_stands_and_put_right_by_its_fields(memory: Memory, tmp_path: Path) -> None:
+    records = Records(memory.facts.ledger, Kinds(tmp_path), memory.facts.clock)
+    anna = records.create("person", {"name": "Anna", "details": ["Paints boats"]}, Cause("user"))
+    assert memory.ask("Who is Anna?") == "Anna. Paints boats."
+    with pytest.raises(UserError, match="by its fields"):
+        memory.correct(anna.number, "Anna paints houses")
+    assert records.find("Anna") == anna
 
 
 def test_users_on_one_store_know_nothing_of_each_other(memory: Memory, tmp_path: Path) -> None:

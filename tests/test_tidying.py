@@ -83,6 +83,18 @@ def test_facts_that_say_the_same_become_one_and_part_again(home: House) -> None:
     assert tidying(home).undo() == ([], [])
 
 
+def test_what_says_more_is_never_lost_in_what_says_less(home: House) -> None:
+    learn(home, "The user has a dog named Rex.")
+    learn(home, "The user has a dog.", confidence=0.9)
+    learn(home, "The user owns a boat.", cause=Cause("user"))
+    learn(home, "The user owns a boat in Faro.")
+    (step,) = tidied(tidying(home))
+    assert '"The user has a dog." tells no more than' in step.told
+    assert holding(home) == [
+        "The user has a dog named Rex.", "The user owns a boat in Faro.", "The user owns a boat.",
+    ]  # fmt: skip
+
+
 def test_what_was_written_by_hand_stays(home: House) -> None:
     own = learn(home, "The user likes tea.", cause=Cause("user"), confidence=0.1)
     learn(home, "the user likes tea", confidence=1.0)

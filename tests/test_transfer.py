@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from memagent.memory.recall import RecallMemory
 from memagent.messages import Message, ToolCall
 from memagent.roster import Roster
 from memagent.storage.sqlite import SqliteDatabase
+from memagent.tidying import Tidying
+from memagent.tidying.facts import Expired
 from memagent.transfer import VERSION, export, read_in
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -95,6 +97,11 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
         mate = ledger.replace(tx, tea, "Likes mate.", Cause("agent", "", agent, 5), NOW)
         ledger.confirm(tx, mate, 0.9, by, NOW)
         ledger.end(tx, ledger.learn(tx, Fact("Is shy.", NOW), NOW), "forgotten", Cause("user"), NOW)
+        for details in ({"fact": tea.id}, {"block": "persona", "version": 2}, {"note": 1, "shorter": 2}):
+            tx.run(
+                "INSERT INTO tidyings (agent, run, kind, told, details, created) VALUES (?, 1, 'x', 'y', ?, ?)",
+                agent, json.dumps(details), NOW.isoformat(),
+            )  # fmt: skip
         tx.run("INSERT INTO fact_readers VALUES (?, 10, 0, NULL, ?)", agent, NOW.isoformat())
     draft = core.draft()
     draft.append("persona", words)
@@ -107,7 +114,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
 
 def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
     tables = ["agents", "turns", "messages", "calls", "blocks", "block_edits", "passages", "passages_vectors"]
-    tables += ["cards", "lore", "journal", "keepers", "facts", "fact_changes", "fact_readers"]
+    tables += ["cards", "lore", "journal", "keepers", "facts", "fact_changes", "fact_readers", "tidyings"]
     return {table: db.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
@@ -135,6 +142,32 @@ def test_facts_of_its_own_go_along_with_their_history(db: SqliteDatabase, other:
     assert [change.what for change in ledger.history(mate.id)] == ["corrected", "confirmed"]
     assert ledger.history(mate.id)[0].details == {"from": tea.id}
     assert [fact.text for fact in ledger.listed(("forgotten",))] == ["Is shy."]
+
+
+def test_what_was_tidied_goes_along_and_can_be_taken_back(db: SqliteDatabase, other: SqliteDatabase) -> None:
+    make(other, "Somebody else")
+    agent = make(db)
+    late = NOW + timedelta(days=1)
+    for whose in (agent, None):  # what is shared stays here, with its tidying
+        ledger = Ledger(db, keeper(db, "me", whose, NOW))
+        with db.write() as tx:
+            ledger.learn(tx, Fact("Is on holiday.", NOW, until="2026-11-21"), NOW)
+        assert len(list(Tidying(db, agent, [Expired(ledger, lambda: late)], lambda: late).tidy())) == 1
+    text = export(db, Roster(db, "me"), "Ada")
+    read_in(other, "you", text)
+    assert export(other, Roster(other, "you"), "Ada") == text
+    there = Roster(other, "you").find("Ada").id
+    ledger = Ledger(other, keeper(other, "you", there, NOW))
+    done, left = Tidying(other, there, [Expired(ledger, lambda: late)], lambda: late).undo()
+    assert (len(done), left) == (1, [])
+    assert sorted(fact.text for fact in ledger.listed()) == ["Is on holiday.", "Likes mate."]
+
+
+def test_one_of_this_version_that_left_its_tidyings_behind_is_read(cardless: str, other: SqliteDatabase) -> None:
+    document = json.loads(cardless)
+    del document["tidyings"]
+    read_in(other, "me", json.dumps(document))
+    assert export(other, Roster(other, "me"), "Ada") == cardless
 
 
 def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -> None:
@@ -283,12 +316,13 @@ def cardless(db: SqliteDatabase) -> str:
         tx.run("DELETE FROM cards")
         tx.run("DELETE FROM journal")
         tx.run("DELETE FROM facts")
+        tx.run("DELETE FROM tidyings")
     return export(db, Roster(db, "me"), "Ada")
 
 
 def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase) -> None:
     second = {**json.loads(cardless), "version": 2}
-    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read"):
+    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read", "tidyings"):
         del second[part]
     read_in(other, "me", json.dumps(second))
     assert export(other, Roster(other, "me"), "Ada") == cardless
@@ -297,7 +331,7 @@ def test_one_of_the_second_version_is_read(cardless: str, other: SqliteDatabase)
 def test_one_of_the_first_version_is_read(cardless: str, other: SqliteDatabase) -> None:
     first = json.loads(cardless)
     first["version"] = 1
-    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read"):
+    for part in ("cards", "lore", "journal", "facts", "fact_changes", "facts_read", "tidyings"):
         del first[part]
     for row in first["messages"]:
         del row["place"]
@@ -320,6 +354,12 @@ def test_a_cut_one_is_refused(db: SqliteDatabase, document: dict[str, Any]) -> N
 
 
 WRONG: list[tuple[tuple[Any, ...], Any]] = [
+    (("tidyings",), None),
+    (("tidyings", 0, "run"), "1"),
+    (("tidyings", 0, "details"), '{"fact": 99}'),
+    (("tidyings", 0, "details"), '{"fact": true}'),
+    (("tidyings", 1, "details"), '{"block": "human"}'),
+    (("tidyings", 2, "details"), "[]"),
     (("agent",), None),
     (("agent",), []),
     (("agent", "name"), ""),

@@ -273,6 +273,8 @@ def load_conversations(
         tell_person(name, ran, would=only_look, passages="messages")
         if ran.tally.passages and not only_look and not ran.stopped:
             typer.echo(f"{name} finds them in what was said: memagent search {quote(name)} WORDS")
+            if settings.facts != "off":
+                typer.echo(f"They are read for facts when you say so: memagent facts read {quote(name)} --loaded")
     if ran.stopped:
         raise ran.explained() from None
     return ran.code

@@ -9,11 +9,13 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from memagent.agent import Agent
 from memagent.cli.keyboard import hushed
+from memagent.cli.opened import working
 from memagent.context import parts
 from memagent.errors import MemagentError
 from memagent.events import ApprovalAsked, Happening, Reply
@@ -21,17 +23,22 @@ from memagent.messages import Message, heartbeat
 
 if TYPE_CHECKING:
     from memagent.cli.console import Console
-    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.printer import Printer
+    from memagent.meanwhile import Meanwhile
     from memagent.memory.core import Edit
 
 log = logging.getLogger(__name__)
+
+SAVING = "Writing the journal; Ctrl-C leaves at once, and nothing is lost"
+AWAY = timedelta(hours=12)
+"""Who comes back after so long is greeted."""
 
 
 @dataclass
 class Chat:
     """One chat with one agent at a time. `reopen` loads an agent, with another model if one is named;
-    `command` carries out a line that begins with a slash, and a word of `leave` ends the chat.
+    `command` carries out a line that begins with a slash, and a word of `leave` ends the chat. An agent that `greets`
+    speaks first when its user was away for long.
     """
 
     agent: Agent
@@ -46,6 +53,7 @@ class Chat:
     meanwhile: Meanwhile | None = None
     leaving: bool = False
     arriving: bool = True
+    greets: bool = False
 
     def run(self) -> None:
         """Talk until the user leaves."""
@@ -63,9 +71,19 @@ class Chat:
             self._guarded(partial(self._take, line))
 
     def _arrive(self) -> None:
-        """What was said before, and is in no journal yet, was another conversation."""
+        """What was said before, and is in no journal yet, was another conversation. After long, the agent begins the
+        new one: it greets with what it wakes with.
+        """
         if self.meanwhile:
             self._guarded(partial(self.meanwhile.arrive, self.agent))
+        if self.greets and self._was_away() and self.agent.wakes_with():
+            self.greet()
+
+    def _was_away(self) -> bool:
+        """Whether nothing was said for long, and nothing is left to be gone on with."""
+        state = self.agent.state
+        said = [message.created for message in state.window if message.said]
+        return bool(said) and state.clock() - max(said) >= AWAY and not state.unfinished()
 
     def _read(self) -> str | None:
         """The next message; meanwhile, what nobody waits for is done."""
@@ -78,7 +96,7 @@ class Chat:
     def part(self) -> None:
         """The conversation is over: it goes into the journal."""
         if self.meanwhile:
-            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell))
+            self._guarded(partial(self.meanwhile.leave, self.agent, self.tell, partial(working, SAVING)))
 
     def _take(self, line: str | None) -> None:
         """What the user typed; `None` when they were silent for so long that the agent may speak up."""

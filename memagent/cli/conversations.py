@@ -44,6 +44,7 @@ def delete_conversations(place: str, agent: str, yes: bool) -> None:
     """Delete the conversation at that place, or all at places of that pattern, from an agent's memory."""
     from memagent.cli.memory import state_of
     from memagent.cli.opened import confirmed
+    from memagent.facts.elsewhere import delete
 
     with state_of(agent) as state:
         name = state.entry.name
@@ -55,7 +56,7 @@ def delete_conversations(place: str, agent: str, yes: bool) -> None:
             return
         with state.alone() as tx:
             for each in found:
-                state.log.delete_elsewhere(tx, each.place, state.clock())
+                delete(tx, state.database, state.entry.id, each.place, state.clock())
     typer.echo(f"Deleted {what}. {name} does not find that any more.")
 
 

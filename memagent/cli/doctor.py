@@ -96,6 +96,7 @@ def _findings(offline: bool) -> Iterator[Finding]:
         ("database", _database),
         ("presets", _presets),
         ("functions", _functions),
+        ("kinds", _kinds),
         ("sources", _sources),
         ("facts", _facts),
     ]
@@ -182,6 +183,12 @@ def _functions(settings: Settings) -> str:
 
     sets = available_sets(settings.home / "functions")
     return ", ".join(f"{name} ({len(load_file(path))})" for name, path in sets.items())
+
+
+def _kinds(settings: Settings) -> str:
+    from memagent.facts.kinds import Kinds
+
+    return ", ".join(f"{kind.name} ({len(kind.forms)})" for kind in Kinds(settings.home / "kinds").all())
 
 
 def _asked_elsewhere(settings: Settings) -> bool:

@@ -28,8 +28,12 @@ DID = {
 }
 
 
+LONGEST = 400
+"""Characters of a fact that stand in a list; all of it is told by `why`, and in JSON."""
+
+
 def line(fact: Fact) -> str:
-    """A fact with its number, whom it is about, and since when and until when it holds."""
+    """A fact with its number, whom it is about, and since when and until when it holds; on one line."""
     about = f"{fact.about}: " if fact.about not in (USER, SELF) else ""
     dates = [f"since {fact.since}"] if fact.since else []
     dates += [f"until {fact.until}"] if fact.until else []
@@ -37,12 +41,17 @@ def line(fact: Fact) -> str:
         dates.append(f"{fact.how or 'ended'} {fact.ended:%Y-%m-%d}" if fact.ended else "past")
     elif fact.state == "forgotten":
         dates.append(f"{fact.how or 'forgotten'}")
-    return harmless(f"{fact.id:>4}  {about}{fact.text}" + (f"  ({', '.join(dates)})" if dates else ""))
+    return harmless(f"{fact.id:>4}  {about}{_short(fact.text)}" + (f"  ({', '.join(dates)})" if dates else ""))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def outcome(done: Outcome) -> str:
     """What became of something that was told."""
-    before = f", instead of: {done.instead_of.text}" if done.instead_of else ""
+    before = f", instead of: {_short(done.instead_of.text)}" if done.instead_of else ""
     return harmless(f"{DID.get(done.what, done.what)}: {line(done.fact).strip()}{before}")
 
 
@@ -68,12 +77,14 @@ def history(ledger: Ledger, facts: Iterable[Fact], agents: Mapping[str, str]) ->
     """All that became of some facts, a line each, the oldest first."""
     changes = [(change.when, fact.text, change) for fact in facts for change in ledger.history(fact.id)]
     for moment, text, change in sorted(changes, key=lambda each: each[0]):
-        yield harmless(f"{when(moment)}  {change.what:<12} {text}  ({cause(change.cause, agents)})")
+        yield harmless(f"{when(moment)}  {change.what:<12} {_short(text)}  ({cause(change.cause, agents)})")
 
 
 def why(memory: FactMemory, fact: Fact, agents: Mapping[str, str]) -> Iterator[str]:
     """Where a fact comes from: the words, the message and its date, the agent; and each change of it since."""
     yield line(fact).strip()
+    if len(fact.text) > LONGEST:
+        yield harmless(f"  {fact.text}")
     yield harmless(f"  {cause(fact.cause, agents)}, said {when(fact.said)}; {_sure(fact)}")
     if fact.quote:
         yield harmless(f'  words: "{fact.quote}"')

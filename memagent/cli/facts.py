@@ -37,6 +37,10 @@ About = Annotated[str, typer.Option("--about", help="Only facts about this perso
 Past = Annotated[bool, typer.Option("--past", help="What held once, too.")]
 
 
+STILL_WAITING = 3
+"""What waits could not be read, as the exit code tells."""
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     group = Commands(help="What is known, from talk and by hand.", no_args_is_help=True)
@@ -325,38 +329,55 @@ def read(
     everything: Annotated[
         bool, typer.Option("--all", help="From the beginning, whatever was read or passed over before.")
     ] = False,
+    loaded: Annotated[
+        bool, typer.Option("--loaded", help="What was loaded of conversations with other programs, instead.")
+    ] = False,
 ) -> None:
     """Read now what waits to be read for facts.
 
-    A chat does it by itself while you type. What was said before there were facts is only read with --all.
+    A chat does it by itself while you type. What was said before there were facts is only read with --all, what was
+    said to other programs only with --loaded.
     """
     from memagent.cli.opened import opened
     from memagent.log import start_log
 
     with opened() as home:
         start_log(home.settings)
-        for entry in [home.roster.find(agent)] if agent else home.roster.all():
-            _read(home, entry, everything)
+        entries = [home.roster.find(agent)] if agent else home.roster.all()
+        if not all([_read(home, entry, everything, loaded) for entry in entries]):
+            raise typer.Exit(STILL_WAITING)
 
 
-def _read(home: Opened, entry: Entry, everything: bool) -> None:
+def _read(home: Opened, entry: Entry, everything: bool, loaded: bool) -> bool:
+    """Read what there is, and tell what came of it; whether nothing is left."""
     from memagent import config
     from memagent.cli.fact_lines import outcome
     from memagent.cli.opened import spun
+    from memagent.facts.elsewhere import TalkElsewhere
     from memagent.facts.reading import progress_of
     from memagent.upkeep import open_behind
 
     behind = open_behind(config.load({}, entry.settings["settings"]), home.database, entry)
     if (reader := behind.reader) is None:
-        return
+        typer.echo(f"No facts are kept of what is said to {entry.name}: the setting facts is off.", err=True)
+        return True
     if everything:
         reader.go_back()
+    elsewhere = TalkElsewhere(reader.memory, entry.id)
+    count, learned = elsewhere.messages() if loaded else reader.waiting(), 0
     try:
-        for outcomes in spun(reader.read(), f"reading what was said to {entry.name}"):
+        for outcomes in spun(elsewhere.read() if loaded else reader.read(), f"reading what was said to {entry.name}"):
+            learned += len(outcomes)
             for each in outcomes:
                 typer.echo(outcome(each))
     finally:
         behind.finish()
-    if left := reader.waiting():
+    if not loaded and (left := reader.waiting()):
         failed = progress_of(home.database.rows, entry.id).failed
         typer.echo(f"{left:,} messages of {entry.name} still wait. {failed}".strip(), err=True)
+        return False
+    if not learned:
+        typer.echo(
+            f"{entry.name}: {f'nothing to be kept in {count:,} messages' if count else 'nothing waits'}.", err=True
+        )
+    return True

@@ -68,9 +68,13 @@ def opened(flags: Mapping[str, Any] | None = None, agent: Mapping[str, Any] | No
 
 
 def as_json(data: Any) -> None:
-    """Print data for a script to read."""
+    """Print data for a script to read; times as ISO 8601 has them."""
     whole = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
-    typer.echo(json.dumps(data, ensure_ascii=not whole, indent=2, default=str))
+    typer.echo(json.dumps(data, ensure_ascii=not whole, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def attended() -> bool:

@@ -60,7 +60,7 @@ def run(
     endpoint: Endpoint = None,
     provider: Provider = None,
     context_window: Window = None,
-    first: Annotated[bool, typer.Option("--first", help="You speak first; a new agent does not greet you.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="You speak first; the agent does not greet you.")] = False,
     no_verify: NoVerify = False,
     thoughts: Annotated[
         bool | None, typer.Option("--thoughts/--no-thoughts", help="Show what the agent thinks.")
@@ -76,10 +76,10 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
     from memagent.cli import slash
     from memagent.cli.chat import Chat
     from memagent.cli.console import Console
-    from memagent.cli.meanwhile import Meanwhile
     from memagent.cli.opened import attended, opened
     from memagent.cli.printer import Printer
     from memagent.log import start_log
+    from memagent.meanwhile import Meanwhile
     from memagent.memory.sources import Sources
 
     flags, kept = with_model(agent, given, asking=not yes and attended(), yes=yes)
@@ -104,6 +104,7 @@ def _chat(agent: str, given: dict[str, Any], *, greeting: bool, yes: bool, debug
             approve_all=yes,
             debug=debug,
             meanwhile=Meanwhile(home.settings),
+            greets=greeting,
         )
         chat.tell(f"{begun}{' is new' if new else ''} · {talking.llm.model} · /help lists commands, Ctrl-D leaves")
         if talking.state.archival.others_vectors():

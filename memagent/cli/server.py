@@ -5,11 +5,14 @@ Knows nothing of what is asked over there.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memagent.errors import UserError
+
+if TYPE_CHECKING:
+    from memagent.access import Done
 
 Host = Annotated[str, typer.Option("--host", help="Address to serve; other machines reach only one that is not local.")]
 Port = Annotated[int, typer.Option("--port", "-p", min=0, max=65_535, help="Port to serve; 0: any that is free.")]
@@ -24,6 +27,7 @@ def register(app: typer.Typer) -> None:
     keys.command("add")(add)
     keys.command("list")(listed)
     keys.command("revoke")(revoke)
+    keys.command("log")(log)
     app.add_typer(keys, name="keys")
 
 
@@ -70,7 +74,9 @@ def add(
         raise UserError(f"There is no scope {scope!r}.", hint=f"Scopes are: {', '.join(SCOPES)}.")
     with opened() as home:
         limits = {"requests": requests, "tokens": tokens}
-        key, secret = Keys(home.database, local_time).add(user or home.settings.user, name, chosen, limits)
+        owner, keys = user or home.settings.user, Keys(home.database, local_time)
+        key, secret = keys.add(owner, name, chosen, limits)
+        keys.note(_done(owner, "key added", f"{key.name} ({key.id}): {scope}"))
     typer.echo(secret)
     typer.echo(f"This is the key {key.name!r} of {key.owner}. Keep it: it is not shown again.", err=True)
 
@@ -104,5 +110,41 @@ def revoke(name: Annotated[str, typer.Argument(help="The key's name or number.")
     from memagent.cli.opened import opened
 
     with opened() as home:
-        key = Keys(home.database, local_time).revoke(user or home.settings.user, name)
+        owner, keys = user or home.settings.user, Keys(home.database, local_time)
+        key = keys.revoke(owner, name)
+        keys.note(_done(owner, "key revoked", f"{key.name} ({key.id})"))
     typer.echo(f"The key {key.name!r} opens nothing any more.")
+
+
+def log(
+    most: Annotated[int, typer.Option("--most", min=1, help="So many lines, the newest first.")] = 100,
+    user: Annotated[str, typer.Option("--user", help="Only what was done as this user.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show what was done with keys: who changed what, from where, and what came of it."""
+    from memagent.access import Keys
+    from memagent.assemble import local_time
+    from memagent.cli.opened import as_json, opened
+    from memagent.log import plain_to_see
+
+    with opened() as home:
+        keys = Keys(home.database, local_time)
+        lines, names = keys.noted(user, most), {key.id: key.name for key in keys.all()}
+    if json:
+        as_json([vars(line) for line in lines])
+        return
+    for line in lines:
+        by = f" by {names.get(line.key, line.key)}" if line.key else ""
+        whence = f" from {line.address}" if line.address else ""
+        told = f"{line.owner}{by}{whence}: {line.what} {line.target}, {line.outcome}"
+        typer.echo(f"{line.when:%Y-%m-%d %H:%M:%S}  {plain_to_see(told)}")
+    if not lines:
+        typer.echo("Nothing was done with keys yet.")
+
+
+def _done(owner: str, what: str, target: str) -> Done:
+    """A line of the audit log, of what was done here."""
+    from memagent.access import Done
+    from memagent.assemble import local_time
+
+    return Done(local_time(), owner, "", "", what, target, "done")

@@ -93,6 +93,8 @@ class ReadingBehind:
         self._idle = idle
         self._llm = llm
         self._left = threading.Event()
+        self._again = False
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -103,24 +105,31 @@ class ReadingBehind:
     @property
     def busy(self) -> bool:
         """Whether it reads now."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def start(self) -> None:
-        """Begin to read, if it does not yet. What an earlier thread was asked comes to its end first."""
-        if self.reader is None or self.busy:
+        """Begin to read, if it does not yet. A thread that was called away, and has not heard that yet, comes back
+        when what it was asked has come to its end.
+        """
+        if self.reader is None:
             return
-        self._left.clear()
-        if self._llm:
-            self._llm.come_back()
-        self._thread = threading.Thread(target=self._read, args=(self.reader,), name="reading facts", daemon=True)
-        self._thread.start()
+        with self._lock:
+            if self.busy:
+                self._again = self._left.is_set()
+                return
+            self._begin()
+            self._thread = threading.Thread(target=self._run, args=(self.reader,), name="reading facts", daemon=True)
+            self._thread.start()
 
     def leave(self, patience: float = MOMENT) -> None:
         """Somebody needs the agent now: what is not read yet waits."""
         thread = self._thread
         if thread is None or not thread.is_alive():
             return
-        self._left.set()
+        with self._lock:
+            self._again = False
+            self._left.set()
         if self._llm:
             self._llm.leave()
         thread.join(patience)
@@ -129,11 +138,26 @@ class ReadingBehind:
         """The agent is let go: what is read without a model is read to its end, as long as patience lasts; what a model
         would have to be asked for waits until the agent is there again.
         """
-        if self.quick and self._thread:
-            self._thread.join(PATIENCE)
+        if self.quick and (thread := self._thread):
+            thread.join(PATIENCE)
         self.leave(SHORT_PATIENCE)
         if self._llm:
             self._llm.close()
+
+    def _begin(self) -> None:
+        self._left.clear()
+        if self._llm:
+            self._llm.come_back()
+
+    def _run(self, reader: FactReader) -> None:
+        while True:
+            self._read(reader)
+            with self._lock:
+                if not self._again:
+                    self._thread = None
+                    return
+                self._again = False
+                self._begin()
 
     def _read(self, reader: FactReader) -> None:
         if self._llm and self._left.wait(self._idle):

@@ -1,6 +1,7 @@
-"""The facts that one agent keeps alone, as data that goes along when it is exported, and is taken in elsewhere.
+"""The facts that one agent keeps alone, and what was tidied of its memory, as data that goes along when it is exported,
+and is taken in elsewhere.
 
-Facts are numbered from 1 there, and name each other by these numbers. Knows nothing of files, or of the rest of an
+Facts are numbered from 1 there, and are named by these numbers. Knows nothing of files, or of the rest of an
 agent.
 """
 
@@ -24,6 +25,10 @@ FACTS = (
 )
 CHANGES = "fact:number what:text why:text origin:text ours:flag message:number? details:object created:time"
 """What is told of each, and what that is ("?": or nothing). `ours` says whether the agent itself is named."""
+
+TIDYINGS = "run:number kind:text told:text details:object created:time undone:time?"
+_SHAPES: Sequence[Mapping[str, type]] = ({"fact": int}, {"block": str, "version": int}, {"note": int, "shorter": int})
+"""What the details of a tidying name: a fact, a version of a block, or a note and the one that took its place."""
 
 _COLUMNS = (
     "id, line, shelf, text, kind, about, subject, details, said, since, until, confidence, confirmed, renewed, origin, "
@@ -57,7 +62,28 @@ def exported(database: Database, owner: str, agent: str) -> dict[str, Any]:
     ):
         told = dict(zip([column.split(":")[0] for column in CHANGES.split()], (numbers[number], *fields), strict=True))
         changes.append({**told, "ours": told["ours"] == agent, "details": _renumbered(told["details"], numbers)})
-    return {"facts": facts, "fact_changes": changes, "facts_read": progress_of(database.rows, agent).seq}
+    tidyings = _tidied(database, agent, numbers)
+    read = progress_of(database.rows, agent).seq
+    return {"facts": facts, "fact_changes": changes, "facts_read": read, "tidyings": tidyings}
+
+
+def _tidied(database: Database, agent: str, numbers: Mapping[int, int]) -> list[dict[str, Any]]:
+    """What was tidied, but for facts that others share: those stay here."""
+    names = [column.split(":")[0] for column in TIDYINGS.split()]
+    rows = database.rows(f"SELECT {', '.join(names)} FROM tidyings WHERE agent = ? ORDER BY id", agent)
+    found = []
+    for row in rows:
+        told = dict(zip(names, row, strict=True))
+        with reading("What was tidied"):
+            details = json.loads(told["details"])
+        if "fact" in details and details["fact"] not in numbers:
+            continue
+        found.append({**told, "details": as_json(_named_anew(details, numbers))})
+    return found
+
+
+def _named_anew(details: Mapping[str, Any], numbers: Mapping[int, int]) -> dict[str, Any]:
+    return {name: numbers[value] if name == "fact" else value for name, value in details.items()}
 
 
 def fits(document: Mapping[str, Any]) -> bool:
@@ -79,7 +105,14 @@ def fits(document: Mapping[str, Any]) -> bool:
         and all(each["origin"] in get_args(Origin) for each in (*facts, *changes))
         and type(document["facts_read"]) is int
         and 0 <= document["facts_read"] <= len(document["messages"])
+        and all(_names_something(json.loads(tidied["details"]), there) for tidied in document["tidyings"])
     )
+
+
+def _names_something(details: Mapping[str, Any], there: range) -> bool:
+    """Whether the details of a tidying are such that it can be taken back."""
+    kinds = {name: type(value) for name, value in details.items()}
+    return kinds in _SHAPES and ("fact" not in details or details["fact"] in there)
 
 
 def _state_after(how: How | None) -> State:
@@ -110,6 +143,12 @@ def take_in(tx: Transaction, owner: str, agent: str, document: Mapping[str, Any]
                 agent if change["ours"] else None, change["message"], _renumbered(change["details"], numbers),
                 change["created"],
             )  # fmt: skip
+    for tidied in document["tidyings"]:
+        details = as_json(_named_anew(json.loads(tidied["details"]), numbers))
+        tx.add(
+            "INSERT INTO tidyings (agent, run, kind, told, details, created, undone) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            agent, tidied["run"], tidied["kind"], tidied["told"], details, tidied["created"], tidied["undone"],
+        )  # fmt: skip
     tx.run(
         "INSERT INTO fact_readers (agent, seq, tries, changed) VALUES (?, ?, 0, ?)",
         agent, document["facts_read"], now.isoformat(),

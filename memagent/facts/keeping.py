@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from memagent.errors import UserError
 from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
 from memagent.facts.drafts import checked
+from memagent.facts.fields import When, form_of
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
 from memagent.facts.policy import USUAL, Policy, lapse, sweep
@@ -33,6 +35,15 @@ class Outcome:
     what: What
     fact: Fact
     instead_of: Fact | None = None
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A draft with what it means for what is known; `newest` is the number of the newest fact that was known then."""
+
+    draft: Draft
+    verdict: Verdict
+    newest: int
 
 
 class FactMemory:
@@ -66,11 +77,12 @@ class FactMemory:
         known = [match.fact for match in self.finder.find(words, size=CANDIDATES).matches] if words.strip() else []
         return list(checked(self.extractor.extract(talk, known)))
 
-    def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
+    def weighed(self, drafts: Sequence[Draft]) -> list[Weighed]:
         """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
         from memagent.facts.reconcile import decide
 
-        return [(draft, decide(draft, self._near(draft))) for draft in drafts]
+        newest = self.ledger.newest()
+        return [Weighed(draft, decide(draft, self._near(draft)), newest) for draft in drafts]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""
@@ -84,16 +96,31 @@ class FactMemory:
         return list(found.values())
 
     def take_in(
-        self, tx: Transaction, weighed: Sequence[tuple[Draft, Verdict]], talk: Sequence[Said], cause: Cause
-    ) -> list[Outcome]:
-        """Keep what drafts tell, within a transaction."""
+        self, tx: Transaction, weighed: Sequence[Weighed], talk: Sequence[Said], cause: Cause
+    ) -> list[Outcome]:  # fmt: skip
+        """Keep what drafts tell, within a transaction; others who learn for this keeper wait for its end."""
+        self.ledger.hold(tx)
         by_number = {said.seq: said for said in talk}
         outcomes: list[Outcome] = []
-        for draft, verdict in weighed:
-            said = by_number.get(draft.message) or talk[-1]
+        for each in weighed:
+            said = by_number.get(each.draft.message) or talk[-1]
             own = replace(cause, message=said.seq or cause.message)
-            outcomes += self._take(tx, draft, verdict, said.when, own)
+            verdict = self._weighed_anew(tx, each, {done.fact.id for done in outcomes})
+            outcomes += self._take(tx, each.draft, verdict, said.when, own)
         return outcomes
+
+    def _weighed_anew(self, tx: Transaction, weighed: Weighed, own: set[int]) -> Verdict:
+        """The verdict, or another one, if others have learned something about the same meanwhile. What was learned in
+        the same breath (`own`) contradicts nothing of itself.
+        """
+        newer = [fact for fact in self.ledger.learned_since(tx, weighed.newest, weighed.draft.about)
+                 if fact.id not in own]  # fmt: skip
+        if not newer:
+            return weighed.verdict
+        old = [fact for fact in map(lambda f: self._still(tx, f), weighed.verdict.facts) if fact]
+        from memagent.facts.reconcile import decide
+
+        return decide(weighed.draft, [Match(fact, "") for fact in [*old, *newer]])
 
     def _take(
         self, tx: Transaction, draft: Draft, verdict: Verdict, when: datetime, cause: Cause
@@ -108,12 +135,16 @@ class FactMemory:
         spared = [fact for fact in old if outranked and fact.cause.origin in BY_HAND]
         old = [fact for fact in old if fact not in spared]
         if verdict.what == "ended":
-            return [self._ended(tx, fact, verdict.left, draft, cause, now) for fact in old]
+            over = [fact for fact in old if _last_said(fact) <= _aware(when)]  # it was said again after that
+            return [self._ended(tx, fact, verdict.left, draft, cause, now) for fact in over]
         confidence = draft.confidence / 2 if spared else draft.confidence  # what was written by hand says otherwise
         fact = Fact(
             draft.text, when, draft.kind, draft.about, draft.subject, draft.since, draft.until, confidence,
             draft.details, draft.quote, cause,
         )  # fmt: skip
+        later = [fact for fact in old if _last_said(fact) > _aware(when)]
+        if verdict.what == "contradicted" and later:
+            return [self._outdated(tx, fact, later[0], now)]
         if verdict.what in ("refined", "contradicted") and old:
             new = self.ledger.learn(tx, fact, now, heir_of=old[0], what="learned")
             for one in old:
@@ -122,6 +153,12 @@ class FactMemory:
         if twin := self.ledger.twin(tx, draft.text, draft.about):
             return self._confirmed(tx, [twin], draft, cause, now)
         return [Outcome("learned", self.ledger.learn(tx, fact, now))]
+
+    def _outdated(self, tx: Transaction, fact: Fact, later: Fact, now: datetime) -> Outcome:
+        """What was said before the opposite, and is read after it: it held until then."""
+        new = self.ledger.learn(tx, fact, now)
+        until = fact.until or later.since or _last_said(later).date().isoformat()
+        return Outcome("learned", self.ledger.end(tx, new, "contradicted", fact.cause, now, heir=later.id, until=until))
 
     def _confirmed(
         self, tx: Transaction, old: Sequence[Fact], draft: Draft, cause: Cause, now: datetime
@@ -155,7 +192,11 @@ class FactMemory:
             return self.ledger.end(tx, fact, "forgotten", cause, self.clock())
 
     def end(self, number: int, cause: Cause, until: str | None = None) -> Fact:
-        """A fact does not hold any more, from today or some day on."""
+        """A fact does not hold any more, from today or some day on: a day, a month or a year."""
+        try:
+            until = form_of(When).read(until) if until else None
+        except ValueError as error:
+            raise UserError(f"{until!r} is not a day.", hint="Write it like 2026-05-31, 2026-05 or 2026.") from error
         fact = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.end(tx, fact, "ended", cause, self.clock(), until=until)
@@ -169,13 +210,14 @@ class FactMemory:
     def state(self, text: str, cause: Cause, *, about: str = "user", subject: str = "", kind: str = "fact") -> Fact:
         """Keep a fact as somebody wrote it by hand."""
         now = self.clock()
-        fact = Fact(text, now, kind, about, subject, confidence=1.0, cause=cause)
+        fact = Fact(_worded(text), now, kind, about, subject, confidence=1.0, cause=cause)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.learn(tx, fact, now)
 
     def state_many(self, texts: Sequence[str], cause: Cause) -> int:
         """Keep many facts as they are written, held against nothing, in batches; returns how many."""
         now = self.clock()
+        texts = list(map(_worded, texts))
         for start in range(0, len(texts), BATCH):
             facts = [Fact(text, now, confidence=1.0, cause=cause) for text in texts[start : start + BATCH]]
             with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
@@ -185,8 +227,16 @@ class FactMemory:
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
         old = self.ledger.get(number)
+        if old.details:
+            raise UserError(
+                f"{number} is a memory of the kind {old.kind}, told by its fields.",
+                hint=f"Change them: memagent memories edit {number} FIELD=VALUE",
+            )
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            return self.ledger.replace(tx, old, text, cause, self.clock())
+            self.ledger.hold(tx)
+            if not (still := self._still(tx, old)):
+                raise UserError(f"Fact {number} does not hold any more.", hint="Bring it back first: restore it.")
+            return self.ledger.replace(tx, still, _worded(text), cause, self.clock())
 
     def sweep(self) -> int:
         """Let all facts lapse that no longer hold by themselves; returns how many."""
@@ -201,3 +251,17 @@ class FactMemory:
         """Facts with these words or this meaning, best first. What has lapsed meanwhile is in the past now."""
         lapse(self.ledger, self.policy, self.clock())
         return self.finder.find(text, page, size, states=states, kind=kind, about=about, now=self.clock().date())
+
+
+def _last_said(fact: Fact) -> datetime:
+    return max(_aware(fact.said), _aware(fact.renewed or fact.said))
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()
+
+
+def _worded(text: str) -> str:
+    if not text.strip():
+        raise UserError("A fact needs words.", hint="To take one away, forget it.")
+    return text

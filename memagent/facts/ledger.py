@@ -29,6 +29,7 @@ COLUMNS = (
 MARKS: Mapping[State, str] = {"holds": "", "past": "p", "forgotten": "f"}
 """What follows the name of the shelf, by state."""
 LAST = 1000
+NEWEST = 2**62
 _INSERT = (
     "INSERT INTO facts (shelf, line, text, kind, about, subject, details, said, since, until, confidence, confirmed, "
     "renewed, origin, agent, message, quote, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -181,15 +182,15 @@ class Ledger:
             self._note(tx, fact.id, "restored", cause, now, {"how": fact.how})
         return self._fresh(tx, fact.id)
 
-    def undo_messages(self, tx: Transaction, agent: str, first: int, now: datetime) -> int:
+    def undo_messages(self, tx: Transaction, agent: str, first: int, now: datetime, last: int = NEWEST) -> int:
         """Take back what was learned from an agent's messages from this number on, and what ended because of them;
         returns how many facts that were.
         """
         cause = Cause("user", "what it was learned from was taken back", agent, first)
         rows = tx.rows(
             "SELECT c.fact, c.what, c.id, c.details FROM fact_changes c JOIN facts t ON t.id = c.fact "
-            "WHERE c.agent = ? AND c.message >= ? AND t.shelf IN (?, ?, ?) ORDER BY c.id DESC",
-            agent, first, *self.keeper.shelves(),
+            "WHERE c.agent = ? AND c.message BETWEEN ? AND ? AND t.shelf IN (?, ?, ?) ORDER BY c.id DESC",
+            agent, first, last, *self.keeper.shelves(),
         )  # fmt: skip
         touched: set[int] = set()
         for number, what, _, details in rows:
@@ -197,7 +198,7 @@ class Ledger:
             if what == "undone" or fact.how == "undone":
                 continue
             touched.add(number)
-            if fact.cause.agent == agent and (fact.cause.message or 0) >= first:
+            if fact.cause.agent == agent and first <= (fact.cause.message or 0) <= last:
                 self.end(tx, fact, "undone", cause, now)
             elif what == "confirmed":
                 tx.run(
@@ -265,6 +266,14 @@ class Ledger:
         """The number of the newest change of any fact: while it is the same, nothing has changed."""
         return int(self.database.rows("SELECT max(id) FROM fact_changes")[0][0] or 0)
 
+    def newest(self) -> int:
+        """The number of the newest fact of anybody: what is learned from now on has a larger one."""
+        return int(self.database.rows("SELECT max(id) FROM facts")[0][0] or 0)
+
+    def hold(self, tx: Transaction) -> None:
+        """Until the transaction ends, nobody else who does so learns anything for this keeper."""
+        tx.run("UPDATE keepers SET created = created WHERE shelf = ?", self.keeper.shelf)
+
     def _where(self, states: Sequence[State], kind: str, about: str) -> tuple[str, list[Any]]:
         shelves = self.keeper.shelves(states)
         where, values = f"t.shelf IN ({', '.join('?' for _ in shelves)})", list[Any](shelves)
@@ -306,6 +315,15 @@ class Ledger:
             self.keeper.shelf, storable(about), storable(text),
         )  # fmt: skip
         return fact_of(rows[0], self.keeper) if rows else None
+
+    def learned_since(self, tx: Transaction, newest: int, about: str) -> list[Fact]:
+        """What holds and was learned after the fact of that number, about one person; the newest only, of very many."""
+        rows = tx.rows(
+            f"SELECT {COLUMNS} FROM facts t WHERE t.id > ? AND t.shelf || '' = ? AND t.about = ? "
+            f"ORDER BY t.id DESC LIMIT {LAST}",
+            newest, self.keeper.shelf, storable(about),
+        )  # fmt: skip
+        return [fact_of(row, self.keeper) for row in rows]
 
     def line(self, number: int) -> list[Fact]:
         """A fact and those that it came from or that came of it, the oldest first."""

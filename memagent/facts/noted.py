@@ -165,13 +165,19 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         own.get("holds") is not False,
         about=_whom(noted, source),
         subject=subject[:60] if isinstance(subject, str) else "",
-        since=iso_day(own.get("since")) or since,
-        until=iso_day(own.get("until")) or until,
+        since=since or _told_day(own.get("since"), source.text),
+        until=until or _told_day(own.get("until"), source.text),
         confidence=SURE if telling(text) <= telling(compared[at]) else LIKELY,
         quote=source.text,
         message=source.said.seq,
         replaces=[fact.text for fact in numbered(own.get("ends"), known) if common(source.text + text, fact.text)],
     )
+
+
+def _told_day(value: Any, sentence: str) -> str | None:
+    """A day that a model noted, if the sentence names its year: small models fill in some day, or an example's."""
+    day = iso_day(value)
+    return day if day and day[:4] in sentence else None
 
 
 def _whom(noted: Noted, source: Sentence) -> str:

@@ -238,7 +238,9 @@ class _Speaker:
         when = None if _YEARLY.search(text) else named(text, self._day, tense_of(clause))
         kind, since, until = "fact", None, None
         if when:
-            text = f"{text[: when.start]}{when.lasting}{text[when.end :]}"
+            moved = _MOVING.search(clause) and " lives in " in text[: when.start]  # whoever has, lives there since then
+            before, after = text[: when.start], text[when.end :]
+            text = f"{before.rstrip()}{after}" if moved else f"{before}{when.lasting}{after}"
             since, until = when.holding
             if when.coming and since and until:
                 kind = "plan"
@@ -257,9 +259,12 @@ _YEARLY = re.compile(r"\b(?:birthday|born|anniversary)\b")
 _NOW = re.compile(r",? (?:now|nowadays|currently|these days)$", re.IGNORECASE)
 
 
+_MOVING = re.compile(r"\b(?:has )?(?:just |recently |now )?(?:moved|relocated)(?: back)? to\b")
+
+
 def _settled(text: str) -> str:
     """Whoever has moved somewhere lives there."""
-    return re.sub(r"\b(?:has )?(?:just |recently |now )?(?:moved|relocated)(?: back)? to\b", "lives in", text)
+    return _MOVING.sub("lives in", text)
 
 
 def _names(text: str) -> list[str]:

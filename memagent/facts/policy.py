@@ -38,9 +38,9 @@ class Policy:
         return float(fact.confidence * 0.5 ** (age / (days * (1 + log2(max(1, fact.confirmed))))))
 
     def lapsed(self, fact: Fact, now: datetime) -> str:
-        """Why a fact does not hold any more by itself; empty if it does."""
-        if over(fact.until, now.date()):
-            return f"it held until {fact.until}"
+        """Why a fact does not hold any more by itself; empty if it does. What has its day does not fade before it."""
+        if fact.until:
+            return f"it held until {fact.until}" if over(fact.until, now.date()) else ""
         if self.confidence(fact, now) < self.least:
             return f"nobody has said so since {(fact.renewed or fact.said).date().isoformat()}"
         return ""

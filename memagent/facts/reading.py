@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from memagent.errors import LLMConnectionError, LLMError, ModelError
 from memagent.facts import Cause, Draft, Said
-from memagent.facts.ledger import Keeper, Ledger
+from memagent.facts.ledger import NEWEST, Keeper, Ledger
 from memagent.messages import estimate
 from memagent.storage import Database, Transaction, reading
 
@@ -80,7 +80,7 @@ class FactReader:
             if not batch:
                 return
             try:
-                for part, last in _parts(self.memory.extract(batch), batch):
+                for part, last in parts(self.memory.extract(batch), batch):
                     if leave():
                         return
                     outcomes = self._keep(part, [said for said in batch if said.seq <= last], progress, last)
@@ -149,7 +149,7 @@ class FactReader:
         return over
 
 
-def _parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
+def parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
     """What was found, message by message, and up to which message that is: so one can take back what an earlier one
     has told. What names none is of the last one that the user said; what names one that was read before was learned.
     """
@@ -193,7 +193,9 @@ def _store(tx: Transaction, agent: str, progress: Progress, now: datetime) -> No
     )  # fmt: skip
 
 
-def take_back(tx: Transaction, database: Database, agent: str, first: int, now: datetime) -> None:
+def take_back(
+    tx: Transaction, database: Database, agent: str, first: int, now: datetime, last: int = NEWEST
+) -> None:  # fmt: skip
     """Take back what was learned from the messages of an agent from `first` on, for whomever it was kept."""
     keepers = tx.rows(
         "SELECT k.shelf, k.owner, k.agent FROM keepers k JOIN agents a ON a.owner = k.owner "
@@ -201,4 +203,4 @@ def take_back(tx: Transaction, database: Database, agent: str, first: int, now: 
         agent,
     )
     for shelf, owner, own in keepers:
-        Ledger(database, Keeper(owner, shelf, own or None)).undo_messages(tx, agent, first, now)
+        Ledger(database, Keeper(owner, shelf, own or None)).undo_messages(tx, agent, first, now, last)

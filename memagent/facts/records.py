@@ -21,7 +21,7 @@ from memagent.facts.fields import told
 from memagent.facts.kinds import Event, Kind, Kinds, Person
 from memagent.facts.ledger import COLUMNS, Ledger, fact_of
 from memagent.messages import storable
-from memagent.storage import Row, Transaction, marked
+from memagent.storage import Database, Row, Transaction, marked
 
 log = logging.getLogger(__name__)
 
@@ -71,35 +71,53 @@ class Records:
         """Keep a new one, about somebody who may be named as `find` knows it. There is one person of a name, and one
         self.
         """
+        fact = self.drafted(kind, fields, cause, about=about)
+        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
+            return self.keep(tx, fact)
+
+    def drafted(self, kind: str, fields: Mapping[str, Any], cause: Cause, *, about: str = USER) -> Fact:
+        """A new one that is not kept yet, if it can be."""
         declared = self.kinds.find(kind)
         who = None if about in (USER, SELF) else self.person(about)
         about = who.fact.about if who else about
         value = declared.make(fields)
-        fact = self._fact(declared, value, about, cause, self._clock())
-        with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            if isinstance(value, Person):
-                self._refuse_twin(tx, value)
-            return self.record_of(self.ledger.learn(tx, fact, fact.said))
+        self.refuse_twin(self.ledger.database, value)
+        return self._fact(declared, value, about, cause, self._clock())
+
+    def keep(self, tx: Transaction, fact: Fact) -> Record:
+        """Keep what was drafted, unless somebody was faster."""
+        self.ledger.hold(tx)
+        value = self.record_of(fact).value
+        self.refuse_twin(tx, value)
+        return self.record_of(self.ledger.learn(tx, fact, fact.said))
 
     def change(self, record: Record, fields: Mapping[str, Any], cause: Cause) -> Record:
         """Give fields of a record other values; it is the same record if they are no others. A person who gets another
         name is still found by the old one.
         """
-        value = record.kind.make(fields, record.value)
-        if isinstance(value, Person) and value.name != record.name and "aliases" not in fields:
-            value = record.kind.make({"aliases": (*value.aliases, record.name)}, value)
+        value = self.changed(record, fields)
         if value == record.value:
             return record
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
-            now = self._clock()
-            fact = self._still(tx, record)
-            if isinstance(value, Person):
-                self._refuse_twin(tx, value, record.number)
-            new = self._fact(record.kind, value, fact.about, cause, now)
-            kept = self.ledger.learn(tx, new, now, heir_of=fact, what="corrected")
-            self.ledger.end(tx, fact, "corrected", cause, now, heir=kept.id)
-            changed = self.record_of(kept)
-            self._tell_of_self(tx, record, changed, cause, now)
+            return self.put(tx, record, value, cause)
+
+    def changed(self, record: Record, fields: Mapping[str, Any]) -> Any:
+        """What a record would hold then, if it can; nothing is kept yet."""
+        value = record.kind.make(fields, record.value)
+        if isinstance(value, Person) and value.name != record.name and "aliases" not in fields:
+            value = record.kind.make({"aliases": (*value.aliases, record.name)}, value)
+        return value
+
+    def put(self, tx: Transaction, record: Record, value: Any, cause: Cause) -> Record:
+        """Keep what a record holds now, unless somebody has changed it meanwhile."""
+        now = self._clock()
+        fact = self._still(tx, record)
+        self.refuse_twin(tx, value, record.number)
+        new = self._fact(record.kind, value, fact.about, cause, now)
+        kept = self.ledger.learn(tx, new, now, heir_of=fact, what="corrected")
+        self.ledger.end(tx, fact, "corrected", cause, now, heir=kept.id)
+        changed = self.record_of(kept)
+        self._tell_of_self(tx, record, changed, cause, now)
         return changed
 
     def undo(self, record: Record, cause: Cause) -> Record:
@@ -113,8 +131,7 @@ class Records:
             now = self._clock()
             fact = self._still(tx, record)
             old = self.record_of(before[-1])
-            if isinstance(old.value, Person):
-                self._refuse_twin(tx, old.value, record.number)
+            self.refuse_twin(tx, old.value, record.number)
             self.ledger.end(tx, fact, "undone", cause, now)
             back = self.record_of(self.ledger.restore(tx, before[-1], cause, now))
             self._tell_of_self(tx, record, back, cause, now)
@@ -130,12 +147,13 @@ class Records:
         """Bring back a record that was forgotten, or a version that is past."""
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             record = self.record_of(self.ledger.get(number))
+            if record.fact.state == "holds":
+                raise UserError(f"{record.name!r} is there; nobody has forgotten it.")
             newer = [fact.id for fact in self.ledger.line(number) if fact.state == "holds" and fact.id != number]
             if newer:
                 hint = f"Take its changes back with: memagent memories undo {newer[0]}"
                 raise UserError(f"{record.name!r} is there, in a newer version.", hint=hint)
-            if isinstance(record.value, Person):
-                self._refuse_twin(tx, record.value)
+            self.refuse_twin(tx, record.value)
             return self.record_of(self.ledger.restore(tx, record.fact, cause, self._clock()))
 
     def _fact(self, kind: Kind, value: Any, about: str, cause: Cause, now: datetime) -> Fact:
@@ -163,6 +181,7 @@ class Records:
 
     def _still(self, tx: Transaction, record: Record) -> Fact:
         """The fact of a record, if nobody has changed it meanwhile."""
+        self.ledger.hold(tx)
         fact = self.ledger.seen(tx, record.number)
         if fact is None or fact.state != "holds":
             raise UserError(
@@ -171,9 +190,11 @@ class Records:
             )
         return fact
 
-    def _refuse_twin(self, tx: Transaction, person: Person, own: int = 0) -> None:
+    def refuse_twin(self, reader: Transaction | Database, person: Any, own: int = 0) -> None:
         """There is one person of a name, or nobody would know who is meant; and one self, and one user."""
-        for other in self._people(tx):
+        if not isinstance(person, Person):
+            return
+        for other in self._people(reader):
             if other.number == own or other.bare:
                 continue
             if same(other.name, person.name):

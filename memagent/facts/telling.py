@@ -60,7 +60,7 @@ class PlainAnswerer:
         if before or (not now and then) or _worth(asked, then) > _worth(asked, now):
             sentences = [_held(fact, asked) for fact in then]
         if not sentences or (before and not then):
-            sentences = [_told(in_full(fact.text, fact.about), asked) for fact in now]
+            sentences = [_told(_whole(fact), asked) for fact in now]
         return " ".join(_joined(list(dict.fromkeys(sentences))[:MOST])) or UNKNOWN
 
 
@@ -112,11 +112,16 @@ def _held(fact: Fact, asked: frozenset[str]) -> str:
     text = re.sub(
         r"^(The user(?:'s [\w ]+?)?) ([\w']+)",
         lambda found: f"{found[1]} {_past(found[2])}",
-        in_full(fact.text, fact.about),
+        _whole(fact),
         count=1,
     )
     until = f" until {spoken(fact.until)}" if fact.until and re.fullmatch(r"\d{4}(-\d\d){0,2}", fact.until) else ""
     return f"{_told(text, asked).rstrip('.')}{until}."
+
+
+def _whole(fact: Fact) -> str:
+    """A fact's statement with its subject; what is told by its fields has all that it needs."""
+    return fact.text if fact.details else in_full(fact.text, fact.about)
 
 
 def second_person(text: str) -> str:

@@ -53,6 +53,16 @@ class Sight:
     memories: Sequence[Records]
 
 
+LONGEST = 500
+"""Characters of a fact that are shown; all of it is told by `memagent facts why`."""
+
+
+def brief(text: str) -> str:
+    """A fact on one line, as far as one reads."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
 def pages_told(shown: int, total: int, page: int, size: int) -> str:
     """Which of many are shown, and how to see more; empty when all are."""
     if shown >= total:

@@ -14,7 +14,7 @@ from memagent.facts.fields import told
 from memagent.facts.ledger import COLUMNS, fact_of
 from memagent.facts.people import relations
 from memagent.facts.records import Record, Records
-from memagent.looking import Line, Section, Sheet, Sight, pages_told
+from memagent.looking import Line, Section, Sheet, Sight, brief, pages_told
 from memagent.memory.core import Block
 from memagent.storage import Database, Row, marked, reading, text
 
@@ -113,7 +113,7 @@ def _facts(sight: Sight, page: int) -> list[Section]:
     lines = []
     for subject, facts in sorted(by_subject.items(), key=lambda pair: (-len(pair[1]), pair[0].casefold())):
         lines.append(Line(subject, str(len(facts)) if len(facts) > 1 else ""))
-        lines += [Line(fact.text, dates(fact), depth=1) for fact in facts]
+        lines += [Line(brief(fact.text), dates(fact), depth=1) for fact in facts]
     return [Section("Facts", lines, pages_told(len(found), total, page, FACTS))] if total else []
 
 
@@ -159,7 +159,9 @@ def _plans(sight: Sight, now: datetime) -> list[Section]:
             plans = records.ledger.listed(kind=kind, limit=FACTS)
             left += records.ledger.count(kind=kind) - len(plans)
             lines += [
-                Line(one.text, dates(one)) for one in plans if not one.until or one.until >= today[: len(one.until)]
+                Line(brief(one.text), dates(one))
+                for one in plans
+                if not one.until or one.until >= today[: len(one.until)]
             ]
     return (
         [Section("Open plans", lines, f"the newest; {left:,} older ones are not shown" if left else "")]
@@ -186,7 +188,9 @@ def _typed(sight: Sight) -> list[Section]:
         title = {"event": "Last events"}.get(name, f"{name.replace('_', ' ').capitalize()}s")
         note = f"{LAST} of {total:,}; all with: memagent memories list --kind {name}" if total > LAST else ""
         if newest:
-            lines = [Line(one.name if name == "event" else one.fact.text, mark=dates(one.fact)) for one in newest]
+            lines = [
+                Line(brief(one.name if name == "event" else one.fact.text), mark=dates(one.fact)) for one in newest
+            ]
             found.append(Section(title, lines, note))
     return found
 

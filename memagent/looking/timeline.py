@@ -16,7 +16,7 @@ from memagent.errors import StorageError
 from memagent.facts import Fact
 from memagent.facts.ledger import COLUMNS, fact_of
 from memagent.facts.records import Records, differences
-from memagent.looking import Line, Section, Sheet, Sight, pages_told
+from memagent.looking import Line, Section, Sheet, Sight, brief, pages_told
 from memagent.messages import storable
 from memagent.storage import marked, reading, text
 
@@ -73,8 +73,8 @@ def timeline(sight: Sight, window: Window) -> Sheet:
         if moment.when[:10] != day:
             day, lines = moment.when[:10], []
             sections.append(Section(day, lines))
-        was = f"was: {moment.before}" if moment.before else ""
-        lines.append(Line(moment.text, was, mark=moment.what))
+        was = f"was: {brief(moment.before)}" if moment.before else ""
+        lines.append(Line(brief(moment.text), was, mark=moment.what))
     note = pages_told(len(found), total, window.page, SIZE)
     return Sheet(f"{sight.name}: timeline", note or ("" if total else "Nothing yet."), sections)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import html
 import re
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from memagent.errors import ModelError, NotFound, ToolError, UserError
@@ -23,7 +24,9 @@ MOST_LINES = 100
 
 @dataclass(frozen=True)
 class Block:
-    """A named piece of core memory. `limit` is in characters; `version` counts its edits."""
+    """A named piece of core memory. `limit` is in characters; `version` counts its edits. Agents that share one have it
+    under the same `id`.
+    """
 
     label: str
     value: str
@@ -31,6 +34,7 @@ class Block:
     description: str = ""
     read_only: bool = False
     version: int = 1
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,13 @@ class CoreMemory:
     def reload(self) -> None:
         """See the blocks as they are stored now."""
         rows = self._database.rows(
-            "SELECT label, value, size_limit, description, read_only, version FROM blocks WHERE agent = ? "
+            "SELECT label, value, size_limit, description, read_only, version, id FROM blocks WHERE agent = ? "
             "ORDER BY position",
             self._agent,
         )
         with reading("Core memory"):
             self.blocks = {
-                row[0]: Block(row[0], text(row[1]), int(row[2]), text(row[3]), bool(row[4]), int(row[5]))
+                row[0]: Block(row[0], text(row[1]), int(row[2]), text(row[3]), bool(row[4]), int(row[5]), row[6])
                 for row in rows
             }
 
@@ -197,8 +201,9 @@ class CoreMemory:
         return Draft(self.blocks)
 
     def create(self, tx: Transaction, blocks: Iterable[Block], cause: str, now: datetime) -> None:
-        """Store new blocks, in this order."""
-        for position, block in enumerate(blocks):
+        """Store new blocks, in this order, after those that there are."""
+        rows = tx.rows("SELECT max(position) FROM blocks WHERE agent = ?", self._agent)
+        for position, block in enumerate(blocks, start=0 if rows[0][0] is None else rows[0][0] + 1):
             value = storable(block.value)
             if len(value) > block.limit:
                 raise UserError(
@@ -206,10 +211,10 @@ class CoreMemory:
                     hint="Shorten it, or give the block a higher limit in the preset.",
                 )
             tx.run(
-                "INSERT INTO blocks (agent, label, position, value, size_limit, description, read_only, version) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
+                "INSERT INTO blocks (agent, label, position, value, size_limit, description, read_only, version, id) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 self._agent, block.label, position, value, block.limit, storable(block.description),
-                int(block.read_only),
+                int(block.read_only), block.id or uuid.uuid4().hex,
             )  # fmt: skip
             self._record(tx, Change(block.label, 0, "", value), cause, now, None, None)
 
@@ -220,6 +225,9 @@ class CoreMemory:
         """Store drafted changes; refused when a block has changed since they were drafted."""
         edits = []
         for change in changes:
+            own = "SELECT id FROM blocks WHERE agent = ? AND label = ?"
+            query = f"UPDATE shared_blocks SET value = ? WHERE id = ({own})"  # first: so those who share it take turns
+            shared = tx.run(query, change.after, self._agent, change.label)
             done = tx.run(
                 "UPDATE blocks SET value = ?, version = version + 1 WHERE agent = ? AND label = ? AND version = ?",
                 change.after, self._agent, change.label, change.base,
@@ -229,7 +237,22 @@ class CoreMemory:
                     f"The block {change.label!r} was changed by someone else meanwhile. Read it again first."
                 )
             edits.append(self._record(tx, change, cause, now, turn, call_id))
+            if shared:
+                self._share(tx, change, cause, now)
         return edits
+
+    def _share(self, tx: Transaction, change: Change, cause: str, now: datetime) -> None:
+        """The others that share a block have the same in it now, with an edit of their own."""
+        rows = tx.rows(
+            "SELECT agent, label, version, value FROM blocks WHERE agent <> ? AND id = "
+            "(SELECT id FROM blocks WHERE agent = ? AND label = ?)",
+            self._agent, self._agent, change.label,
+        )  # fmt: skip
+        for agent, label, version, before in rows:
+            query = "UPDATE blocks SET value = ?, version = version + 1 WHERE agent = ? AND label = ?"
+            tx.run(query, change.after, agent, label)
+            theirs = Change(label, version, text(before), change.after)
+            CoreMemory(self._database, agent)._record(tx, theirs, f"shared: {cause}", now, None, None)
 
     def seen(self, edits: Iterable[Edit]) -> None:
         """Take over edits that are now committed."""

@@ -9,7 +9,7 @@ nothing of turns' rules or of search.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -125,6 +125,26 @@ class MessageLog:
             self._agent, turn, self._agent,
         )  # fmt: skip
         return [message_of(row) for row in rows]
+
+    def whole_turn(self, turn: int) -> list[Message]:
+        """The messages of a turn, however long ago it was."""
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL AND place = '' "
+            "ORDER BY seq",
+            self._agent, turn,
+        )  # fmt: skip
+        return [message_of(row) for row in rows]
+
+    def walk(self, start: int, *, backwards: bool = False) -> Iterator[Message]:
+        """Message after message from a number on, or back from it; none that were brought in."""
+        beyond, order = ("<=", "DESC") if backwards else (">=", "")
+        while rows := self._database.rows(
+            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND seq {beyond} ? AND undone IS NULL AND place = '' "
+            f"ORDER BY seq {order} LIMIT 200",
+            self._agent, start,
+        ):  # fmt: skip
+            yield from map(message_of, rows)
+            start = rows[-1][0] + (-1 if backwards else 1)
 
     def words_of(self, turn: int) -> str:
         """What the user said that began a turn; empty when something else did."""

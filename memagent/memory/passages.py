@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -127,6 +128,31 @@ class PassageStore:
             f"SELECT {COLUMNS} FROM passages t WHERE t.id = ? AND t.shelf = ? AND t.undone IS NULL", number, self.shelf
         )
         return passage_of(rows[0]) if rows else None
+
+    def of_note(self, note: int) -> list[Passage]:
+        """The parts of a note, in their order."""
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM passages t WHERE t.shelf = ? AND t.note = ? AND t.undone IS NULL ORDER BY t.part",
+            self.shelf, note,
+        )  # fmt: skip
+        return [passage_of(row) for row in rows]
+
+    def from_number(self, number: int, limit: int, *, backwards: bool = False, words: str = "") -> list[Passage]:
+        """Passages after the one of a number, or back from it, in that order; only those that hold some words. From 0,
+        all of them.
+        """
+        where, values = ["TRUE"], list[Any]()
+        if number:
+            where, values = [f"t.id {'<' if backwards else '>'} ?"], [number]
+        if words:
+            sought = re.sub(r"([\\%_])", r"\\\1", storable(words).lower())
+            where, values = [*where, "lower(t.text) LIKE ? ESCAPE '\\'"], [*values, f"%{sought}%"]
+        rows = self.database.rows(
+            f"SELECT {COLUMNS} FROM passages t WHERE t.shelf = ? AND t.undone IS NULL AND {' AND '.join(where)} "
+            f"ORDER BY t.id {'DESC' if backwards else ''} LIMIT ?",
+            self.shelf, *values, limit,
+        )  # fmt: skip
+        return [passage_of(row) for row in rows]
 
     def get_all(self, start: int = 0, limit: int = 50) -> list[Passage]:
         """Passages from the `start`-th on: the newest note or document first, its parts in their order."""

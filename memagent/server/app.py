@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -18,14 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memagent import __version__
 from memagent.server import problems
 from memagent.server.gate import Gate
-from memagent.server.health import Metrics, count
+from memagent.server.health import Metrics, count, note
 from memagent.server.house import House
 from memagent.settings import Settings
 
-DOORS = ("health", "openai_api", "websocket", "desk", "page")
+DOORS = ("health", "rest", "openai_api", "websocket", "desk", "page")
 """The files of this room that have a `router`."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0
+"""Seconds that turns are given to come to their end when the server is told to."""
+AT_ONCE = 16
+"""So many questions to the database wait for their answers at once."""
 
 
 def create(
@@ -36,9 +41,12 @@ def create(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        house = await asyncio.to_thread(House.opened, settings, flags or {}, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(AT_ONCE, "asked"))
+        house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
+        house.runs.heard = partial(note, app.state.metrics)
         app.state.house = house
-        await asyncio.to_thread(house.runs.take_up)
+        await asyncio.to_thread(house.start)
         try:
             yield
         finally:

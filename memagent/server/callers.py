@@ -1,7 +1,7 @@
 """Who asks: the key that comes with a request, wherever it stands in it, and whether it opens what is asked for.
 
-Every route names what it needs (`Needs`, or `OPEN`); the suite finds those that do not. While no key was made, whoever
-reaches the server is its user: it is bound to this machine then. Knows nothing of what the routes do.
+Every route names what it needs (`Needs`, or `OPEN`); the suite finds those that do not. While no key was ever
+made, whoever reaches the server is its user: it is bound to this machine then. Knows nothing of what the routes do.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def identified(house: House, request: HTTPConnection) -> Caller:
     house.guesses.check(address)
     key = await asyncio.to_thread(house.keys.find, secret) if secret else None
     if key is None:
-        if not await asyncio.to_thread(house.keys.any):  # many programs can't but send some key
+        if not await asyncio.to_thread(house.keys.needed):  # many programs can't but send some key
             return Caller(house.settings.user)
         if secret:
             house.guesses.wrong(address)

@@ -8,14 +8,19 @@ number that it saw. What is too long ago has left the line, and is told from sto
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from memagent.events import Event
 
 KEPT = 5000
 """So many events of an agent stay in the line."""
+REMEMBERED = 60.0
+"""Seconds that they stay there when nothing happens and nobody looks."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +48,71 @@ class Gone(Exception):  # nothing is wrong, so it is no error
 
 
 class Channel:
-    """The line of one agent. `publish` may be called from any thread, all else from the event loop's."""
+    """The line of one agent. `publish` and `rest` may be called from any thread, all else from the event loop's.
+
+    Numbers begin at the time of day: so one that was told before the server was started again is never one to come.
+    """
 
     def __init__(self, agent: str, loop: asyncio.AbstractEventLoop, kept: int = KEPT) -> None:
         self._agent = agent
         self._loop = loop
         self._items: deque[Item] = deque(maxlen=kept)
         self._changed = asyncio.Event()
-        self.last = 0
+        self._coming: deque[tuple[str, Event]] = deque()
+        self._called = False
+        self._lock = threading.Lock()
+        self.began = self.last = int(time.time() * 1000)
         self.lookers = 0
+        self.closed = False
 
     def publish(self, run: str, event: Event) -> None:
         """Add an event to the line."""
-        self._loop.call_soon_threadsafe(self._append, run, event)
+        with self._lock:
+            self._coming.append((run, event))
+            call, self._called = not self._called, True
+        if call:  # many events may come before the loop gets to it
+            self._call(self._take_in)
 
-    def _append(self, run: str, event: Event) -> None:
-        self.last += 1
-        self._items.append(Item(self._agent, self.last, run, event))
+    def rest(self) -> None:
+        """Nothing happens for a while: what nobody comes back for is forgotten."""
+        self._call(self._rest)
+
+    def close(self) -> None:
+        """Nothing will happen any more: those who look on see that."""
+        self.closed = True
+        self._tell()
+
+    def _call(self, work: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
+            self._loop.call_soon_threadsafe(work)
+
+    def _take_in(self) -> None:
+        with self._lock:
+            coming, self._coming, self._called = self._coming, deque(), False
+        for run, event in coming:
+            self.last += 1
+            self._items.append(Item(self._agent, self.last, run, event))
+        self._tell()
+
+    def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def _rest(self) -> None:
+        self._loop.call_later(REMEMBERED, self._forget, self.last)
+
+    def _forget(self, last: int) -> None:
+        if not self.lookers and self.last == last:
+            self._items.clear()
+
     def since(self, after: int) -> list[Item]:
         """What came after a number; raises `Gone` if some of it has left the line."""
-        if after >= self.last:
+        new = self.last - after
+        if new == 0:
             return []
-        if not self._items or self._items[0].number > after + 1:
+        if not 0 < new <= len(self._items):
             raise Gone
-        return [self._items[at] for at in range(after + 1 - self._items[0].number, len(self._items))]
+        return [self._items[at] for at in range(-new, 0)]
 
     async def follow(self, after: int) -> AsyncIterator[list[Item]]:
         """What came after a number, and then all that comes; raises `Gone` for who is too far behind."""
@@ -80,6 +123,8 @@ class Channel:
                 if items := self.since(after):
                     after = items[-1].number
                     yield items
+                elif self.closed:
+                    return
                 else:
                     await changed.wait()
         finally:

@@ -9,11 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from memagent.errors import NotFound
-from memagent.events import Event, TurnEnded
+from memagent.events import Delta, Discarded, Event, Failed, Notice, TurnEnded, Waiting
 from memagent.server.channel import Gone
 from memagent.server.house import House
 from memagent.server.retold import retold
-from memagent.server.runs import Run
+from memagent.server.runs import STOPPED, Run
+
+FLEETING = (Delta, Discarded, Waiting, Notice)
+"""What is told as it happens, and not stored."""
+LOOK_AGAIN = 0.1
+"""Seconds until one who is too far behind looks again whether it is over."""
 
 
 async def happening(house: House, run: Run) -> AsyncIterator[Event]:
@@ -27,14 +32,19 @@ async def happening(house: House, run: Run) -> AsyncIterator[Event]:
         async for items in channel.follow(run.first):
             for item in items:
                 if item.run == run.id:
-                    seen += 1
+                    seen += not isinstance(item.event, FLEETING)
                     yield item.event
                     if isinstance(item.event, TurnEnded):
                         return
     except Gone:  # more happened meanwhile than the line holds: what is stored is told when it is over
-        await asyncio.to_thread(run.over.wait)
-        for event in (await told(house, run.id))[seen:] or [TurnEnded("interrupted", 0)]:
+        while not run.over.is_set():
+            await asyncio.sleep(LOOK_AGAIN)
+        *stored, end = await told(house, run.id)
+        for event in (*stored[seen:], end):
             yield event
+    else:
+        yield Failed(STOPPED, "", "Stopped")
+        yield TurnEnded("interrupted", 0)
 
 
 async def told(house: House, run: str) -> list[Event]:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST = 10_000_000
@@ -28,10 +29,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-
-
-class TooLarge(Exception):
-    """A request has more bytes than are read."""
 
 
 class Gate:
@@ -83,31 +80,25 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         most = _largest(Headers(scope=scope).get("content-type", ""))
-        read, begun = 0, False
+        read = 0
 
         async def counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
             if read > most:
-                raise TooLarge
+                raise HTTPException(413, f"At most {most:,} bytes are read.")
             return message
 
         async def guarded(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        try:
-            await self._app(scope, counted, guarded)
-        except TooLarge:
-            if not begun:
-                await _tell(send, 413, f"At most {most:,} bytes are read.")
+        await self._app(scope, counted, guarded)
 
 
 def _largest(kind: str) -> int:
@@ -123,6 +114,7 @@ def _name(host: str) -> str:
 
 async def _tell(send: Send, status: int, detail: str) -> None:
     body = json.dumps({"detail": detail}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    own = {"content-type": "application/json", "content-length": str(len(body)), "cache-control": "no-store"}
+    headers = [(name.encode(), value.encode()) for name, value in {**own, **HEADERS}.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from memagent import __version__
 from memagent.errors import MemagentError
+from memagent.events import Event, TurnEnded
 from memagent.server.callers import Needs, open_to_all
 from memagent.server.house import House
 
@@ -72,3 +73,11 @@ def count(metrics: Metrics, scope: Any, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "none")
     metrics.requests.labels(scope["method"], route, str(status)).inc()
     metrics.seconds.labels(route).observe(seconds)
+
+
+def note(metrics: Metrics, event: Event) -> None:
+    """Count a turn that came to its end, and what its model read and wrote."""
+    if isinstance(event, TurnEnded):
+        metrics.turns.labels(event.ending).inc()
+        for kind, tokens in event.usage.items():
+            metrics.tokens.labels(kind.removesuffix("_tokens")).inc(tokens)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 
 from memagent.access import Keys
@@ -19,6 +20,9 @@ from memagent.server.runs import Runs
 from memagent.settings import Settings
 from memagent.storage import Database
 from memagent.storage.migrate import refuse_part
+
+LATELY = timedelta(days=7)
+"""Agents that were talked with so long ago may have something left undone."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,14 @@ class House:
         residents = Residents(settings, database, flags)
         keys = Keys(database, local_time)
         runs = Runs(residents, RunLedger(database, local_time), loop)
-        return cls(settings, database, residents, runs, keys, Limits(keys), Guesses())
+        limits = Limits(keys)
+        runs.allow = lambda entry: limits.check_agent(entry, residents.settings(entry))
+        return cls(settings, database, residents, runs, keys, limits, Guesses())
+
+    def start(self) -> None:
+        """Go on with what an earlier server has left: turns, and what is done while nobody talks."""
+        self.runs.take_up()
+        self.runs.idle.start(self.runs.ledger.lately(local_time() - LATELY))
 
     def close(self, patience: float) -> int:
         """Let no more turns begin, give those that run so many seconds, and close; returns how many had to be cut."""

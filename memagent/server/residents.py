@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from memagent import config
 from memagent.agent import Agent
-from memagent.assemble import load_agent, open_model
-from memagent.llm import LLM
+from memagent.assemble import load_agent, open_model, open_state
+from memagent.llm import LLM, Heard, Request
+from memagent.persistence import PersistenceManager
 from memagent.roster import Entry, Roster
 from memagent.settings import Settings
 from memagent.storage import Database
@@ -35,14 +36,33 @@ class Resident:
     """An open agent, and what it was made of."""
 
     agent: Agent
+    settings: Settings
     made_of: str
+
+
+class Lent:
+    """A model that several agents share. Who is done with it, or leaves it in the middle of an answer, neither closes
+    it nor hangs up on the others.
+    """
+
+    def __init__(self, llm: LLM) -> None:
+        self.model, self.window = llm.model, llm.window
+        self._llm = llm
+
+    @property
+    def wrapper(self) -> object:
+        """How it is told the conversation, if it is a text model."""
+        return getattr(self._llm, "wrapper", None)
+
+    def ask(self, request: Request) -> Iterator[Heard]:
+        return self._llm.ask(request)
 
 
 class Residents:
     """All open agents. Each is only used by one turn at a time, which is up to who asks for it."""
 
     def __init__(self, settings: Settings, database: Database, flags: Mapping[str, Any] | None = None) -> None:
-        self.settings = settings
+        self._settings = settings
         self.database = database
         self._flags = flags or {}
         self._open: OrderedDict[str, Resident] = OrderedDict()
@@ -51,7 +71,7 @@ class Residents:
 
     def settings_of(self, owner: str, agent: Mapping[str, Any] | None = None) -> Settings:
         """The settings that hold for a user, or for an agent of theirs."""
-        loaded = config.load(self._flags, agent, place=self.settings.home)
+        loaded = config.load(self._flags, agent, place=self._settings.home)
         return replace(loaded, user=owner)
 
     def roster(self, owner: str) -> Roster:
@@ -60,20 +80,32 @@ class Residents:
 
     def agent(self, entry: Entry, busy: Callable[[str], bool] = lambda _: False) -> Agent:
         """The agent of an entry, as it is now; those that are `busy` are not closed to make room."""
-        made_of = f"{entry.name}\n{entry.system}\n{json.dumps(entry.settings, sort_keys=True)}"
+        made_of = _made_of(entry)
         with self._lock:
             found = self._open.get(entry.id)
             if found and found.made_of == made_of:
                 self._open.move_to_end(entry.id)
                 return found.agent
         own = self.settings_of(entry.owner, entry.settings.get("settings"))
-        agent = load_agent(own, self.database, entry.name, llm=self._model(own))
+        agent = load_agent(own, self.database, entry.name, llm=Lent(self._model(own)))
         with self._lock:
-            self._open[entry.id] = Resident(agent, made_of)
+            self._open[entry.id] = Resident(agent, own, made_of)
             idle = [number for number in self._open if number != entry.id and not busy(number)]
             for number in idle[: max(0, len(self._open) - MOST)]:
                 del self._open[number]
         return agent
+
+    def settings(self, entry: Entry) -> Settings:
+        """The settings that hold for an agent."""
+        with self._lock:
+            found = self._open.get(entry.id)
+            if found and found.made_of == _made_of(entry):
+                return found.settings
+        return self.settings_of(entry.owner, entry.settings.get("settings"))
+
+    def state(self, entry: Entry) -> PersistenceManager:
+        """What an agent is and remembers, apart from the one that is open."""
+        return open_state(self.settings_of(entry.owner, entry.settings.get("settings")), self.database, entry)
 
     def forget(self, agent: str) -> None:
         """Make an agent anew when it is next asked for."""
@@ -90,6 +122,8 @@ class Residents:
     def close(self) -> None:
         """Let all agents and models go."""
         with self._lock:
+            for resident in self._open.values():  # all at once, before one of them is waited for
+                resident.agent.behind.leave(0)
             for resident in self._open.values():
                 resident.agent.behind.finish()
             self._open.clear()
@@ -98,3 +132,8 @@ class Residents:
                 if close:
                     close()
             self._models.clear()
+
+
+def _made_of(entry: Entry) -> str:
+    """What an open agent depends on."""
+    return f"{entry.name}\n{entry.system}\n{json.dumps(entry.settings, sort_keys=True)}"

@@ -12,20 +12,22 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from memagent import events
 from memagent.agent import Agent
-from memagent.errors import AgentBusy, MemagentError, UserError
-from memagent.events import Happening
+from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
+from memagent.events import Ending, Event, Failed, Happening, TurnEnded
+from memagent.messages import alert
 from memagent.roster import Entry
 from memagent.server.channel import Channel
+from memagent.server.idle import Idle
 from memagent.server.ledger import RunLedger, Stored
+from memagent.server.problems import UNFORESEEN, Refused
 from memagent.server.residents import Residents
+from memagent.server.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,10 @@ MOST_WAITING = 32
 """So many runs of one agent may wait for each other; who comes then is told that it is busy."""
 PATIENCE = 0.5
 """Seconds that a run which is cancelled is given to hear of it; then the agent is taken from it."""
+MOST_LINES = 2000
+"""Lines of so many agents are kept that nothing happens with, so that who comes back finds what it missed."""
 CANCELLED = "This was cancelled."
-UNFORESEEN = "Something went wrong that was not foreseen; the server's log tells what."
+STOPPED = "The server was stopped; this goes on when it is there again."
 
 
 @dataclass(eq=False)
@@ -51,16 +55,25 @@ class Run:
     first: int = 0
     agent: Agent | None = None
     cancelled: bool = False
+    taken: bool = False
     over: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(eq=False)
 class Line:
-    """The runs of one agent that are not over; the first one is running once a thread is there to drain the line."""
+    """The runs of one agent that are not over; the first one is running once a thread is there to drain the line.
+    `coming` are being stored.
+    """
 
     channel: Channel
     drained: bool = False
+    coming: int = 0
     runs: deque[Run] = field(default_factory=deque)
+    asking: threading.Lock = field(default_factory=threading.Lock)
+
+    def needed(self) -> bool:
+        """Whether something happens there, or somebody looks."""
+        return bool(self.runs or self.coming or self.channel.lookers)
 
 
 class Runs:
@@ -69,17 +82,23 @@ class Runs:
     def __init__(self, residents: Residents, ledger: RunLedger, loop: asyncio.AbstractEventLoop) -> None:
         self.residents = residents
         self.ledger = ledger
+        self.idle = Idle(residents, self.take_up)
         self.stopping = False
-        self._loop = loop
+        self.allow: Callable[[Entry], None] = lambda _: None
+        """Raises what is to be told when a turn may not be asked for."""
+        self.heard: Callable[[Event], None] = lambda _: None
+        """Told of all that happens, by whichever thread it happens in."""
+        self.loop = loop
         self._lines: dict[str, Line] = {}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, "turn")
+        self._threads = Threads(MOST_AT_ONCE, "turn")
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
     def channel(self, agent: str) -> Channel:
         """What happens with an agent, to follow."""
-        return self._line(agent).channel
+        with self._lock:
+            return self._line(agent).channel
 
     def running(self) -> list[Run]:
         """All runs that are not over."""
@@ -88,7 +107,15 @@ class Runs:
 
     def busy(self, agent: str) -> bool:
         """Whether a run of an agent is not over."""
-        return bool(self._line(agent).runs)
+        line = self._lines.get(agent)
+        return line is not None and bool(line.runs or line.coming)
+
+    def find(self, owner: str, run: str) -> Run:
+        """A run that one of the owner's agents was asked for, over or not."""
+        stored = self.ledger.find(run)
+        if stored is None or stored.owner != owner:
+            raise NotFound(f"There is no run {run[:80]!r}.")
+        return self.found(stored)
 
     def start(
         self, entry: Entry, work: str, told: Mapping[str, Any], *, key: str = "", otid: str | None = None,
@@ -97,16 +124,29 @@ class Runs:
         """Ask for a turn; returns when that is stored. It waits for others of the same agent, if it `waits` at all. The
         same `otid` again is the same run.
         """
-        ahead = len(self._line(entry.id).runs)
         if self.stopping:
-            raise AgentBusy("The server is about to stop.", hint="Try again in a moment.")
-        if ahead > MOST_WAITING or (ahead and not waits):
-            raise AgentBusy(f"The agent {entry.name!r} is busy.", hint="Try again when it rests.")
-        stored, new = self.ledger.add(entry, key, work, told, otid)
-        return self._queue(stored) if new else self._found(stored)
+            raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
+        if otid and (stored := self.ledger.asked(entry.id, otid)):
+            return self.found(stored)
+        self.allow(entry)
+        with self._lock:
+            line = self._line(entry.id)
+            ahead = len(line.runs) + line.coming
+            if ahead > MOST_WAITING or (ahead and not waits):
+                raise AgentBusy(f"The agent {entry.name!r} is busy.", hint="Try again when it rests.")
+            line.coming += 1
+        try:
+            with line.asking:  # in memory they stand in the order in which they are stored
+                stored, new = self.ledger.add(entry, key, work, told, otid)
+                return self._queue(stored) if new else self.found(stored)
+        finally:
+            with self._lock:
+                line.coming -= 1
 
     def take_up(self) -> int:
         """Go on with what a server that is gone has left; returns how many runs that are."""
+        if self.stopping:
+            return 0
         left = self.ledger.take_over()
         for stored in left:
             self._queue(stored)
@@ -121,27 +161,47 @@ class Runs:
             if waiting:
                 line.runs.remove(run)
         if waiting:
-            self._end_alone(run, "interrupted", CANCELLED)
+            for event in self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled")):
+                self._publish(run, line, event)
+            run.over.set()
         elif not run.over.wait(PATIENCE):
-            self._take_from(run)
+            self._take_from(run, line, CANCELLED)
 
-    def stop(self, seconds: float) -> int:
-        """Let no more turns begin; those that run are given some seconds, and are cut then. Returns how many were."""
+    def stop(self, seconds: float, hurried: Callable[[], bool] = lambda: False) -> int:
+        """Let no more turns begin; those that run are given some seconds, unless it is hurried, and are cut then: they
+        go on when the server is there again. Returns how many were cut.
+        """
         self.stopping = True
         end = time.monotonic() + seconds
         with self._lock:
-            current = [line.runs[0] for line in self._lines.values() if line.runs]
-        late = [run for run in current if not run.over.wait(max(0.0, end - time.monotonic()))]
-        for run in late:
-            self.cancel(run)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            current = [(line.runs[0], line) for line in self._lines.values() if line.runs and line.drained]
+        while any(not run.over.is_set() for run, _ in current) and time.monotonic() < end and not hurried():
+            time.sleep(0.02)
+        late = [(run, line) for run, line in current if not run.over.is_set()]
+        for run, line in late:
+            self._take_from(run, line, STOPPED)
+        self._threads.close()
+        with self._lock:
+            channels = [line.channel for line in self._lines.values()]
+        with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
+            for channel in channels:
+                self.loop.call_soon_threadsafe(channel.close)
+        self.ledger.let_go()
+        self.idle.close()
         return len(late)
 
     def _line(self, agent: str) -> Line:
-        return self._lines.get(agent) or self._lines.setdefault(agent, Line(Channel(agent, self._loop)))
+        """The line of an agent; who asks has the lock."""
+        line = self._lines.pop(agent, None) or Line(Channel(agent, self.loop))
+        self._lines[agent] = line  # the last one now
+        if len(self._lines) > MOST_LINES:
+            idle = (of for of, each in self._lines.items() if each is not line and not each.needed())
+            if (oldest := next(idle, None)) is not None:
+                del self._lines[oldest]
+        return line
 
-    def _found(self, stored: Stored) -> Run:
-        """A run that was asked for before."""
+    def found(self, stored: Stored) -> Run:
+        """A run that was asked for before, to be followed."""
         with self._lock:
             for run in self._line(stored.agent).runs:
                 if run.id == stored.id:
@@ -164,7 +224,7 @@ class Runs:
         """Have a thread drain a line, if none does."""
         if line.runs and not line.drained and not self.stopping:
             line.drained = True
-            self._pool.submit(self._drain, line)
+            self._threads.give(lambda: self._drain(line))
 
     # In a thread ------------------------------------------------------------------------------------------------------
 
@@ -174,92 +234,121 @@ class Runs:
             with self._lock:
                 line.drained = bool(line.runs) and not self.stopping
                 if not line.drained:
-                    return
+                    break
                 run = line.runs[0]
-            self._play(run, line)
-            if not self._leave(run, line):
+            if not self._play(run, line):
                 return  # the agent was taken from this thread, and another one goes on
+        line.channel.rest()
 
-    def _leave(self, run: Run, line: Line) -> bool:
-        """A run is over. False if somebody else has seen to that."""
-        with self._lock:
-            ours = bool(line.runs) and line.runs[0] is run
-            if ours:
-                line.runs.popleft()
-        run.over.set()
-        return ours
-
-    def _play(self, run: Run, line: Line) -> None:
-        publish = line.channel.publish
+    def _play(self, run: Run, line: Line) -> bool:
+        """Let a turn happen; False if somebody else has ended it, and sees to the line."""
+        ending: Sequence[Event]
+        agent = None
         try:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
             agent.state.run = run.id
+            self.idle.wakes(entry, agent)
             with closing(_happening(agent, run)) as happening:
-                for event in happening:
-                    if run.over.is_set():
-                        return
-                    if run.cancelled:
-                        break
-                    publish(run.id, event)
-            if run.cancelled:
-                self._tell_end(run, line, CANCELLED)
-            elif len(line.runs) == 1:  # nobody waits
-                agent.behind.start()
+                end = None if run.cancelled else self._heard_out(run, line, happening)
+            ending = [end] if end else self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled"))
         except MemagentError as error:
-            self._fail(run, line, error)
+            ending = self._ended(run, "failed", Failed(error.message, error.hint, type(error).__name__))
         except Exception as error:  # the outermost door of a thread: logged whole, and told in a line
             log.exception("a run failed")
-            self._fail(run, line, MemagentError(UNFORESEEN), type(error).__name__)
-
-    def _fail(self, run: Run, line: Line, error: MemagentError, kind: str = "") -> None:
-        """A run that could not become a turn."""
-        if run.over.is_set():
-            return
-        line.channel.publish(run.id, events.Failed(error.message, error.hint, kind or type(error).__name__))
-        line.channel.publish(run.id, events.TurnEnded("failed", 0))
-        self._store_end(run, "failed", str(error))
-
-    def _tell_end(self, run: Run, line: Line, why: str) -> None:
-        line.channel.publish(run.id, events.Failed(why, "", "Cancelled"))
-        line.channel.publish(run.id, events.TurnEnded("interrupted", 0))
-
-    def _end_alone(self, run: Run, state: str, why: str) -> None:
-        """A run ends that has never begun."""
-        self._tell_end(run, self._line(run.of), why)
-        self._store_end(run, state, why)
+            ending = self._ended(run, "failed", Failed(UNFORESEEN, "", type(error).__name__))
+        if not self._leave(run, line):
+            return False
+        for event in ending:
+            self._publish(run, line, event)
         run.over.set()
+        if agent is not None and not line.runs:  # nobody waits
+            self.idle.rests(agent.state.entry, agent)
+        return True
 
-    def _store_end(self, run: Run, state: str, why: str) -> None:
+    def _heard_out(self, run: Run, line: Line, happening: Happening[None]) -> TurnEnded | None:
+        """Tell what happens, but for the end, which is returned; none if the run is cancelled before it comes."""
+        why = ""
+        for event in happening:
+            if isinstance(event, TurnEnded):
+                if why:
+                    self._store_end(run, event.ending, why)
+                return event
+            if run.cancelled or run.taken:
+                return None
+            if isinstance(event, Failed):
+                why = f"{event.message} {event.hint}".strip()
+            self._publish(run, line, event)
+        return None
+
+    def _publish(self, run: Run, line: Line, event: Event) -> None:
+        line.channel.publish(run.id, event)
+        self.heard(event)
+
+    def _leave(self, run: Run, line: Line) -> bool:
+        """A run comes to its end. False if somebody else has seen to that."""
+        with self._lock:
+            ours = bool(line.runs) and line.runs[0] is run
+            if ours:
+                line.runs.popleft()
+        return ours
+
+    def _ended(self, run: Run, ending: Ending, why: Failed) -> Sequence[Event]:
+        """The end of a run that did not come to it by itself, stored; and how it is told."""
+        self._store_end(run, ending, f"{why.message} {why.hint}".strip())
+        return [why, TurnEnded(ending, 0)]
+
+    def _store_end(self, run: Run, ending: Ending, why: str) -> None:
         try:
-            self.ledger.end(run.id, state, why)
+            self.ledger.end(run.id, ending, why, of=("queued", "running", ending))
         except MemagentError:
             log.warning("the end of %s could not be stored", run.id)
 
-    def _take_from(self, run: Run) -> None:
+    def _take_from(self, run: Run, line: Line, why: str) -> None:
         """Take an agent from a run whose thread waits for something that does not come: it can store nothing any more,
         and the next run goes on with a fresh one.
         """
-        line = self._line(run.of)
         if not self._leave(run, line):
             return
+        run.taken = True
         self.residents.forget(run.of)
+        if run.agent is not None:
+            run.agent.state.let_go()
         try:
-            if run.agent is not None:
-                run.agent.state.let_go()
-                state = self.residents.agent(run.agent.state.entry).state
-                state.run = run.id
-                if state.unfinished() == "running" and not state.take_up():
-                    state.end("interrupted")
-        finally:
-            self._tell_end(run, line, CANCELLED)
-            with self._lock:
-                line.drained = False
-                self._see_to(line)
+            self._settle(run, why)
+        except MemagentError as error:
+            log.warning("%s could not be settled: %s", run.id, error)
+        self._publish(run, line, Failed(why, "", "Cancelled"))
+        self._publish(run, line, TurnEnded("interrupted", 0))
+        run.over.set()
+        with self._lock:
+            line.drained = False
+            self._see_to(line)
+
+    def _settle(self, run: Run, why: str) -> None:
+        """End the turn of a run that was taken from its thread; one that is only stopped stays as one that was cut."""
+        stopped = why == STOPPED
+        if not stopped and self.ledger.end(run.id, "interrupted", why, of=("queued",)):
+            return  # it can't begin any more
+        state = self.residents.state(self.residents.roster(run.owner).by_id(run.of))
+        state.run = run.id
+        if state.unfinished() == "running" and not state.take_up() and not stopped:
+            state.end("interrupted")
+            self.ledger.end(run.id, "interrupted", why, of=("interrupted",))
+        state.let_go()
 
 
 def _happening(agent: Agent, run: Run) -> Happening[None]:
-    """The turn that a run asks for."""
+    """The turn that a run asks for, in no more steps than it says, if it does."""
+    usual = agent.max_steps
+    agent.max_steps = min(usual, run.told.get("max_steps", usual))
+    try:
+        yield from _asked(agent, run)
+    finally:
+        agent.max_steps = usual
+
+
+def _asked(agent: Agent, run: Run) -> Happening[None]:
     told = run.told
     if run.work == "greet":
         return agent.greet()
@@ -271,4 +360,5 @@ def _happening(agent: Agent, run: Run) -> Happening[None]:
         return agent.decide(told["call_id"], told["digest"], told["approve"])
     if run.work != "say":
         raise UserError(f"There is no work {run.work!r}.")
-    return agent.turn(told["text"], arriving=bool(told.get("arriving")))
+    said = alert(told["text"], agent.state.clock()) if told.get("alert") else told["text"]
+    return agent.turn(said, arriving=bool(told.get("arriving")))

@@ -5,27 +5,31 @@ Knows nothing of what is asked of it.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
+import signal
 import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
 
 from memagent.access import Keys
 from memagent.assemble import local_time, open_database
-from memagent.errors import MissingExtra, UserError
+from memagent.errors import UserError
 from memagent.server.app import LOCAL, STOP_SECONDS, create
+from memagent.server.house import House
 from memagent.settings import Settings
-
-if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
 LARGEST_FRAME = 1_000_000
 """Bytes of one message over a WebSocket."""
+FAREWELL = 3
+"""Seconds that those who are connected may take to leave when all turns are over."""
 
 
 def serve(
@@ -35,10 +39,6 @@ def serve(
     """Serve until a signal ends it. `told` hears the address and the port, and whether there are keys, once it is
     bound.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtra("The server", "server") from error
     here = is_here(host)
     with closing(open_database(settings)) as database:
         keys = Keys(database, local_time).any()
@@ -51,20 +51,42 @@ def serve(
     hosts = {*LOCAL, host, *names} if names or here else {"*"}
     app = create(settings, flags=flags, hosts=hosts)
     address = place.getsockname()
-    told(address[0], address[1], keys)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the server hears them; that it was told so is no failure
+        signal.signal(number, lambda _number, _frame: None)
     with closing(place):
-        uvicorn.Server(configured(app)).run(sockets=[place])
+        Served(app, lambda: told(address[0], address[1], keys)).run(sockets=[place])
 
 
-def configured(app: FastAPI) -> uvicorn.Config:
-    """How an application is served."""
-    import uvicorn
+class Served(uvicorn.Server):
+    """An application that is served. `ready` is called when it is; told to end, it lets turns come to their end before
+    it lets go of those who look on.
+    """
 
-    return uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, ws_max_size=LARGEST_FRAME, lifespan="on",
-        timeout_keep_alive=30, h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
-        timeout_graceful_shutdown=int(STOP_SECONDS),
-    )  # fmt: skip
+    def __init__(
+        self, app: FastAPI, ready: Callable[[], None] = lambda: None, stop_seconds: float = STOP_SECONDS
+    ) -> None:  # fmt: skip
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, ws_max_size=LARGEST_FRAME, lifespan="on",
+            timeout_keep_alive=30, h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
+            timeout_graceful_shutdown=FAREWELL,
+        )  # fmt: skip
+        super().__init__(config)
+        self._app = app
+        self._ready = ready
+        self._stop_seconds = stop_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        house: House = self._app.state.house
+        cut = await asyncio.to_thread(house.runs.stop, self._stop_seconds, lambda: self.force_exit)
+        if cut:
+            log.warning("%s turns were cut; they go on when the server is there again", cut)
+        await super().shutdown(sockets)
 
 
 def is_here(host: str) -> bool:
@@ -80,8 +102,9 @@ def is_here(host: str) -> bool:
 def bound(host: str, port: int) -> socket.socket:
     """A socket at an address, which is ours from now on."""
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        made = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        made = socket.socket(family, kind, protocol)  # known to be TCP, asyncio sends what is short at once
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of each answer waits 40 ms
         made.bind(place)

@@ -145,8 +145,8 @@ class Visit:
             raise Refused(429, f"One connection may look at {MOST_LOOKED_AT} agents.")
         channel, self.last = self.house.runs.channel(entry.id), entry.name
         number = channel.last if after is None else after
-        if number > channel.last:  # it was seen before the server was started again
-            number = channel.last
+        if not channel.began <= number <= channel.last:  # it was seen before the server was started again
+            number = channel.began
         await self._answer(command, name=entry.name, id=entry.id, number=number)
         self.looking[entry.id] = asyncio.create_task(self._follow(entry, number))
 
@@ -159,6 +159,7 @@ class Visit:
                         for item in items:
                             await self.send(item.written(told))
                             number = item.number
+                    return  # the server stops
                 except Gone:
                     number = channel.last
                     await self.send(written({"type": "missed", "name": entry.name, "number": number}))

@@ -232,7 +232,9 @@ CREATE INDEX scenes_open ON scenes (owner) WHERE ended IS NULL;
 """
 
 # Who may ask a server, and what was asked of it. A run is a turn that somebody asked for, stored before anything else
-# is done about it; `told` is what is to be said. Of a key only the digest is kept: its secret is seen once.
+# is done about it; `told` is what is to be said. Of a key only the digest is kept: its secret is seen once. A block
+# of core memory that several agents share has the same id in all of them, and a row in `shared_blocks`, which also is
+# there while no agent has it.
 SERVER = """
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, scopes TEXT NOT NULL,
@@ -248,6 +250,14 @@ CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL,
     address TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL);
 CREATE INDEX audit_of ON audit (owner, id);
+
+ALTER TABLE blocks ADD COLUMN id TEXT NOT NULL DEFAULT '';
+UPDATE blocks SET id = lower(hex(randomblob(16)));
+CREATE INDEX blocks_ids ON blocks (id);
+CREATE TABLE shared_blocks (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, label TEXT NOT NULL, value TEXT NOT NULL, size_limit INTEGER NOT NULL,
+    description TEXT NOT NULL, read_only INTEGER NOT NULL, about TEXT NOT NULL, created TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX shared_blocks_of ON shared_blocks (owner, created);
 """
 
 MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER)

@@ -266,6 +266,14 @@ CREATE TABLE memagent.audit (
     owner text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, address text COLLATE "C" NOT NULL,
     what text COLLATE "C" NOT NULL, target text COLLATE "C" NOT NULL, outcome text COLLATE "C" NOT NULL);
 CREATE INDEX audit_of ON memagent.audit (owner, id);
+ALTER TABLE memagent.blocks ADD COLUMN id text COLLATE "C" NOT NULL DEFAULT '';
+UPDATE memagent.blocks SET id = replace(gen_random_uuid()::text, '-', '');
+CREATE INDEX blocks_ids ON memagent.blocks (id);
+CREATE TABLE memagent.shared_blocks (
+    id text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL, label text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL, size_limit bigint NOT NULL, description text COLLATE "C" NOT NULL,
+    read_only bigint NOT NULL, about text COLLATE "C" NOT NULL, created text COLLATE "C" NOT NULL);
+CREATE INDEX shared_blocks_of ON memagent.shared_blocks (owner, created);
 """
 
 MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER)

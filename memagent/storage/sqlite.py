@@ -19,7 +19,7 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from memagent.config import Settings
-from memagent.errors import StorageError
+from memagent.errors import StorageError, UserError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_errors import RESTORE, explained, full
@@ -122,8 +122,11 @@ class SqliteDatabase:
         with self._explained():
             self._watch("statement")
             own = self._own()
-            with own.using:
-                return own.connection.execute(sql, values).fetchall()
+            try:
+                with own.using:
+                    return own.connection.execute(sql, values).fetchall()
+            except OverflowError as error:
+                raise UserError("A number is too large.", hint="None that is kept has so many digits.") from error
 
     @contextmanager
     def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here

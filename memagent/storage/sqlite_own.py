@@ -26,7 +26,8 @@ class OwnConnection:
     def close(self) -> None:
         """Close it from any thread: what it is being asked ends first."""
         if not self.using.acquire(blocking=False):
-            self.connection.interrupt()
+            with suppress(sqlite3.ProgrammingError):  # who was asking has closed it
+                self.connection.interrupt()
             if not self.using.acquire(timeout=PATIENCE):
                 return
             with suppress(sqlite3.Error):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from memagent.facts import BY_HAND, Cause, Draft, Fact, How
-from memagent.facts.finding import FactFinder
+from memagent.facts.finding import FactFinder, Match
 from memagent.facts.ledger import Ledger
 from memagent.facts.reconcile import decide
 from memagent.storage import Transaction
@@ -35,7 +35,7 @@ class Ending:
     @property
     def told(self) -> str:
         if self.heir:
-            return f'"{self.fact.text}" says the same as "{self.heir.text}", and is merged with it.'
+            return f'"{self.fact.text}" tells no more than "{self.heir.text}", and is merged with it.'
         return f'"{self.fact.text}" held until {self.fact.until}, and is past.'
 
     def carry_out(self, tx: Transaction, now: datetime) -> Mapping[str, Any] | None:
@@ -58,7 +58,9 @@ def _restored(ledger: Ledger, tx: Transaction, details: Mapping[str, Any], how: 
 
 
 class Duplicates:
-    """Facts that say the same become one: the one that was written by hand, or is surest, or was said most often."""
+    """Facts that say the same become one: the one that was written by hand, or is surest, or was said most often. Of
+    one that says less, only the other stays.
+    """
 
     name = "duplicate facts"
 
@@ -72,7 +74,9 @@ class Duplicates:
             if fact.id in gone:
                 continue
             for same in self._same(fact, gone):
-                heir, other = sorted((fact, same), key=_worth, reverse=True)
+                heir, other = same, fact
+                if _says_no_more(same, fact):
+                    heir, other = sorted((fact, same), key=_worth, reverse=True)
                 if other.cause.origin in BY_HAND:
                     continue
                 gone.add(other.id)
@@ -83,21 +87,22 @@ class Duplicates:
                 yield None
 
     def _same(self, fact: Fact, gone: set[int]) -> list[Fact]:
-        """The facts that say the same, one after the other."""
-        draft = Draft(fact.text, kind=fact.kind, about=fact.about, subject=fact.subject, confidence=fact.confidence)
+        """The facts that say the same, or more, one after the other."""
         matches = [
             match for match in self._finder.find(fact.text, size=NEAREST, kind=fact.kind, about=fact.about).matches
             if match.fact.id != fact.id and match.fact.id not in gone
             and (match.fact.since, match.fact.until) == (fact.since, fact.until)
         ]  # fmt: skip
-        found: list[Fact] = []
-        for match in matches:
-            verdict = decide(draft, [match])
-            found += verdict.facts if verdict.what == "confirmed" else ()
-        return found
+        return [match.fact for match in matches if _says_no_more(fact, match.fact)]
 
     def undo(self, tx: Transaction, details: Mapping[str, Any], now: datetime) -> bool:
         return _restored(self._ledger, tx, details, "merged", now)
+
+
+def _says_no_more(fact: Fact, than: Fact) -> bool:
+    """Whether whoever knows the one learns nothing from the other."""
+    draft = Draft(fact.text, kind=fact.kind, about=fact.about, subject=fact.subject, confidence=fact.confidence)
+    return decide(draft, [Match(than, "")]).what == "confirmed"
 
 
 def _worth(fact: Fact) -> tuple[bool, float, int, int]:

@@ -164,8 +164,31 @@ class Known:
     holds: bool = True
 
 
+class RecordsFacade(Protocol):
+    """People, events and other memories with fields. What can't be found or kept raises a `ToolError` that says why."""
+
+    def kinds(self) -> Sequence[str]:
+        """Each kind, with its fields and what they can hold."""
+        ...
+
+    def find(self, name: str) -> Sequence[str]:
+        """All that is known of the one of that name or number, line by line."""
+        ...
+
+    def add(self, kind: str, fields: Mapping[str, Any], about: str = "user") -> str:
+        """Keep a new one; returns what it tells."""
+        ...
+
+    def change(self, name: str, fields: Mapping[str, Any]) -> Sequence[str]:
+        """Give fields other values; returns from what to what."""
+        ...
+
+
 class FactsFacade(Protocol):
     """What is known, from talk or by hand. Changes can raise `ToolError`; each returns what the fact said so far."""
+
+    @property
+    def records(self) -> RecordsFacade: ...
 
     def search(self, query: str, *, past: bool = False) -> Sequence[Known]:
         """Facts that hold, best first; with `past`, also those that held once."""

@@ -214,13 +214,14 @@ def test_the_doctor(memagent: Memagent, home: Path) -> None:
     memagent("ask", "hello")
     assert "sound; 1 agent" in memagent("doctor").out
 
-    (home / "functions").mkdir()
-    (home / "functions" / "bad.py").write_text("def x(:\n")
+    for folder in ("functions", "kinds"):
+        (home / folder).mkdir()
+        (home / folder / "bad.py").write_text("def x(:\n")
     (home / "presets" / "bad.yaml").write_text("system: chat\nfunctions: base\nspeach: plain\n")
     (home / "memagent.db").write_bytes(b"no database" * 1000)
     done = memagent("doctor")
     assert done.code == 1
-    for told in ("bad.py:1", "bad.yaml, line 3", "memagent.db is damaged"):
+    for told in ("functions/bad.py:1", "kinds/bad.py:1", "bad.yaml, line 3", "memagent.db is damaged"):
         assert told in done.out
 
 

@@ -51,6 +51,7 @@ def test_facts_are_added_found_and_taken_back(memagent: Memagent) -> None:
     assert {fact["state"] for fact in known(memagent, "--past")} == {"holds", "past"}
     assert memagent("facts", "search", "Magnet").out == "Nothing is known of that.\n"
     assert "ended 20" in memagent("facts", "search", "Magnet", "--past").out
+    assert "T" in str(known(memagent)[0]["said"])  # as ISO 8601 has it
 
 
 def test_a_fact_by_hand_is_corrected_ended_forgotten_and_restored(memagent: Memagent) -> None:
@@ -124,7 +125,9 @@ def test_what_was_asked_is_read_later(memagent: Memagent) -> None:
     assert known(memagent) == []  # nobody waits for a model there
     done = memagent("facts", "read")
     assert "Learned: 1  The user uses Shram" in done.out and done.code == 0
-    assert memagent("facts", "read").out == ""
+    again = memagent("facts", "read")
+    assert (again.code, again.out, again.err) == (0, "", "one: nothing waits.\n")
+    assert memagent("facts", "read", "one", "--loaded").err == "one: nothing waits.\n"
     why = memagent("facts", "why", "1").out
     assert "from talk with one, message" in why and '"I use Shram"' in why
     assert "learned" in json.loads(memagent("facts", "why", "1", "--json").out)["changes"][0]["what"]
@@ -200,8 +203,30 @@ def test_doctor_tells_what_waits_to_be_read(memagent: Memagent, home: Path) -> N
     script = home / "script.yaml"
     working = script.read_text()
     script.write_text("- when: {kind: facts}\n  error: {status: 400, message: too tired}\n")
-    assert "still wait" in memagent("facts", "read").err
+    left = memagent("facts", "read")
+    assert "still wait" in left.err and left.code == 3
     assert "the last trouble: " in told() and "too tired" in told()
     script.write_text(working)
     memagent("facts", "read")
     assert told().endswith("facts: 1 hold, 0 are past")
+
+
+@pytest.mark.parametrize("command", ["facts why", "facts list -n", "memories show", "journal one show"])
+def test_a_number_that_nothing_can_have_is_no_accident(memagent: Memagent, command: str) -> None:
+    memagent("ask", "--agent", "one", "hello", "--yes")
+    done = memagent(*command.split(), "9" * 20)
+    assert (done.code, "too large" in done.err) == (2, True), done.err
+
+
+def test_a_fact_stands_on_one_line_and_is_told_whole_where_it_is_asked_for(memagent: Memagent, home: Path) -> None:
+    memagent("facts", "add", "--exactly", "I use Shram")
+    text = "Short.\n   9  The user is a liar" + " and so on" * 900
+    database = SqliteDatabase(home / "memagent.db")
+    with database.write() as tx:
+        tx.run("UPDATE facts SET text = ?", text)
+    database.close()
+    for command in (("list",), ("history", "1")):
+        (line,) = memagent("facts", *command).out.splitlines()
+        assert len(line) < 500 and "Short. 9 The user is a liar and so on" in line
+    assert text in memagent("facts", "why", "1").out
+    assert known(memagent)[0]["text"] == text

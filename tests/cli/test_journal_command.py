@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,36 @@ def test_who_leaves_finds_the_conversation_in_the_journal(chat: Open, memagent: 
         terminal.send(CTRL_D)
         assert terminal.ended() == 0
     assert len(entries(memagent)) == 1
+
+
+def test_who_comes_back_a_week_later_is_greeted_with_what_was_told(chat: Open, home: Path, memagent: Memagent) -> None:
+    knows = {"when": {"kind": "login", "system": r"(?s)<waking.*their sister (\w+) visits"}, "say": "How is {1}?"}
+    (home / "script.yaml").write_text(json.dumps([knows, *json.loads(script())]))
+    with chat() as terminal:
+        terminal.expect("Welcome!")
+        terminal.say(TOLD)
+        terminal.expect("I see.")
+        terminal.say("bye")
+        assert terminal.ended() == 0
+
+    def opened() -> str:
+        with chat() as terminal:
+            terminal.expect("> ")
+            terminal.say("/exit")
+            assert terminal.ended() == 0
+            return terminal.seen
+
+    a_week_passes(home)
+    assert "How is Kate?" in opened()
+    assert "How is Kate?" not in opened()
+
+
+def a_week_passes(home: Path) -> None:
+    with sqlite3.connect(home / "memagent.db") as database:
+        for number, created in database.execute("SELECT seq, created FROM messages").fetchall():
+            earlier = datetime.fromisoformat(created) - timedelta(days=7)
+            database.execute("UPDATE messages SET created = ? WHERE seq = ?", (earlier.isoformat(), number))
+    database.close()
 
 
 @pytest.mark.slow

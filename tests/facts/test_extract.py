@@ -133,6 +133,20 @@ def test_days_mean_the_same_for_ever(said: str, noted: str, text: str, since: st
     assert (draft.since, draft.until) == (since, until)
 
 
+@pytest.mark.parametrize(
+    ("said", "noted", "since"),
+    [
+        ("Kate, my sister, visits me on Friday.", "Kate visits on Friday", "2026-03-06"),
+        ("I use Shram as a tool.", "Uses Shram as a tool", None),
+        ("I go to the gym every Friday.", "Goes to the gym every Friday", None),
+    ],
+)
+def test_a_day_that_nobody_named_is_not_taken_from_a_model(said: str, noted: str, since: str | None) -> None:
+    """Small models fill in the day of an example."""
+    (draft,) = taken(said, {"new": [{"text": noted, "since": "2026-06-05", "until": "2026-06-05"}]})
+    assert (draft.since, draft.until) == (since, since)
+
+
 def test_what_ends_is_named_by_its_number() -> None:
     known = ["Uses Shram", "Uses Magnet", "Lives in Lyon"]
     [end] = taken("I don't use Magnet anymore.", {"new": [], "ended": [2]}, known)

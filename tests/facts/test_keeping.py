@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memagent.errors import LLMError, NotFound
+from memagent.errors import LLMError, NotFound, UserError
 from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.drafts import LONGEST_TEXT, MOST, checked
 from memagent.facts.finding import FactFinder
@@ -135,6 +137,62 @@ def test_two_who_learn_the_same_at_the_same_time_learn_it_once(db):
     assert fact.confirmed == 2
 
 
+@pytest.mark.parametrize("before", ["The user lives in Porto", ""])
+def test_two_agents_that_contradict_each_other_at_once_leave_one_fact_that_holds(db, before):
+    """Each has looked at what is known before the other has kept what it learned."""
+    memory = memory_of(db)
+    if before:
+        memory.state(before, Cause("talk"))
+    both = {place: memory_of(db).weighed([Draft(f"The user lives in {place}")]) for place in ("Faro", "Lisbon")}
+
+    def keep(place: str) -> None:
+        with db.write(place) as tx:
+            memory_of(db).take_in(tx, both[place], [Said("user", place, MONDAY)], Cause("talk", agent=place))
+            time.sleep(0.1)
+
+    threads = [threading.Thread(target=keep, args=[place]) for place in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (last,) = memory.ledger.listed()
+    assert {fact.text for fact in memory.ledger.line(last.id)} == {
+        *filter(None, [before]),
+        "The user lives in Faro",
+        "The user lives in Lisbon",
+    }
+
+
+def test_what_was_said_earlier_and_is_read_later_ends_nothing(db):
+    """Of two agents, the one that was told first may be read last; and old conversations can be loaded."""
+    memory = memory_of(db)
+
+    def read(text: str, days: int, holds: bool = True) -> list[str]:
+        said = Said("user", text, MONDAY + timedelta(days=days), 1)
+        weighed = memory.weighed([Draft(text, message=1, holds=holds)])
+        with db.write() as tx:
+            return [done.what for done in memory.take_in(tx, weighed, [said], Cause("talk", agent=f"a{days}"))]
+
+    read("The user lives in Lisbon", 10)
+    assert read("The user lives in Porto", 0) == ["learned"]
+    assert read("The user lives in Lisbon", 5, holds=False) == []
+    assert holding(memory) == ["The user lives in Lisbon"]
+    (porto,) = memory.ledger.listed(("past",))
+    assert (porto.text, porto.until) == ("The user lives in Porto", (MONDAY + timedelta(days=10)).date().isoformat())
+    assert porto.heir == memory.ledger.listed()[0].id
+    read("The user lives in Faro", 20)
+    assert holding(memory) == ["The user lives in Faro"]
+
+
+def test_what_was_corrected_meanwhile_is_corrected_once(db):
+    memory = memory_of(db)
+    old = memory.state("The user lives in Porto", BY_HAND)
+    memory.correct(old.id, "The user lives in Faro", BY_HAND)
+    with pytest.raises(UserError, match="does not hold any more"):
+        memory.correct(old.id, "The user lives in Lisbon", BY_HAND)
+    assert holding(memory) == ["The user lives in Faro"]
+
+
 def test_doubtful_verdicts_spare_what_was_written_by_hand(db):
     memory = memory_of(db)
     memory.state("The user lives in Porto", BY_HAND)
@@ -211,6 +269,16 @@ def test_what_has_had_its_day_lapses(db):
     assert memory.sweep() == 1
     memory.restore(past.id, BY_HAND)
     assert memory.ledger.get(past.id).state == "holds"
+
+
+def test_what_has_its_day_does_not_fade_before_it(db):
+    clock = Clock()
+    memory = memory_of(db, clock=clock)
+    memory.add("My passport expires in November 2027.")
+    clock.now = MONDAY.replace(year=2027, month=11, day=30)
+    assert memory.sweep() == 0 and memory.search("passport").total == 1
+    clock.now = MONDAY.replace(year=2027, month=12, day=1)
+    assert memory.search("passport").total == 0 and memory.ledger.listed(("past",))[0].how == "expired"
 
 
 def test_what_nobody_says_any_more_fades(db):

@@ -135,6 +135,8 @@ def test_others_and_whose_they_are() -> None:
     ]
     (moved,) = [d for d in drafts("My sister moved to Faro", "The user's sister is called Anna") if d.about != "user"]
     assert (moved.text, moved.about) == ("The user's sister Anna lives in Faro", "Anna")
+    (*_, moved) = drafts("My brother Tim moved to Faro in May 2024, with his dog.")
+    assert (moved.text, moved.since) == ("The user's brother Tim lives in Faro, with his dog", "2024-05")
 
 
 @pytest.mark.parametrize(

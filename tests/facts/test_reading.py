@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from memagent.config import Settings
 from memagent.errors import LLMConnectionError, LLMError
 from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.behind import CalledAway, Leaving, ReadingBehind
+from memagent.facts.elsewhere import TalkElsewhere, delete
 from memagent.facts.keeping import FactMemory
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.reading import MORE_TRIES, TRIES, FactReader, progress_of, waiting
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
-from memagent.messages import told_by, user_message
+from memagent.messages import Message, told_by, user_message
 from memagent.storage.sqlite import SqliteDatabase
 
 TALK = [{"when": {}, "say": "Yes."}]
@@ -393,3 +395,33 @@ def test_the_script_answers_when_it_is_asked_for_facts(settings: Settings, datab
     say(agent, "What do you know?")
     list(agent.behind.reader.read())  # nothing in the script speaks of it, so there are none
     assert held(agent) == ["The user uses Shram"] and agent.behind.reader.waiting() == 0
+
+
+def test_conversations_with_other_programs_are_read_when_asked_for_and_go_when_they_are_deleted(agent: Agent) -> None:
+    begin = agent.state.clock() - timedelta(days=400)
+    talk = [
+        Message("user", "user", "", begin, "I use Magnet"),
+        Message("assistant", "answer", "", begin, "I use it too"),
+    ]
+    later = [Message("user", "user", "", begin + timedelta(days=30), "No more Magnet")]
+    with agent.state.alone() as tx:
+        agent.state.log.bring_in(tx, later, "B")
+        agent.state.log.bring_in(tx, talk, "A")
+    say(agent, "I use Shram")
+    list(reader_of(agent).read())
+    memory = memory_of(agent, Told())
+    assert [fact.text for fact in memory.ledger.listed(("holds", "past"))] == ["The user uses Shram."]
+    elsewhere = TalkElsewhere(memory, agent.state.entry.id)
+    assert elsewhere.messages() == 3
+    outcomes = [done.what for each in elsewhere.read() for done in each]
+    assert outcomes == ["learned", "ended"]
+    assert [done for each in TalkElsewhere(memory, agent.state.entry.id).read() for done in each] == []
+    (magnet,) = memory.ledger.listed(("past",))
+    assert (magnet.text, magnet.said) == ("The user uses Magnet.", begin)
+    assert waiting(agent.state.database, agent.state.entry.id) == 0
+    with agent.state.alone() as tx:
+        delete(tx, agent.state.database, agent.state.entry.id, "B", agent.state.clock())
+    assert sorted(fact.text for fact in memory.ledger.listed()) == ["The user uses Magnet.", "The user uses Shram."]
+    with agent.state.alone() as tx:
+        delete(tx, agent.state.database, agent.state.entry.id, "A", agent.state.clock())
+    assert [fact.text for fact in memory.ledger.listed(("holds", "past"))] == ["The user uses Shram."]

@@ -91,6 +91,14 @@ def test_sessions_are_told_by_their_summaries(seen: Seen) -> None:
     assert texts(sections["Conversations"]) == ["We planned Porto."]
 
 
+def test_a_fact_is_on_one_line_that_can_be_read(seen: Seen) -> None:
+    seen.learn("Likes\nlists:" + " and so on" * 900)
+    (line,) = page_of(seen)["Facts"].lines[1:]
+    ((moment,),) = [section.lines for section in timeline(seen.sight, Window()).sections]
+    for text in (line.text, moment.text):
+        assert text.startswith("Likes lists: and so on") and len(text) == 500
+
+
 def test_of_many_facts_one_page_is_shown_and_the_rest_is_told(seen: Seen) -> None:
     for number in range(FACTS + 5):
         seen.learn(f"Fact {number}.", f"subject {number % 7}")

@@ -20,7 +20,7 @@ sys.path += [str(TESTED / room) for room in ("memory", "torture", "facts", "look
 
 EMPTY = (
     "TRUNCATE agents, turns, messages, calls, blocks, block_edits, passages, sources, keepers, facts, journal, "
-    "templates, scenes CASCADE"
+    "templates, scenes, shared_blocks CASCADE"
 )
 _free: list[str] = []
 _used: dict[Path, str] = {}

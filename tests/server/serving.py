@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 from fastapi import FastAPI
 
 from memagent import config
 from memagent.access import Keys, Scope
 from memagent.assemble import local_time, open_database, store_agent
+from memagent.events import Event
 from memagent.roster import Entry, Roster
 from memagent.server.app import LOCAL, create
+from memagent.server.following import happening
 from memagent.server.house import House
-from memagent.server.serve import bound, configured
+from memagent.server.runs import Run
+from memagent.server.serve import Served, bound
 from memagent.settings import Settings
 from memagent.storage import Database
 
@@ -35,7 +38,7 @@ SCRIPT = """
   say: Welcome!
 - when: '^silent'
   say: "At last."
-  delay: 3
+  delay: 1.6
 - when: '^slow (.+)'
   say: "slow {1}"
   delay: 0.3
@@ -126,9 +129,29 @@ class Serving:
     def http(self, key: str = "", **headers: str) -> httpx2.Client:
         """A client for it, which is closed when the test is over."""
         own = {"authorization": f"Bearer {key}"} if key else {}
-        client = httpx2.Client(base_url=self.address, headers={**own, **headers}, timeout=20, trust_env=False)
+        client = httpx2.Client(
+            base_url=self.address, headers={**own, **headers}, timeout=20, trust_env=False, verify=False
+        )
         self.clients.append(client)
         return client
+
+    def start(self, agent: str, text: str, **more: Any) -> Run:
+        """Say something to an agent, without a door."""
+        owner = self.rows("SELECT owner FROM agents WHERE id = ?", agent)[0][0]
+        return self.house.runs.start(Roster(self.database, owner).by_id(agent), "say", {"text": text}, **more)
+
+    def heard(self, run: Run, after: Callable[[], None] = lambda: None) -> list[Event]:
+        """What is told of a run, to one who begins to look on now; `after` is called when the first thing was told."""
+
+        async def listen() -> list[Event]:
+            found: list[Event] = []
+            async for event in happening(self.house, run):
+                found.append(event)
+                if len(found) == 1:
+                    await asyncio.to_thread(after)
+            return found
+
+        return asyncio.run_coroutine_threadsafe(listen(), self.house.runs.loop).result(30)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """What is stored."""
@@ -158,7 +181,7 @@ def served(home: Path, *, hosts: tuple[str, ...] = LOCAL, stop_seconds: float = 
     """A server in a thread; `flags` are settings that hold for all agents. The environment must be that of the home."""
     settings = config.load(flags, environ=environment(home), cwd=home)
     app = create(settings, flags=flags, hosts=hosts, stop_seconds=stop_seconds)
-    server = uvicorn.Server(configured(app))
+    server = Served(app, stop_seconds=stop_seconds)
     listener = bound("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     with closing(open_database(settings)) as database:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from serving import Serving, in_a_process
+
+from memagent.server.serve import bound
 
 
 def test_a_server_tells_that_it_lives_and_can_work(server: Serving) -> None:
@@ -16,3 +19,9 @@ def test_a_server_tells_that_it_lives_and_can_work(server: Serving) -> None:
 def test_a_server_in_a_process_of_its_own_is_the_same(home: Path) -> None:
     with in_a_process(home) as serving:
         assert serving.http().get("/v1/health/").json()["status"] == "ok"
+
+
+def test_what_is_small_is_sent_at_once() -> None:
+    """Otherwise every answer after the first waits 40 ms for the client's system to acknowledge the one before."""
+    with bound("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # by this asyncio knows what it may set on connections

@@ -386,7 +386,7 @@ def test_an_agent_goes_to_postgres_and_back_equal_to_the_byte(db: PostgresDataba
                 "VALUES (?, 1, 1, 'user', 'user', ?, 'Grüße 🐉', ?)",
                 agent, json.dumps({"message": "Grüße 🐉"}), NOW.isoformat(),
             )  # fmt: skip
-            tx.run("INSERT INTO blocks VALUES (?, 'human', 0, 'b', 2000, '', 0, 1)", agent)
+            tx.run("INSERT INTO blocks VALUES (?, 'human', 0, 'b', 2000, '', 0, 1, 'block')", agent)
             tx.run(
                 "INSERT INTO block_edits (agent, label, version, before, after, cause, created) "
                 "VALUES (?, 'human', 1, '', 'b', 'user', ?)",

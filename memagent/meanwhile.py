@@ -1,7 +1,7 @@
 """What is done for an agent while nobody waits for it, and as the user leaves: the journal is written, memory tidied.
 
-It stops as soon as the user types, and what it has not come to is done the next time; nothing is lost by that. Knows
-nothing of how an entry comes to be.
+It stops as soon as somebody talks, and what it has not come to is done the next time; nothing is lost by that. Knows
+nothing of how an entry comes to be, or of who talks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from memagent.errors import MemagentError
@@ -34,7 +34,6 @@ A_LITTLE = 0.2
 LONGEST_GOODBYE = 20.0
 """Seconds that somebody who leaves may have to wait for the journal."""
 LEFT = "The conversation is in the journal; its entry will be worded the next time."
-SAVING = "Writing the journal; Ctrl-C leaves at once, and nothing is lost"
 
 
 class Worker:
@@ -54,6 +53,11 @@ class Worker:
         self._halt.set()
         self._llm.leave()
         self._thread.join(patience)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is not done yet."""
+        return self._thread.is_alive()
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; whether it came."""
@@ -84,10 +88,12 @@ class Meanwhile:
         self._quiet = quiet
         self._goodbye = goodbye
 
-    def arrive(self, agent: Agent) -> None:
-        """What was said before, and is in no entry, was a conversation that was left, or whose process was killed."""
+    def arrive(self, agent: Agent, *, over: bool = True) -> None:
+        """What was said before, and is in no entry, was a conversation that was left, or whose process was killed; if
+        that is not certain (`over`), long silence tells.
+        """
         if self._settings.journal:
-            self._writer(agent, agent.llm).close(over=True)
+            self._writer(agent, agent.llm).close(over=over)
 
     @contextmanager
     def beside(self, agent: Agent) -> Iterator[None]:
@@ -99,10 +105,13 @@ class Meanwhile:
         finally:
             worker.stop()
 
-    def leave(self, agent: Agent, tell: Callable[[str], None]) -> None:
-        """The conversation is over. Its entry is written while the user looks on, unless that takes too long."""
-        from memagent.cli.opened import working
-
+    def leave(
+        self, agent: Agent, tell: Callable[[str], None],
+        saving: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:  # fmt: skip
+        """The conversation is over. Its entry is written while the user looks on (and `saving` is shown), unless that
+        takes too long.
+        """
         if not self._settings.journal:
             return
         llm = Leaving(lambda: agent.llm)
@@ -113,7 +122,7 @@ class Meanwhile:
         agent.behind.leave()
         worker = Worker(lambda _: _written(writer), llm)
         try:
-            with working(SAVING):
+            with saving():
                 done = worker.wait(self._goodbye)
         except KeyboardInterrupt:
             done = False
@@ -126,22 +135,38 @@ class Meanwhile:
 
         return open_journal(self._settings, agent.state, llm)
 
+    def soon(self, agent: Agent, llm: LLM) -> Generator[object]:
+        """What earlier conversations left undone."""
+        if self._settings.journal:
+            yield from _written(self._writer(agent, llm))
+
+    def later(self, agent: Agent, llm: LLM) -> Generator[object]:
+        """What is to be done when a conversation is over, after long silence."""
+        if self._settings.journal and (writer := self._writer(agent, llm)).close():
+            yield from _written(writer)
+        if self._settings.tidy:
+            yield from self._tidied(agent, llm)
+
+    @property
+    def quiet(self) -> float:
+        """Seconds of silence until `soon`."""
+        return min(self._quiet, self._settings.idle_minutes * 60)
+
+    @property
+    def idle(self) -> float:
+        """Seconds of silence until `later`."""
+        return self._settings.idle_minutes * 60 + A_LITTLE
+
     def _chores(self, agent: Agent, llm: Leaving, halt: Halt) -> Generator[object]:
-        idle = self._settings.idle_minutes * 60
-        quiet = min(self._quiet, idle)
-        if halt.wait(quiet):
+        if halt.wait(self.quiet):
             return
         while agent.behind.busy:  # one after the other
             if halt.wait(A_LITTLE):
                 return
-        if self._settings.journal:
-            yield from _written(self._writer(agent, llm.opened()))
-        if halt.wait(idle - quiet + A_LITTLE):
+        yield from self.soon(agent, llm.opened())
+        if halt.wait(self.idle - self.quiet):
             return
-        if self._settings.journal and (writer := self._writer(agent, llm.opened())).close():
-            yield from _written(writer)
-        if self._settings.tidy:
-            yield from self._tidied(agent, llm.opened())
+        yield from self.later(agent, llm.opened())
 
     def _tidied(self, agent: Agent, llm: LLM) -> Generator[object]:
         from memagent.upkeep import open_tidying

@@ -52,7 +52,7 @@ def _rows(what: str, seen: Sequence[tuple[float, float, float]]) -> Iterator[Row
     painted, usable, size = (median(values) for values in zip(*seen, strict=True))
     yield Row(f"page, {what}: first contentful paint", f"{painted:.0f} ms", "", painted, MOST_MILLISECONDS, "ms")
     yield Row(f"page, {what}: bytes over the wire", f"{size:.0f} kB", "", size, MOST_KILOBYTES, "kB")
-    yield Row(f"page, {what}: the talk and its memory are shown", f"{usable:.0f} ms", "", usable)
+    yield Row(f"page, {what}: the talk and its memory are shown", f"{usable:.0f} ms", "", usable, unit="ms")
 
 
 def _opened(browser: Any, address: str) -> tuple[float, float, float]:

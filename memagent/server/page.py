@@ -7,6 +7,7 @@ Knows nothing of what the page does.
 from __future__ import annotations
 
 from functools import cache
+from gzip import compress
 from hashlib import sha256
 from importlib.resources import files
 
@@ -28,13 +29,13 @@ KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg":
 
 
 @router.get("/")
-def page(request: Request) -> Response:
+async def page(request: Request) -> Response:
     """The page."""
     return _sent(request, "index.html")
 
 
 @router.get("/ui/{name}")
-def part(request: Request, name: str) -> Response:
+async def part(request: Request, name: str) -> Response:
     """A file of the page."""
     return _sent(request, name)
 
@@ -42,8 +43,10 @@ def part(request: Request, name: str) -> Response:
 def _sent(request: Request, name: str) -> Response:
     if name not in _names():
         raise Refused(404, "Not Found")
-    content, mark = _content(name)
-    headers = {"etag": mark, "cache-control": "no-cache", "content-security-policy": POLICY, **QUIET}
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    content, mark = _content(name, packed)
+    headers = {"vary": "accept-encoding"} | ({"content-encoding": "gzip"} if packed else {})
+    headers |= {"etag": mark, "cache-control": "no-cache", "content-security-policy": POLICY, **QUIET}
     if request.headers.get("if-none-match") == mark:
         return Response(status_code=304, headers=headers)
     kind = KINDS[name.rpartition(".")[2]]
@@ -56,6 +59,8 @@ def _names() -> frozenset[str]:
 
 
 @cache
-def _content(name: str) -> tuple[bytes, str]:
+def _content(name: str, packed: bool) -> tuple[bytes, str]:
     content = files("memagent.server").joinpath("ui", name).read_bytes()
+    if packed:
+        content = compress(content, mtime=0)
     return content, f'"{sha256(content).hexdigest()[:16]}"'

@@ -10,10 +10,11 @@ import httpx2
 import pytest
 from browsing import PHONE, Window, chromium, looking, watched, window
 from cards_made import V2, png, text
-from serving import Serving, in_a_process, served, until
+from serving import SCRIPT, Serving, in_a_process, make_home, served, until
 
 from memagent.assemble import local_time
 from memagent.memory.sources import Sources
+from memagent.server.channel import Channel
 
 __all__ = ["chromium", "window"]  # fixtures
 
@@ -113,26 +114,83 @@ def test_words_come_as_they_are_made(window: Window) -> None:
     assert replies(window) == ["one two three four five six seven eight"]
 
 
+LATER = """
+- when: {said: '^later (.+)', after_calls: 0}
+  call: core_memory_append
+  arguments: {name: human, content: "{1}"}
+  heartbeat: true
+- when: '^later (.+)'
+  say: "Later: {1}"
+  delay: 4
+"""
+
+
 @pytest.mark.slow
-def test_what_is_said_in_one_page_appears_in_the_other_each_thing_once(chromium: Any, server: Serving) -> None:
-    agent = server.agent()
-    with looking(chromium, server) as one, looking(chromium, server) as other:
+def test_what_is_said_in_one_page_appears_in_the_other_each_thing_once(chromium: Any, home: Path) -> None:
+    make_home(home, LATER + SCRIPT)
+    with (
+        served(home) as server,
+        looking(chromium, server) as one,
+        looking(chromium, server) as other,
+        looking(chromium, server) as late,
+    ):
+        agent = server.agent()
         one.open(agent)
         other.open(agent)
         one.say("note I like tea")
         other.sees(".reply", "Noted: I like tea")
         other.sees("[data-block=human].changed", "I like tea")
-        other.say("slow answer", waits=False)
-        one.sees(".said", "slow answer")
-        with looking(chromium, server) as late:  # comes while it goes on
-            late.open(agent)
-            for each in (one, other, late):
-                each.sees(".reply", "slow answer")
-                each.rests()
-                each.tab.wait_for_timeout(150)
-                assert said(each) == ["note I like tea", "slow answer"]
-                assert replies(each)[-2:] == ["Noted: I like tea", "slow answer"]
-                assert each.tab.locator("ins").count() == 1
+        other.say("later bread", waits=False)
+        one.sees(".said", "later bread")
+        other.becomes("document.querySelectorAll('ins').length === 2")
+        late.open(agent)  # comes while it goes on
+        late.sees("#stop")
+        late.sees("[data-block=human].changed", "bread")
+        assert late.tab.locator("ins").count() == 2
+        for each in (one, other, late):
+            each.sees(".reply", "Later: bread")
+            each.rests()
+            each.tab.wait_for_timeout(150)
+            assert said(each) == ["note I like tea", "later bread"]
+            assert replies(each)[-2:] == ["Noted: I like tea", "Later: bread"]
+            assert each.tab.locator("ins").count() == 2
+
+
+def test_what_happens_before_the_server_has_answered_is_shown_in_its_place(window: Window) -> None:
+    def slowly(route: Any) -> None:
+        answer = route.fetch()
+        window.tab.wait_for_timeout(300)
+        route.fulfill(response=answer)
+
+    agent = window.server.agent()
+    window.tab.route("**/messages", slowly)
+    window.open(agent).say("note I like tea")
+    assert said(window) == ["note I like tea"] and replies(window)[-1] == "Noted: I like tea"
+    window.tab.unroute_all()
+    window.tab.route("**/turns?limit=80", slowly)
+    window.server.http().post(f"/api/agents/{agent}/messages", json={"text": "slow one"})
+    window.tab.reload()
+    window.sees(".reply", "slow one")
+    window.rests()
+    assert said(window) == ["note I like tea", "slow one"] and replies(window)[-1] == "slow one"
+
+
+@pytest.mark.slow
+def test_a_page_that_comes_late_to_a_long_answer_sees_all_of_it_in_the_end(
+    chromium: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Channel.__init__, "__defaults__", (3,))  # no more than three events are kept
+    make_home(home, SCRIPT.replace("pace: 0.02", "pace: 0.8"))
+    with served(home) as server, looking(chromium, server) as window:
+        agent, http = server.agent(), server.http()
+        http.post(f"/api/agents/{agent}/messages", json={"text": "words"})
+        until(lambda: server.house.runs.channel(agent).last > server.house.runs.running()[0].first + 5)
+        window.open(agent)
+        window.sees(".said", "words")
+        window.sees(".reply", "seven eight")
+        window.rests()
+        window.say("hello")
+        assert said(window) == ["words", "hello"] and replies(window)[-1] == "echo hello"
 
 
 @pytest.mark.slow
@@ -156,10 +214,12 @@ def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium:
                 tab.click(f"[role=menuitem]:text('{item}')")
             assert download.value.suggested_filename == ending
         server.http().delete(f"/api/agents/{gone}")
+        tab.fill("#message", "not sent yet")
         tab.locator("#list button", has_text="gone").click()
         window.sees("#tell", "gone is gone: it was deleted elsewhere.")
         window.sees("#name", "Eva")
         window.sees(".reply", "echo hello")
+        assert tab.input_value("#message") == "not sent yet"
         tab.click("[aria-label='More for Eva']")
         tab.click("[role=menuitem]:text('Delete')")
         tab.click("dialog button:text('Delete')")
@@ -210,9 +270,7 @@ def test_what_a_key_does_not_open_is_not_offered(chromium: Any, server: Serving)
         window.sees(".asked", "It waits for somebody")
         for refused in ("#new", "#say", "#stop", "#actions button", "[aria-label='Edit human']", ".asked button"):
             assert not tab.locator(refused).first.is_visible(), refused
-        server.http(reading).get("/api/me")
-        tab.evaluate("document.cookie")  # no script can read it
-        assert "memagent" not in tab.evaluate("document.cookie")
+        assert "memagent" not in tab.evaluate("document.cookie"), "no script can read it"
 
 
 def test_what_was_said_noted_and_learned_is_found(chromium: Any, home: Path) -> None:
@@ -330,6 +388,10 @@ def test_a_page_goes_on_when_the_server_starts_again_in_the_middle_of_a_turn(chr
 def test_a_page_that_is_shown_is_small_and_kept_by_the_browser(server: Serving) -> None:
     http = server.http()
     page = http.get("/")
+    policy = page.headers["content-security-policy"]
+    assert (
+        "'unsafe" not in policy and "trusted-types 'none'" in policy and page.headers["x-dns-prefetch-control"] == "off"
+    )
     names = {part.partition('"')[0] for part in page.text.split('"/ui/')[1:]}
     parts: list[httpx2.Response] = [http.get(f"/ui/{name}") for name in names]
     assert sum(len(part.content) for part in [page, *parts]) < 150_000

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from browsing import Window, chromium, looking, window
 from cards_made import V2
-from serving import Serving, make_home, served
+from serving import Serving, make_home, served, until
 from test_page import make_source
 
 __all__ = ["chromium", "window"]  # fixtures
@@ -107,8 +107,9 @@ def test_names_labels_facts_sources_and_cards_stay_text(chromium: Any, home: Pat
         make_source(server, bad)
         window.open(agent).say("I live in Lisbon.")
         window.show("facts")
-        window.sees("#panel .empty, #panel .card")
+        until(lambda: server.rows("SELECT 1 FROM facts"))
         with server.database.write() as tx:
+            tx.run("UPDATE facts SET text = ?, quote = ?, how = ?", bad, bad, bad)
             tx.run("UPDATE agents SET name = ?", bad)
             tx.run("UPDATE blocks SET label = ?, description = ? WHERE label = 'human'", f'{bad}"]', bad)
         tab = window.tab
@@ -118,6 +119,11 @@ def test_names_labels_facts_sources_and_cards_stay_text(chromium: Any, home: Pat
         for part in ("core", "edits", "sources", "facts", "window"):
             window.show(part)
             inert(window)
+        window.show("facts")
+        window.sees("#panel .text", bad)
+        tab.click("#panel details summary")
+        window.sees("#panel details", f"“{bad}”")
+        inert(window)
         window.show("core")
         tab.locator(".card", has_text=bad).get_by_text("Edit").click()
         tab.keyboard.press("Escape")
@@ -158,14 +164,14 @@ def test_no_text_takes_long_to_read(window: Window) -> None:
             const took = {};
             for (const part of parts) {
                 const began = performance.now();
-                worded(part.repeat(100000 / part.length));
+                worded(part.repeat(200000 / part.length));
                 took[part] = performance.now() - began;
             }
             return took;
         }""",
         list(LONG),
     )
-    assert max(took.values()) < 5000, took  # one that is read again and again takes minutes
+    assert max(took.values()) < 4000, took  # one that is read again and again takes minutes
 
 
 @contextmanager

@@ -20,8 +20,8 @@ export class Agents {
   }
 
   // What agents there are. One that was open and is gone makes room for another.
-  async load() {
-    this.all = await this.api("/agents");
+  async load(all) {
+    this.all = all || await this.api("/agents");
     const open = this.all.find((agent) => agent.id === this.current);
     if (this.current && !open) {
       tell(`${this.name} is gone: it was deleted elsewhere.`);

@@ -5,6 +5,7 @@ import { $, button, el, fill, guarded, menu, opened, tell } from "./dom.js";
 import { Memory } from "./memory.js";
 import { Line, api as ask } from "./server.js";
 
+const drafts = new Map(); // what was typed to an agent, and not sent
 let scopes = [];
 const may = (scope) => scopes.includes(scope);
 const others = new BroadcastChannel("memagent"); // the pages of this browser tell each other what they changed
@@ -35,7 +36,7 @@ const line = new Line({
 const memory = new Memory(api, may);
 const talk = new Talk(api, may, {
   changed: (edits, more) => memory.changed(edits, more),
-  again: () => guarded(again),
+  again: (missed) => guarded(() => again(missed)),
   rested: () => {
     memory.rested();
     guarded(() => agents.load());
@@ -48,16 +49,23 @@ others.addEventListener("message", ({ data }) => {
   else guarded(() => agents.load());
 });
 
-// All anew, as it stands now.
-async function again() {
+// All anew, as it stands now; with what goes on from its beginning, unless that was `missed`.
+let late = false;
+async function again(missed = false) {
   if (!scopes.length) return;
+  late = missed;
   await agents.load();
   if (talk.agent) await agents.choose(talk.agent.id);
 }
 
 async function open(agent) {
   const same = agent && talk.agent?.id === agent.id;
-  if (!same) panel("chat");
+  if (!same) {
+    panel("chat");
+    if (talk.agent) drafts.set(talk.agent.id, $("message").value);
+    $("message").value = drafts.get(agent?.id) || "";
+    grow();
+  }
   $("say").hidden = !agent || !may("chat");
   $("down").hidden = true;
   if (!agent) {
@@ -74,9 +82,10 @@ async function open(agent) {
   }
   history.replaceState(null, "", `#${agent.id}`);
   renamed(agent);
-  line.follow(agent, agent.number);
-  await talk.open(agent);
-  await memory.open(agent);
+  line.follow(agent, late ? agent.last : agent.number);
+  late = false;
+  await Promise.all([talk.open(agent), memory.open(agent)]);
+  await memory.mark();
   if (!same && matchMedia("(min-width: 861px)").matches && !document.querySelector("dialog[open]")) $("message").focus();
   return undefined;
 }
@@ -189,7 +198,7 @@ function login() {
   const key = el("input", { type: "password", required: true, id: "key", "aria-label": "Key", autocomplete: "current-password" });
   const problem = el("p", { class: "failed", hidden: true, role: "alert" });
   const form = el("form", {}, el("h2", {}, "This server needs a key"),
-    el("p", { class: "faint" }, "Whoever runs it makes one with: memagent keys add NAME"), key, problem,
+    el("p", { class: "faint" }, "Whoever runs it makes one with ", el("code", {}, "memagent keys add NAME")), key, problem,
     el("div", { class: "row" }, el("button", { class: "main", type: "submit" }, "Come in")));
   const dialog = el("dialog", { "aria-label": "This server needs a key" }, form);
   dialog.addEventListener("cancel", (event) => event.preventDefault());
@@ -209,12 +218,12 @@ function login() {
 async function begin() {
   theme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
   panel("chat");
-  const me = await api("/me");
+  const [me, all] = await Promise.all([api("/me"), ask("/agents").catch(() => undefined)]);
   scopes = me.scopes;
   if (!me.user) return login();
   fill($("user"), el("span", { class: "faint" }, me.key ? `${me.user} · key ${me.key}` : me.user),
     me.key && button("Leave", async () => { await api("/logout", { method: "POST" }); location.reload(); }, { class: "quiet" }));
-  await agents.load();
+  await agents.load(all);
   const wanted = agents.all.find((agent) => agent.id === location.hash.slice(1)) || agents.all[0];
   return wanted ? agents.choose(wanted.id) : open(null);
 }

@@ -140,13 +140,16 @@ export class Talk {
 
   // An event of now: of a run that was asked for here, or elsewhere.
   happen(event, run, number) {
-    if (event.event === "Missed") return this.again();
+    if (event.event === "Missed") return this.again(true);
     if (this.held || (this.sending && !this.turns.has(run))) {
       this.early.push([event, run, number]);
       return undefined;
     }
     const turn = this.turns.get(run) || this.begun(event, run, number);
-    if (!turn) return undefined;
+    if (!turn) { // of one whose beginning was missed: it is told from storage when it is over
+      if (event.event === "TurnEnded" && number > this.agent.last) this.again(true);
+      return undefined;
+    }
     const low = this.low();
     this.now = turn;
     if (event.event === "TurnStarted") this.started(turn, event.turn);
@@ -164,8 +167,9 @@ export class Talk {
     let turn = event.event === "TurnStarted" ? this.stored.get(event.turn) : null;
     if (turn && turn.waits) turn.answered();
     else if (turn) turn.clear();
+    const known = Boolean(turn);
     turn ||= new Turn(this);
-    turn.elsewhere = true;
+    turn.again = known;
     $("log").querySelector(".empty")?.remove();
     $("log").append(turn.place);
     this.turns.set(run, turn);
@@ -193,7 +197,7 @@ export class Talk {
     this.now = null;
     this.state(ending === "waiting" ? "waits for your word" : "");
     this.rested();
-    if (!turn.elsewhere || !turn.number || ending === "waiting") return;
+    if (!turn.again || !turn.number || ending === "waiting") return;
     const reset = this.reset;
     const found = await this.find(turn.number); // as it is stored: some of it may have happened before we looked
     if (found && this.reset === reset && !turn.place.querySelector("details[open]")) turn.place.replaceWith(this.retold(found).place);

@@ -68,6 +68,11 @@ export class Memory extends Knowledge {
     if (more && this.tab === "core" && !this.editing) await this.show("core");
   }
 
+  async mark() {
+    const shown = document.querySelectorAll("#panel .changed").length;
+    if (this.tab === "core" && !this.editing && shown !== this.before.size) await this.show("core");
+  }
+
   async rested() {
     if (this.editing || ["search", "sources"].includes(this.tab)) return;
     await this.show(this.tab);

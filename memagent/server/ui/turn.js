@@ -74,7 +74,7 @@ export class Turn {
 
   onThought({ text }) {
     this.onDiscarded();
-    this.aside(text.length > 70 ? `${text.slice(0, 70).trim()}…` : text.trim(), text);
+    this.aside(text.length > 70 ? `${text.slice(0, 70).replace(/\s+\S*$/, "")}…` : text.trim(), text);
   }
 
   onCalled({ name, arguments: given }) {

@@ -36,6 +36,7 @@ class Leaving:
     def __init__(self, opened: Callable[[], LLM]) -> None:
         self.model = ""
         self.window = 0
+        self.wrapper: Any = None
         self._llm: LLM | None = None
         self._open = opened
         self._left = threading.Event()
@@ -45,6 +46,7 @@ class Leaving:
         if self._llm is None:
             self._llm = self._open()
             self.model, self.window = self._llm.model, self._llm.window
+            self.wrapper = getattr(self._llm, "wrapper", None)  # which prompt fits depends on it
         return self
 
     def ask(self, request: Request) -> Iterator[Heard]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts import BY_HAND, Cause, Chooser, Draft, Extractor, Fact, Said, State, What
 from memagent.facts.drafts import checked
 from memagent.facts.finding import FactFinder, Match, Matches
 from memagent.facts.ledger import Ledger
@@ -37,13 +37,14 @@ class FactMemory:
 
     def __init__(
         self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime],
-        policy: Policy = USUAL,
+        policy: Policy = USUAL, chooser: Chooser | None = None,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.finder = finder
         self.extractor = extractor
         self.clock = clock
         self.policy = policy
+        self.chooser = chooser
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
@@ -64,8 +65,10 @@ class FactMemory:
         return self.extractor.extract(talk, known)
 
     def weighed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, Verdict]]:
-        """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
-        return [(draft, decide(draft, self._near(draft))) for draft in checked(drafts)]
+        """Each draft with what it means for what is known; searching and asking take their time, so they come before
+        the writing.
+        """
+        return [(draft, decide(draft, self._near(draft), self.chooser)) for draft in checked(drafts)]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""

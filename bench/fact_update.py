@@ -5,7 +5,8 @@ the statement is taken in as a draft like any other, and what ended is looked up
 from, the others are reported. Against it are held the facts of the same sets, each taken in beside the others of its
 set, and statements of other sets: they contradict nothing.
 
-    python -m bench.fact_update --data PATH --learn      the weights of facts/likeness.py, learned anew
+    python -m bench.fact_update --data PATH --model FILE.gguf    a model is asked too, where words leave it open
+    python -m bench.fact_update --data PATH --learn              the weights of facts/likeness.py, learned anew
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.table import Row
-from memagent.facts import Cause, Draft, Fact, Said
+from memagent.facts import Cause, Chooser, Draft, Fact, Said
+from memagent.facts.choosing import ModelChooser
 from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
 from memagent.facts.ledger import Ledger, keeper
 from memagent.facts.likeness import FEATURES, Statement, features
 
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
-BAR = 92.0
+BAR, BAR_WITH_MODEL = 92.0, 95.0
+MOST_WRONG = 5.0
 _FINE = {"harmless": 0.6, "against": 1.0}
 """How much a statement counts in learning."""
 
@@ -64,8 +67,8 @@ def cases(data: Path) -> list[Case]:
     return found
 
 
-def measure(quick: bool = False, data: Path | None = None) -> Sequence[Row]:
-    """The rows of the table."""
+def measure(quick: bool = False, data: Path | None = None, model: Path | None = None) -> Sequence[Row]:
+    """The rows of the table; with a GGUF `model`, also those where it is asked."""
     from memagent.embeddings.local import LocalEmbedder
 
     if data is None:
@@ -73,18 +76,35 @@ def measure(quick: bool = False, data: Path | None = None) -> Sequence[Row]:
     reported = [case for case in cases(data) if not case.learned]
     against = [case for case in reported if case.ends][:: 8 if quick else 1]
     harmless = [case for case in reported if not case.ends][:: 8 if quick else 1]
-    others = list(_of_others(against))
-    rows = []
-    for name, embedder in (("", LocalEmbedder()), (" by words alone", None)):
-        right = sum(ended in case.ends for case, ended in _ended(against, embedder) if ended)
-        share = 100 * right / len(against)
-        beside = f"{right} of {len(against)}"
-        rows.append(Row(f"the fact that a statement ends{name}", f"{share:.1f} %", beside, share, BAR, "%", True))
-        for what, some in (("a fact of the same set", harmless), ("a statement of another set", others)):
-            wrong = sum(bool(ended) for _, ended in _ended(some, embedder))
-            share = 100 * wrong / len(some)
-            rows.append(Row(f"ended by {what}{name}", f"{share:.1f} %", f"{wrong} of {len(some)}", share, 5.0, "%"))
+    sets = [against, harmless, list(_of_others(against))]
+    rows = [*_rows("", sets, LocalEmbedder()), *_rows(" by words alone", sets, None)]
+    if model is not None:
+        from bench.facts import model as opened
+
+        with opened(model) as llm:
+            chooser = ModelChooser(lambda: llm)
+            rows += _rows(" with the embedded model", sets, LocalEmbedder(), chooser)
     return rows
+
+
+def _rows(
+    name: str, sets: Sequence[Sequence[Case]], embedder: Any, chooser: ModelChooser | None = None
+) -> Iterator[Row]:  # fmt: skip
+    """What was ended of a set's own facts, and how often something that should not."""
+    bar = BAR_WITH_MODEL if chooser else BAR
+    kinds = ("the fact that a statement ends", "ended by a fact of the same set", "ended by a statement of another set")
+    for what, some in zip(kinds, sets, strict=True):
+        asked = chooser.asked if chooser else 0
+        found = [(case, ended) for case, ended in _ended(some, embedder, chooser)]
+        contradicts = some is sets[0]
+        counted = sum(bool(ended) and (ended in case.ends or not contradicts) for case, ended in found)
+        share = 100 * counted / len(some)
+        beside = f"{counted} of {len(some)}"
+        if chooser:
+            beside += f"; {(chooser.asked - asked) / len(some):.2f} calls each"
+        yield Row(
+            f"{what}{name}", f"{share:.1f} %", beside, share, bar if contradicts else MOST_WRONG, "%", contradicts
+        )
 
 
 def _of_others(against: Sequence[Case]) -> Iterator[Case]:
@@ -95,14 +115,16 @@ def _of_others(against: Sequence[Case]) -> Iterator[Case]:
         yield Case(case.facts, other.statement, frozenset(), False)
 
 
-def _ended(some: Sequence[Case], embedder: Any) -> Iterator[tuple[Case, str]]:
+def _ended(
+    some: Sequence[Case], embedder: Any, chooser: Chooser | None = None
+) -> Iterator[tuple[Case, str]]:  # fmt: skip
     """What ended in each case; nothing, or more than one fact, is told as nothing, or the texts together."""
     from memagent.storage.sqlite import SqliteDatabase
 
     with TemporaryDirectory() as home:
         database = SqliteDatabase(Path(home) / "facts.db")
         for number, case in enumerate(some):
-            memory = _memory(database, f"u{number}", embedder)
+            memory = _memory(database, f"u{number}", embedder, chooser)
             with database.write() as tx:
                 for text in case.facts:
                     memory.ledger.learn(tx, Fact(text, NOW, about="them", cause=Cause("talk")), NOW)
@@ -114,9 +136,9 @@ def _ended(some: Sequence[Case], embedder: Any) -> Iterator[tuple[Case, str]]:
         database.close()
 
 
-def _memory(database: Any, owner: str, embedder: Any) -> FactMemory:
+def _memory(database: Any, owner: str, embedder: Any, chooser: Chooser | None) -> FactMemory:
     ledger = Ledger(database, keeper(database, owner, None, NOW))
-    return FactMemory(ledger, FactFinder(ledger, embedder), Nothing(), lambda: NOW)
+    return FactMemory(ledger, FactFinder(ledger, embedder), Nothing(), lambda: NOW, chooser=chooser)
 
 
 class Nothing:
@@ -176,6 +198,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m bench.fact_update")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="a GGUF model that is asked where words leave it open"
+    )
     parser.add_argument("--learn", action="store_true")
     parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
@@ -183,7 +208,7 @@ def main() -> None:
         print("TOGETHER =", tuple(learned(chosen.data, True)))
         print("ALONE =", tuple(learned(chosen.data, False)))
         return
-    show(measure(chosen.quick, chosen.data))
+    show(measure(chosen.quick, chosen.data, chosen.model))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from memagent import config
 from memagent.errors import NotFound, UserError
-from memagent.facts import USER, Cause, Change, Extractor, Fact, Said, State
+from memagent.facts import USER, Cause, Change, Chooser, Extractor, Fact, Said, State
 from memagent.facts.finding import FactFinder, Matches, VectorStore
 from memagent.facts.keeping import FactMemory, Outcome
 from memagent.facts.ledger import Ledger, keeper
@@ -137,7 +137,7 @@ class Memory:
         shelf = keeper(self._database, self.user, agent, self._clock())
         ledger = Ledger(self._database, shelf)
         finder = FactFinder(ledger, *self._parts)
-        self.facts = FactMemory(ledger, finder, extractor or _extractor(llm), self._clock, policy)
+        self.facts = FactMemory(ledger, finder, extractor or _extractor(llm), self._clock, policy, _chooser(llm))
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
@@ -330,6 +330,14 @@ def _extractor(llm: LLM | None) -> Extractor:
     from memagent.facts.extract import ModelExtractor
 
     return ModelExtractor(llm)
+
+
+def _chooser(llm: LLM | None) -> Chooser | None:
+    if llm is None:
+        return None
+    from memagent.facts.choosing import ModelChooser
+
+    return ModelChooser(lambda: llm)
 
 
 def _opened(settings: Settings) -> Database:

@@ -37,12 +37,14 @@ def open_facts(
     """
     if settings.facts == "off":
         return None
+    from memagent.facts.choosing import ModelChooser
     from memagent.facts.finding import FactFinder
     from memagent.facts.keeping import FactMemory
     from memagent.facts.ledger import Ledger, keeper
 
     ledger = Ledger(database, keeper(database, settings.user, agent if settings.facts == "own" else None, clock()))
-    return FactMemory(ledger, FactFinder(ledger, open_embedder(settings)), _OpenedLater(llm), clock)
+    finder = FactFinder(ledger, open_embedder(settings))
+    return FactMemory(ledger, finder, _OpenedLater(llm), clock, chooser=ModelChooser(llm.opened) if llm else None)
 
 
 def facts_model(settings: Settings, own: Callable[[], LLM]) -> Leaving | None:

@@ -125,6 +125,14 @@ class Draft:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Chooser(Protocol):
+    """Asked where words leave open which known statement a new one takes the place of, or whether it does so at all."""
+
+    def against(self, statement: str, known: Sequence[str]) -> Sequence[float]:
+        """How far that speaks for each of the known ones, above or below nothing; no answer where it can't be had."""
+        ...
+
+
 class Extractor(Protocol):
     """Takes facts from talk: one call of a model at the most, or none."""
 

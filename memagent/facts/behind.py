@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
 from memagent.errors import LLMError, MemagentError
 from memagent.facts.reading import FactReader
-from memagent.llm import LLM, Heard, Request
+from memagent.llm import LLM, Heard, Request, Weighing
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Leaving:
     def __init__(self, opened: Callable[[], LLM]) -> None:
         self.model = ""
         self.window = 0
+        self.wrapper: Any = None
         self._llm: LLM | None = None
         self._open = opened
         self._left = threading.Event()
@@ -45,6 +46,7 @@ class Leaving:
         if self._llm is None:
             self._llm = self._open()
             self.model, self.window = self._llm.model, self._llm.window
+            self.wrapper = getattr(self._llm, "wrapper", None)  # which prompt fits depends on it
         return self
 
     def ask(self, request: Request) -> Iterator[Heard]:
@@ -60,6 +62,18 @@ class Leaving:
             except LLMError:
                 self._check()
                 raise
+
+    def weigh(self, request: Request, words: Sequence[str]) -> Sequence[float]:
+        """The same as the model says, until it is left; nothing, if it does not tell that."""
+        self._check()
+        self.opened()
+        try:
+            found = self._llm.weigh(request, words) if isinstance(self._llm, Weighing) else ()
+        except LLMError:
+            self._check()
+            raise
+        self._check()
+        return found
 
     def leave(self) -> None:
         """Leave whatever it is asked now, and all that it would be asked until `come_back`."""

@@ -54,9 +54,13 @@ class Prompt:
 
 def prompt_for(llm: LLM, library: Library | None = None) -> Prompt:
     """The prompt for a model: facts_small where it is asked one small thing after the other, else facts."""
-    small = getattr(getattr(llm, "wrapper", None), "name", "") == "steps"
     library = library or Library(Path(__file__).parent)  # where nobody keeps prompts of their own: the shipped ones
-    return Prompt.of(library.text("prompts", "facts_small" if small else "facts"))
+    return Prompt.of(library.text("prompts", "facts_small" if asked_in_steps(llm) else "facts"))
+
+
+def asked_in_steps(llm: LLM) -> bool:
+    """Whether a model is so small that it is asked one small thing after the other."""
+    return getattr(getattr(llm, "wrapper", None), "name", "") == "steps"
 
 
 class ModelExtractor:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from memagent.errors import UserError
-from memagent.facts import BY_HAND, Cause, Draft, Extractor, Fact, Said, State, What
+from memagent.facts import BY_HAND, Cause, Chooser, Draft, Extractor, Fact, Said, State, What
 from memagent.facts.drafts import checked
 from memagent.facts.fields import When, form_of
 from memagent.facts.finding import FactFinder, Match, Matches
@@ -51,13 +51,14 @@ class FactMemory:
 
     def __init__(
         self, ledger: Ledger, finder: FactFinder, extractor: Extractor, clock: Callable[[], datetime],
-        policy: Policy = USUAL,
+        policy: Policy = USUAL, chooser: Chooser | None = None,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.finder = finder
         self.extractor = extractor
         self.clock = clock
         self.policy = policy
+        self.chooser = chooser
 
     # Taking in --------------------------------------------------------------------------------------------------------
 
@@ -78,11 +79,13 @@ class FactMemory:
         return list(checked(self.extractor.extract(talk, known)))
 
     def weighed(self, drafts: Sequence[Draft]) -> list[Weighed]:
-        """Each draft with what it means for what is known; searching takes its time, so it comes before the writing."""
+        """Each draft with what it means for what is known; searching and asking take their time, so they come before
+        the writing.
+        """
         from memagent.facts.reconcile import decide
 
         newest = self.ledger.newest()
-        return [Weighed(draft, decide(draft, self._near(draft)), newest) for draft in drafts]
+        return [Weighed(draft, decide(draft, self._near(draft), self.chooser), newest) for draft in drafts]
 
     def _near(self, draft: Draft) -> list[Match]:
         """The known facts that a draft may bear upon: those like it, and those that hold in its place."""

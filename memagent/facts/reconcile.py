@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from memagent.facts import SELF, USER, Draft, Fact
+from memagent.facts import SELF, USER, Chooser, Draft, Fact
 from memagent.facts.finding import Match
 from memagent.facts.frames import Frame, written_out
 from memagent.facts.likeness import Statement, weighed
@@ -60,8 +60,10 @@ _PROBES = {
 }  # fmt: skip
 
 
-def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
-    """What a draft means for the facts that are nearest to it, the nearest first."""
+def decide(draft: Draft, known: Sequence[Match], chooser: Chooser | None = None) -> Verdict:
+    """What a draft means for the facts that are nearest to it, the nearest first. Where words leave it open, the
+    `chooser` is asked.
+    """
     matches = [match for match in known if _comparable(draft, match.fact)]
     facts = [match.fact for match in matches]
     told = {plain(text) for text in draft.replaces}
@@ -79,9 +81,12 @@ def decide(draft: Draft, known: Sequence[Match]) -> Verdict:
         return Verdict("contradicted", against, doubtful=not new.changed)
     if away := _said_to_be_over(draft, new, facts):
         return Verdict("contradicted", away, doubtful=False)
-    if finer := [fact for fact, how in bears if how == "finer" and not _another_time(draft, fact)]:
+    finer = [fact for fact, how in bears if how == "finer" and not _another_time(draft, fact)]
+    open_ = [match for match, (fact, how) in zip(matches, bears, strict=True) if how == "none" or fact in finer]
+    weighed = _weighed(draft, open_, chooser)
+    if finer and (not weighed.facts or weighed.facts[0] in finer):
         return Verdict("refined", finer[:1])
-    return _weighed(draft, [match for match, (_, how) in zip(matches, bears, strict=True) if how == "none"])
+    return weighed
 
 
 def _said_to_be_over(draft: Draft, new: Frame, facts: Sequence[Fact]) -> list[Fact]:
@@ -121,7 +126,7 @@ def _another_time(draft: Draft, fact: Fact) -> bool:
     return not (draft.since.startswith(fact.since) or fact.since.startswith(draft.since))
 
 
-def _weighed(draft: Draft, matches: Sequence[Match]) -> Verdict:
+def _weighed(draft: Draft, matches: Sequence[Match], chooser: Chooser | None) -> Verdict:
     """Whether a statement about somebody with a name takes the place of an older one."""
     new = Statement(draft.text[:LONGEST])
     olds = [Statement(match.fact.text[:LONGEST]) for match in matches]
@@ -129,10 +134,33 @@ def _weighed(draft: Draft, matches: Sequence[Match]) -> Verdict:
         return Verdict("learned")
     worths = weighed(new, olds, [match.meaning for match in matches])
     rated = [(w, m.fact) for w, m, old in zip(worths, matches, olds, strict=True) if new.shares_somebody(old)]
-    worth, fact = max(rated, key=lambda one: one[0], default=(AGAINST, None))
+    rated.sort(key=lambda one: -one[0])
+    worth, fact = _chosen(draft, rated, chooser) if chooser else rated[0] if rated else (AGAINST, None)
     return Verdict("contradicted", [fact]) if fact and worth > AGAINST else Verdict("learned")
 
 
+def _chosen(
+    draft: Draft, rated: Sequence[tuple[float, Fact]], chooser: Chooser
+) -> tuple[float, Fact | None]:  # fmt: skip
+    """What weighs most once the chooser has been heard, where that may change it."""
+    first, second = ([worth for worth, _ in rated] + [UNLIKELY] * 2)[:2]
+    if first <= UNLIKELY or (first > SURE and first - second > CLEAR):
+        return rated[0] if rated else (AGAINST, None)
+    near = [(worth, fact) for worth, fact in rated[:MOST_ASKED] if worth > UNLIKELY and first - worth <= CLEAR]
+    heard = chooser.against(draft.text, [fact.text for _, fact in near])
+    if len(heard) != len(near):
+        return rated[0]
+    return max(((worth + SAY * (said - USUAL_SAY), fact) for (worth, fact), said in zip(near, heard, strict=True)),
+               key=lambda one: one[0])  # fmt: skip
+
+
+UNLIKELY, SURE, CLEAR = -4.0, 0.0, 1.0
+"""Nothing is asked below the first, or above the second where one is so far ahead of the others: there, a model's word
+changed hardly anything.
+"""
+MOST_ASKED = 2
+SAY, USUAL_SAY = 2.0, -0.5
+"""How much it counts what a chooser says, and what it says where that changes nothing."""
 ENOUGH = 4
 """What is said of the user is only weighed if it has so many telling words: in few words, many things are alike."""
 

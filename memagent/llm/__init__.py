@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from memagent.messages import Message, ToolCall
 
@@ -82,6 +82,17 @@ class Answer:
 
 
 Heard = Piece | Pause | Restarted | Answer
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A model that can also tell how near it is to one answer or another. Few can."""
+
+    def weigh(self, request: Request, words: Sequence[str]) -> Sequence[float]:
+        """How likely an answer begins with each of these words, as logarithms; nothing, if it can't tell after all.
+        Raises `LLMError` like `ask`.
+        """
+        ...
 
 
 class LLM(Protocol):

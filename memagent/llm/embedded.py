@@ -7,11 +7,12 @@ up again instead of reading anew. Knows nothing of where model files come from.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
@@ -39,12 +40,16 @@ WINDOW = 4096
 SAMPLING: Mapping[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6, "dry_penalty_last_n": 512}
 """Small models fall into saying the same again and again."""
 MOST_WORDS = 320
-SLOTS = ("say", "notes", "function", "form")
+SLOTS = ("say", "notes", "function", "form", "word")
 """The parts of which it keeps what it has read, each by itself (see wrappers/steps.py)."""
 ASIDE = 4096
 """Tokens beside the window, for all but the first of them."""
 ENOUGH = 256
 """Tokens read anew that are worth being kept at once, and not only at the end."""
+MOST_WEIGHED = 40
+"""Of so many words that an answer may begin with it is told how likely they are …"""
+UNLIKELY = -12.0
+"""… and the others are as good as never."""
 _SAMPLE = "Once upon a time there was a little house at the edge of a wood, and in it lived an old woman. " * 3
 _PATIENCE = 120.0
 
@@ -246,6 +251,24 @@ class EmbeddedLLM(CompletionLLM):
                 response.close()
             slot.unkept = 1
             self._keep(slot, lasting=True)
+
+    def weigh(self, request: Request, words: Sequence[str]) -> list[float]:
+        """How likely an answer begins with each of these words, as logarithms."""
+        prompt = self.wrapper.prompt(request)
+        slot = self._slots["word"].number
+        body = {"prompt": prompt, "n_predict": 1, "n_probs": MOST_WEIGHED, "temperature": 0, "cache_prompt": True}
+        try:
+            found = self.line.get("/completion", {**body, "id_slot": slot}, _PATIENCE)
+        except Setback as setback:
+            raise setback.error from None
+        likely = dict.fromkeys(words, math.exp(UNLIKELY))
+        for first in inside(found, "completion_probabilities") or [{}]:
+            for each in inside(first, "top_logprobs") or ():
+                word, log = inside(each, "token"), inside(each, "logprob")
+                word = word.strip().lower() if isinstance(word, str) else ""
+                if word in likely and isinstance(log, int | float):
+                    likely[word] += math.exp(min(0.0, log))
+        return [math.log(likely[word]) for word in words]
 
     def close(self) -> None:
         """Keep what was read, and let the model go. It can still be asked afterwards."""

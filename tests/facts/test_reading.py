@@ -19,11 +19,13 @@ from memagent.errors import LLMConnectionError, LLMError
 from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.behind import CalledAway, Leaving, ReadingBehind
 from memagent.facts.elsewhere import TalkElsewhere, delete
+from memagent.facts.extract import prompt_for
 from memagent.facts.keeping import FactMemory
 from memagent.facts.plain import PlainExtractor
 from memagent.facts.reading import MORE_TRIES, TRIES, FactReader, progress_of, waiting
 from memagent.llm import Answer, Heard, Piece, Request
 from memagent.llm.scripted import ScriptedLLM
+from memagent.llm.wrappers.steps import Steps
 from memagent.messages import Message, told_by, user_message
 from memagent.storage.sqlite import SqliteDatabase
 
@@ -380,6 +382,13 @@ def test_a_model_that_was_left_is_not_asked_until_it_is_wanted_again() -> None:
         list(leaving.ask(Request([])))
     leaving.come_back()
     assert [type(heard) for heard in leaving.ask(Request([]))][-1] is Answer
+
+
+def test_the_door_through_which_it_is_left_hides_nothing_that_decides_how_it_is_asked() -> None:
+    class Small(Slow):
+        wrapper = Steps()
+
+    assert prompt_for(Leaving(Small).opened()).terse and not prompt_for(Leaving(Slow).opened()).terse
 
 
 def test_the_script_answers_when_it_is_asked_for_facts(settings: Settings, database: SqliteDatabase) -> None:

@@ -91,6 +91,14 @@ def test_a_call_is_held_to_its_form(tmp_path: Path) -> None:
             ]
 
 
+def test_how_near_it_is_to_one_word_or_another(tmp_path: Path) -> None:
+    with model(tmp_path) as llm:
+        asked = request("Say yes, nothing but yes. Answer yes.")
+        yes, no, never = llm.weigh(asked, ["yes", "no", "xylophone"])
+        assert never < no < yes <= 0.1
+        assert llm.weigh(asked, []) == []
+
+
 def test_choices_are_held(tmp_path: Path) -> None:
     with model(tmp_path, max_tokens=60, temperature=1.5) as llm:
         asked = request("Pick.", tools=True, force="pick", choices={("pick", "colour"): ["mauve"]})

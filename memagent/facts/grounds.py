@@ -15,8 +15,9 @@ from memagent.memory.search import STOP_WORDS
 LONGEST_SENTENCE = 400
 MOST_SENTENCES = 60
 KIN = (
-    r"(?:(?:grand|step|half-)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)|wife|husband|partner|"
-    r"girlfriend|boyfriend|boss|colleague|friend|neighbou?r|cousin|aunt|uncle|niece|nephew|roommate|flatmate|teacher)"
+    r"(?:(?:grand|step|half-|god)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)(?:-in-law)?|wife|"
+    r"husband|partner|fianc[eé]e?|girlfriend|boyfriend|boss|manager|colleague|co-?worker|friend|neighbou?r|cousin|aunt|"
+    r"uncle|niece|nephew|roommate|flatmate|housemate|teacher|landlord|landlady|coach|trainer|tutor|assistant|intern)"
 )
 """Words for people by what they are to somebody."""
 ENOUGH = 0.6
@@ -38,7 +39,8 @@ _SUPPOSED = re.compile(
     r"(?:i|we|it)(?:'d| would) (?:be|buy|have|love to be)\b.*\bif\b|"
     r"maybe (?:one day|someday|i'll|i will|i should|we'll)|some ?day i|perhaps (?:one day|i'll|i will)|who knows\b|"
     r"might (?:one day|someday)|in (?:my|a) dream|"
-    r"i dream(?:t|ed) (?:that|of|about))",
+    r"i dream(?:t|ed) (?:that|of|about)|one day (?:i|we)(?:'ll| will| might| may)|"
+    r"\w+ would(?:n't)? (?!rather|prefer|like|love|never|have to)\w+|(?:i|we|he|she|they|you) (?:could|might) be\b)",
     re.IGNORECASE,
 )
 _JOKE = re.compile(

@@ -21,15 +21,27 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
-_LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
-_FIRST = (("I'm ", "Is "), ("I am ", "Is "), ("I've ", "Has "), ("You are ", "Is "))
+_LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|we|our|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
+_FIRST = (
+    ("I'm ", "Is "), ("I am ", "Is "), ("I've got ", "Has "), ("I've ", "Has "), ("You are ", "Is "), ("We're ", "Is "),
+    ("We are ", "Is "), ("We've got ", "Has "), ("We've ", "Has "), ("Have ", "Has "), ("New ", ""),
+)  # fmt: skip
 _HANGS = re.compile(
     r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
-    r"because|so|new|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|hopes|wishes|sorry)\b(?!-)",
+    r"because|so|no(?! longer)|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|"
+    r"hopes|wishes|sorry)\b(?!-)",
     re.IGNORECASE,
 )
 """What begins like this is no statement by itself."""
-_STILL_I = re.compile(r"\b(?:me|I|myself)\b")
+_STILL_I = re.compile(r"\b(?:I|myself|your?)\b")
+_ME = re.compile(r"\bme\b|(?<=\band )I\b|\bI\b(?= and\b)")
+_ASIDE = re.compile(
+    r"(?:,? (?:by the way|btw|though|haha\w*|lol|argh|ugh|phew|you know|i guess|of course))+$|"
+    r"(?:,| [–-]|;) (?:so|but|because|which|though|although|mine|yours|(?:and )?(?:i|we|he|she|it|they)(?:'\w+)?|"
+    r"that(?:'s)?|there|this|what|how)\b(?!-).*$",
+    re.IGNORECASE,
+)
+"""What is said beside a statement, behind it."""
 _OWN = re.compile(r"\b(?:my|our)\b", re.IGNORECASE)
 _IRREGULAR = {"am": "is", "have": "has", "do": "does", "go": "goes", "don't": "doesn't", "can": "can", "must": "must"}
 _WERE = """
@@ -54,9 +66,10 @@ _ONE_THING = re.compile(r"(?:(?!, (?!\d{4})|\b(?:and|but|while|because)\b).)*", 
 def tidied(text: str) -> str:
     """A statement in its one form: no subject when it is the user, a capital, no full stop; nothing if it is none."""
     text = " ".join(storable(text).replace("’", "'").split()).rstrip(".!;, ")
+    text = _ASIDE.sub("", text).rstrip(".!;, ")
     for said, told in _FIRST:
         text = told + text[len(said) :] if text[: len(said)].lower() == said.lower() else text
-    text = _LEAD.sub("", text)
+    text = _ME.sub("the user", _LEAD.sub("", text))
     odd = text.endswith("?") or " " not in text or _HANGS.match(text) or _STILL_I.search(text)
     if odd or not 3 <= len(text) <= LONGEST:
         return ""
@@ -64,7 +77,7 @@ def tidied(text: str) -> str:
     return f"{first[:1].upper()}{first[1:]} {_OWN.sub('their', rest)}"
 
 
-_THING = r"(?:(?:an?|the) )?[\w'-]+"
+_THING = r"(?:(?:to|for|in|at|of|with|on) )?(?:(?:an?|the|my|their|two|three|four|five) )?[\w'-]+"
 _SOME = re.compile(rf"(?P<head>.*?)(?P<items>{_THING}(?:, {_THING})*,? and {_THING})(?P<tail>.*)")
 
 
@@ -83,21 +96,65 @@ _HELPERS = "is was has had does did can could would must may isn't wasn't hasn't
 _VERBS = _PAST.union(_HELPERS.split())
 _CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
 _STATES = frozenset(_CONDITIONS.split())
+_HOW = frozenset(
+    [
+        "always",
+        "never",
+        "usually",
+        "often",
+        "still",
+        "also",
+        "only",
+        "really",
+        "mostly",
+        "rarely",
+        "sometimes",
+        "currently",
+    ]
+)
+_SAYS = frozenset(
+    [
+        "says",
+        "thinks",
+        "knows",
+        "believes",
+        "hopes",
+        "feels",
+        "finds",
+        "means",
+        "wants",
+        "told",
+        "said",
+        "knew",
+        "thought",
+        "felt",
+    ]
+)
 _TO_BE = ("is", "are", "was", "were", "has", "have")
 
 
-def in_full(text: str) -> str:
+def in_full(text: str, sentence: str = "") -> str:
     """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
-    in Rome", "The user's cat is called Mimi".
+    in Rome", "The user's cat is called Mimi". The sentence that it was said with tells a thing from a doing.
     """
     first, _, rest = text.partition(" ")
     word, next_word = first.lower(), rest.partition(" ")[0]
-    if text.startswith(("The user ", "The user's ")):
+    if text.startswith(("The user ", "The user's ")) or " and the user " in text:
         return text
     if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
         return f"The user is {word} {rest}"
-    verb = word in _VERBS or (word.endswith(("s", "ed")) and not word.endswith("ss") and next_word not in _TO_BE)
+    if _is_thing(word, rest, sentence):
+        return f"The user's {first[:1].lower()}{first[1:]} {rest}"
+    verb = word in _VERBS or word in _HOW or (word.endswith(("s", "ed")) and not word.endswith("ss"))
     return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
+
+
+def _is_thing(word: str, rest: str, sentence: str) -> bool:
+    """Whether a statement begins with what something is told of, though that looks like what somebody does."""
+    if word.endswith("'s") or re.search(rf"\b(?:my|our|the) (?:[\w-]+ )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+        return not re.search(rf"\b(?:I|we) {re.escape(word)}\b", sentence, re.IGNORECASE)
+    ahead = rest.split()[:2]
+    return word not in _HELPERS.split() and word not in _SAYS and any(each in _TO_BE for each in ahead)
 
 
 def in_short(text: str) -> str:
@@ -116,6 +173,8 @@ def third(text: str, sentence: str) -> str:
     """A statement that was copied as the user said it of themself, as it is said of somebody."""
     first, _, rest = text.partition(" ")
     word = first.lower()
+    if word.endswith("ed") and (now := re.search(rf"\b(?:i|we) (?P<verb>{word[:-2]}e?)\b", sentence, re.IGNORECASE)):
+        word = now["verb"].lower()  # what is so now was noted as past
     if not re.search(rf"\b(?:i|we) (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
         return text
     if word in _IRREGULAR:

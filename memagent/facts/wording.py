@@ -175,7 +175,7 @@ def third(text: str, sentence: str) -> str:
     word = first.lower()
     if word.endswith("ed") and (now := re.search(rf"\b(?:i|we) (?P<verb>{word[:-2]}e?)\b", sentence, re.IGNORECASE)):
         word = now["verb"].lower()  # what is so now was noted as past
-    if not re.search(rf"\b(?:i|we) (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+    if not re.search(rf"\b(?:i|we)(?:'ll| will)? (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
         return text
     if word in _IRREGULAR:
         word = _IRREGULAR[word]

@@ -52,13 +52,11 @@ def test_what_is_of_the_moment_is_not_kept(said: str, noted: str) -> None:
         ("I have lunch at noon.", "Has lunch at noon", "The user has lunch at noon"),
         ("I'm good at chess.", "Good at chess", "The user is good at chess"),
         ("I'm tired of my job.", "Is tired of my job", "The user is tired of their job"),
-        ("I'll become a father in May.", "Become a father in May", "The user's become a father in May 2026"),
+        ("I'll become a father in May.", "Become a father in May", "The user becomes a father in May 2026"),
     ],
 )
 def test_what_lasts_is_kept_though_it_sounds_alike(said: str, noted: str, kept: str) -> None:
-    assert [text.replace("user's become", "user becomes") for text in texts(said, noted)] == [
-        kept.replace("user's become", "user becomes")
-    ]
+    assert texts(said, noted) == [kept]
 
 
 @pytest.mark.parametrize(
@@ -106,16 +104,21 @@ def test_what_is_said_of_somebody_is_not_kept_of_the_user() -> None:
 @pytest.mark.parametrize(
     ("said", "noted"),
     [
+        ("Unless you see that as a good thing.", "Sees that as a good thing"),
         ("They make such a noise!", "Make such a noise"),
         ("You can take the kids to the zoo.", "Takes the kids to the zoo"),
         ("Most cities have a good zoo.", "Has a good zoo"),
         ("Ute and Eva came. She is a dentist.", "Is a dentist"),  # who?
         ("I'm tall, so economy class is torture.", "Economy class is torture"),
-        ("My manager Rolf and his wife Ute moved in.", "Manager Ute moved in"),
     ],
 )
 def test_what_is_said_of_nobody_who_is_known_is_left_out(said: str, noted: str) -> None:
-    assert noted.split()[-1] not in " ".join(texts(said, noted)) or texts(said, noted) == ["Manager is called Rolf"]
+    assert texts(said, noted) == []
+
+
+def test_who_somebody_is_to_the_user_is_told_of_nobody_else() -> None:
+    said = "My manager Rolf and his wife Ute moved in."
+    assert texts(said, "Manager Ute moved in") == ["The user's manager is called Rolf"]
 
 
 def test_friends_are_told_of_together() -> None:

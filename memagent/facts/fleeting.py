@@ -14,7 +14,7 @@ _LASTS = re.compile(
 )
 """Words by which even a mood lasts."""
 _NOW = re.compile(
-    r"\b(?:right now|just now|at this moment|tonight|later|on (?:my|their) way|"
+    r"\b(?:right now|right away|just now|at this moment|tonight|later|on (?:my|their) way|"
     r"this (?:very )?(?:minute|second|morning|afternoon|evening)|"
     r"in (?:an?|half an|one|two|three|five|ten|a few|\d+) (?:minutes?|hours?|sec(?:ond)?s?|moment))\b",
     re.IGNORECASE,
@@ -38,7 +38,8 @@ _HURTS = re.compile(
 )
 _MEAL = re.compile(
     r"^(?:(?:is|has|have|had|having|ate|eat|eating|making|makes?|cooking|cooks?|drinks?|drinking|got|finished|took|"
-    r"takes?|taking|needs?|just|still) )+(?:\w+ )*?(?:breakfast|lunch|dinner|supper|coffee|tea|nap|snack|shower|bath)$",
+    r"takes?|taking|needs?|just|still) )+(?:\w+ )*?(?:breakfast|lunch|dinner|supper|coffee|tea|nap|snack|shower|bath)$|"
+    r"^(?:breakfast|lunch|dinner|supper|coffee|tea) (?:is|was)\b",
     re.IGNORECASE,
 )
 _JUST = re.compile(r"\b(?:just|now|about to|(?:'m|am|'re|are) (?:having|eating|making|drinking)|need)\b", re.IGNORECASE)
@@ -55,7 +56,9 @@ _OFF = re.compile(
 _LATE = re.compile(
     r"\b(?:is|are) (?:late|delayed|down|broken|gone|off|raining|pouring|snowing)(?: again)?(?: today)?$", re.IGNORECASE
 )
-_HIM = re.compile(r"^\w+ (?:it|them|him|this|those|these|that)\b|\b(?:it|them|him)$", re.IGNORECASE)
+_HIM = re.compile(
+    r"^\w+ (?:it|them|him|this|those|these|that)\b|^\w+ \w+ (?:it|them|him)\b|\b(?:it|them|him)$", re.IGNORECASE
+)
 _WILL = re.compile(r"\b(?:I|we)(?:'ll| will) (?:(?:also|just|then|\w+ly) )?(?P<verb>\w+)", re.IGNORECASE)
 
 

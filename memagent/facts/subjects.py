@@ -19,7 +19,9 @@ _SMALL = (
 _I_AM = re.compile(rf"\b(?:I'm|I am|we're|we are){_SMALL}$", re.IGNORECASE)
 _I_HAVE = re.compile(rf"\b(?:I|we)(?:'ve| have)(?: got)?{_SMALL}$", re.IGNORECASE)
 _NAME = r"[A-Z][\w-]+(?: [A-Z][\w-]+)?"
-_SOMEBODY = re.compile(rf"(?:^|[,;:] |\band )(?P<who>(?:[Mm]y|[Oo]ur) (?:\w+ )?{KIN}(?: {_NAME})?|{_NAME})$")
+_SOMEBODY = re.compile(
+    rf"(?:^|[,;:] |\b(?:and|but|because|so|that|since|while) )(?P<who>(?:[Mm]y|[Oo]ur) (?:\w+ )?{KIN}(?: {_NAME})?|{_NAME})$"
+)
 _THEY = re.compile(rf"(?:^|[\s,;])(?P<who>he|she|they|it)(?P<is>'s| is| was| are|'re| has)?{_SMALL}$", re.IGNORECASE)
 _OF_THEM = re.compile(
     r"^(?:(?:and|but|so|well|also)[ ,]+)*(?:he|she|they|it|his|her|their|its|most|many|some|all|every\w*|people|nobody|"

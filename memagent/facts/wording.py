@@ -149,12 +149,18 @@ def in_full(text: str, sentence: str = "") -> str:
     return f"The user {word} {rest}" if verb else f"The user's {first[:1].lower()}{first[1:]} {rest}"
 
 
+_WHICH = r"new|old|own|first|last|next|best|big|little|left|right|current|\w+'s"
+
+
 def _is_thing(word: str, rest: str, sentence: str) -> bool:
     """Whether a statement begins with what something is told of, though that looks like what somebody does."""
-    if word.endswith("'s") or re.search(rf"\b(?:my|our|the) (?:[\w-]+ )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+    if word in _HELPERS.split():
+        return False
+    mine = rf"\b(?:my|our|the) (?:(?:{_WHICH}) )?{re.escape(word)}\b"
+    if word.endswith("'s") or re.search(mine, sentence, re.IGNORECASE):
         return not re.search(rf"\b(?:I|we) {re.escape(word)}\b", sentence, re.IGNORECASE)
     ahead = rest.split()[:2]
-    return word not in _HELPERS.split() and word not in _SAYS and any(each in _TO_BE for each in ahead)
+    return word not in _SAYS and any(each in _TO_BE for each in ahead)
 
 
 def in_short(text: str) -> str:

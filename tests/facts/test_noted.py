@@ -38,6 +38,7 @@ def texts(said: str, *noted: str) -> list[str]:
         ("We just had lunch.", "Has lunch"),
         ("I spent the whole day at the shop.", "Spent the day at the shop"),
         ("I'll cook for everybody.", "Cook for everybody"),
+        ("I'm going to try it right away.", "Will try it right away"),
         ("The bins go out on Wednesdays. I forgot them again, argh.", "Forgot them again, argh"),
     ],
 )
@@ -119,6 +120,11 @@ def test_what_is_said_of_nobody_who_is_known_is_left_out(said: str, noted: str) 
 def test_who_somebody_is_to_the_user_is_told_of_nobody_else() -> None:
     said = "My manager Rolf and his wife Ute moved in."
     assert texts(said, "Manager Ute moved in") == ["The user's manager is called Rolf"]
+
+
+def test_what_a_relative_has_is_not_kept_of_the_user() -> None:
+    kept = taken("I'm an only child, but my husband has four sisters.", ["Is an only child", "Has four sisters"])
+    assert [draft.text for draft in kept] == ["The user is an only child", "The user's husband has four sisters"]
 
 
 def test_friends_are_told_of_together() -> None:

@@ -18,7 +18,7 @@ from memagent.facts.endings import OVER, common, nearest, numbered, with_ends
 from memagent.facts.fleeting import fleeting
 from memagent.facts.grounds import KIN, plain, source_of, stem, telling
 from memagent.facts.sentences import Sentence
-from memagent.facts.subjects import completed, of_others
+from memagent.facts.subjects import NOBODY, completed, of_others
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied
 
 MOST = 6
@@ -235,10 +235,10 @@ def _whom(noted: Noted, source: Sentence) -> str:
             return told.casefold() if told.casefold() in (USER, SELF) else told
     if kin := _KIN.match(noted.text):
         return kin["name"] or kin["who"].lower()
-    name = None if of_others(source.text) and not source.whom else _NAME.match(noted.text)
-    return (
-        name["name"] if name and re.search(rf"\b{re.escape(name['name'])}\b", f"{source.text} {source.whom}") else USER
-    )
+    found = None if of_others(source.text) and not source.whom else _NAME.match(noted.text)
+    name = found["name"] if found else ""
+    said = name.casefold() not in NOBODY and re.search(rf"\b{re.escape(name)}\b", f"{source.text} {source.whom}")
+    return name if name and said else USER
 
 
 def _in_own_words(sentence: Sentence) -> Draft | None:

@@ -24,16 +24,17 @@ _NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
 _LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|we|our|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
 _FIRST = (
     ("I'm ", "Is "), ("I am ", "Is "), ("I've got ", "Has "), ("I've ", "Has "), ("You are ", "Is "), ("We're ", "Is "),
-    ("We are ", "Is "), ("We've got ", "Has "), ("We've ", "Has "), ("Have ", "Has "), ("New ", ""),
+    ("We are ", "Is "), ("We've got ", "Has "), ("We've ", "Has "), ("Have ", "Has "), ("New ", ""), ("Just ", ""),
 )  # fmt: skip
 _HANGS = re.compile(
     r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
-    r"because|so|no(?! longer)|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|"
+    r"because|so|no(?! longer)|there|here|one of|anything|everything|something|"
+    r"ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|"
     r"hopes|wishes|sorry)\b(?!-)",
     re.IGNORECASE,
 )
 """What begins like this is no statement by itself."""
-_STILL_I = re.compile(r"\b(?:I|myself|your?)\b")
+_STILL_I = re.compile(r"\b(?:I|myself|your?|yourself)\b")
 _ME = re.compile(r"\bme\b|(?<=\band )I\b|\bI\b(?= and\b)")
 _ASIDE = re.compile(
     r"(?:,? (?:by the way|btw|though|haha\w*|lol|argh|ugh|phew|you know|i guess|of course))+$|"
@@ -181,7 +182,8 @@ def third(text: str, sentence: str) -> str:
     word = first.lower()
     if word.endswith("ed") and (now := re.search(rf"\b(?:i|we) (?P<verb>{word[:-2]}e?)\b", sentence, re.IGNORECASE)):
         word = now["verb"].lower()  # what is so now was noted as past
-    if not re.search(rf"\b(?:i|we)(?:'ll| will)? (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+    doing = r"\b(?:(?:i|we)(?:'ll| will)?(?: \w+ly| still| also)?|(?:get|got|love|like|want|have|need|able|try\w*) to)"
+    if not re.search(rf"{doing} {re.escape(word)}\b", sentence, re.IGNORECASE):
         return text
     if word in _IRREGULAR:
         word = _IRREGULAR[word]

@@ -83,6 +83,9 @@ def test_what_lasts_is_kept_though_it_sounds_alike(said: str, noted: str, kept: 
             "Our team has its tickets in Linear",
             "The user's team has its tickets in Linear",
         ),
+        ("I was raised in Mexico.", "Raised in Mexico", "The user was raised in Mexico"),
+        ("I get to see my grandchildren.", "See their grandchildren", "The user sees their grandchildren"),
+        ("I just watch Friends.", "Just watches Friends", "The user watches Friends"),
         ("My left ear is deaf.", "Left ear is deaf", "The user's left ear is deaf"),
         ("My shoe size is 43, by the way.", "Shoe size is 43, by the way", "The user's shoe size is 43"),
         ("I'm 1.92 m tall, so planes are torture.", "Is 1.92 m tall, so planes are torture", "The user is 1.92 m tall"),
@@ -108,6 +111,8 @@ def test_what_is_said_of_somebody_is_not_kept_of_the_user() -> None:
         ("Unless you see that as a good thing.", "Sees that as a good thing"),
         ("They make such a noise!", "Make such a noise"),
         ("You can take the kids to the zoo.", "Takes the kids to the zoo"),
+        ("Good job doing something for yourself!", "Good job doing something for yourself"),
+        ("Never heard of him.", "Never heard of him"),
         ("Most cities have a good zoo.", "Has a good zoo"),
         ("Ute and Eva came. She is a dentist.", "Is a dentist"),  # who?
         ("I'm tall, so economy class is torture.", "Economy class is torture"),
@@ -125,6 +130,8 @@ def test_who_somebody_is_to_the_user_is_told_of_nobody_else() -> None:
 def test_what_a_relative_has_is_not_kept_of_the_user() -> None:
     kept = taken("I'm an only child, but my husband has four sisters.", ["Is an only child", "Has four sisters"])
     assert [draft.text for draft in kept] == ["The user is an only child", "The user's husband has four sisters"]
+    kept = taken("I like burgers! My mum sells good ones at her shop.", ["Sells burgers at her shop"])
+    assert [(draft.text, draft.about) for draft in kept] == [("The user's mum sells burgers at her shop", "mum")]
 
 
 def test_friends_are_told_of_together() -> None:

@@ -53,6 +53,7 @@ _OFF = re.compile(
     r"(?:run|go|leave|hurry|sleep|get going|be off|go to bed)$",
     re.IGNORECASE,
 )
+_LOOKS_FORWARD = re.compile(r"^(?:can't|cannot) wait\b|^(?:is )?looking forward\b", re.IGNORECASE)
 _LATE = re.compile(
     r"\b(?:is|are) (?:late|delayed|down|broken|gone|off|raining|pouring|snowing)(?: again)?(?: today)?$", re.IGNORECASE
 )
@@ -69,7 +70,7 @@ def fleeting(statement: str, sentence: str, *, dated: bool) -> bool:
         return True  # nobody knows later what that was
     if _LASTS.search(sentence):
         return False
-    if any(pattern.search(statement) for pattern in (_MOOD, _HURTS, _DAY, _OFF, _LATE)):
+    if any(pattern.search(statement) for pattern in (_MOOD, _HURTS, _DAY, _OFF, _LATE, _LOOKS_FORWARD)):
         return True
     if _MEAL.search(statement) and _JUST.search(sentence):
         return True
@@ -78,6 +79,6 @@ def fleeting(statement: str, sentence: str, *, dated: bool) -> bool:
 
 def _will(statement: str, sentence: str) -> bool:
     """Whether it is what the user is about to do, without a day."""
-    first = statement.casefold().split()[0]
+    first = re.sub(r"^will (?:\w+ly )?", "", statement.casefold()).split()[0]
     verbs = [found["verb"].casefold() for found in _WILL.finditer(sentence)]
     return any(first in (verb, f"{verb}s", f"{verb}es") and verb not in ("be", "become") for verb in verbs)

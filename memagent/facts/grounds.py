@@ -44,7 +44,7 @@ _SUPPOSED = re.compile(
     re.IGNORECASE,
 )
 _JOKE = re.compile(
-    r"\b(?:just kidding|only kidding|kidding\b|joking\b|just a joke|lol\b|rofl\b|lmao\b|jk\b|april fool)|"
+    r"\b(?:just kidding|only kidding|kidding\b|joking\b|just a joke|lol\b|rofl\b|lmao\b|jk\b|april fool|mua(?:ha)+)\b|"
     r"^\W*(?:ha){2,}\w*\b",
     re.IGNORECASE,
 )
@@ -52,7 +52,7 @@ _AS_IF = re.compile(r"\bso \w+ (?:that )?(?:i|we) could\b", re.IGNORECASE)
 _ORDER = re.compile(
     r"^(?:please |now |then |ok(?:ay)?,? |hey,? )*(?:write|tell|give|show|translate|explain|summari[sz]e|make|find|"
     r"search|list|draw|compose|invent|create|continue|rewrite|ignore|repeat|print|run|delete|send|calculate|compute|"
-    r"describe|generate|compare|recommend|suggest|help)\b",
+    r"describe|generate|compare|recommend|suggest|help|let's|let us)\b",
     re.IGNORECASE,
 )
 _TELLS_OF_SELF = re.compile(r"\b(?:i|i'm|i've|i'd|my|mine|we|we're|our)\b", re.IGNORECASE)

@@ -46,11 +46,18 @@ _KIN = re.compile(
 _MY_KIN = re.compile(
     rf"\b[Mm]y (?:best |old |new |little |big |older |younger )?(?P<who>{KIN}) (?P<name>[A-Z][\w-]+)\b(?!')"
 )
+_KIN_BEHIND = re.compile(
+    rf"(?<=[\w:,;] )(?P<name>[A-Z][\w-]+), my (?:best |old |new |little |big |older |younger )?(?P<who>{KIN})\b(?!')"
+)
 _LASTING = re.compile(
     r"\b(?:I (?:really |also |still )?(?:hate|love|prefer|live in|work (?:as|for|at|in)|speak|own|study)|I'd rather|"
     r"I'm allergic|[Mm]y (?:favourite|favorite|name is|birthday)) "
 )
 """How people tell what lasts, in the plainest way."""
+_CALLED = re.compile(r"(?:Is|Goes) (?:called|named|by) |Name is ")
+_CALLS_SELF = re.compile(
+    r"\b(?:I'm|I’m|I am|my (?:\w+ )?name|names?'s|call(?:s|ed)? me|go by|this is|it's)\b", re.IGNORECASE
+)
 _NAME = re.compile(r"^(?P<name>(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
@@ -149,7 +156,7 @@ def _missed(sentence: Sentence, found: Sequence[Draft]) -> Draft | None:
 def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterable[Draft]:
     """Who somebody is to the user, where that was said in passing: "my sister Eva works as a pilot"."""
     for sentence in sentences:
-        for met in _MY_KIN.finditer(sentence.text):
+        for met in [*_MY_KIN.finditer(sentence.text), *_KIN_BEHIND.finditer(sentence.text)]:
             name, who = met["name"], met["who"].lower()
             lasting = [telling(draft.text) for draft in found if not draft.until]
             if not any({stem(name.lower()), stem(who)} <= words for words in lasting):
@@ -190,6 +197,8 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         return None
     text, since, until = dated(third(noted.text, source.text), source.text, source.said.when.date())
     own, about = noted.fields, _whom(noted, source)
+    if about == USER and not _is_own_name(text, source.text):
+        return None
     if about == USER and (of_others(source.text) or fleeting(text, source.text, dated=bool(since or until))):
         return None
     subject = own.get("subject")
@@ -213,6 +222,11 @@ def _is_who(text: str, sentence: str) -> bool:
     if not kin or not kin["name"] or re.search(rf"\b{kin['who']}\b\W+(?:\w+\W+)?{kin['name']}\b", sentence, re.I):
         return True
     return bool(re.search(rf"\b{kin['name']}\b(?:\W+(?:is|my|our|the|an?|\w+))*?\W+{kin['who']}\b", sentence, re.I))
+
+
+def _is_own_name(text: str, sentence: str) -> bool:
+    """Whether a name that is noted as the user's was told as theirs."""
+    return not _CALLED.match(text) or bool(_CALLS_SELF.search(sentence))
 
 
 def _day(value: Any) -> str | None:

@@ -16,12 +16,14 @@ from memagent.memory.search import STOP_WORDS
 _SMALL = (
     r"(?P<small>(?: (?:an?|the|so|very|really|quite|also|still|now|currently|one|no|\d+|two|three|four|five|six))*)"
 )
+_YOU = re.compile(rf"\byou(?:'re| are)?{_SMALL}$", re.IGNORECASE)
+_SHORT = re.compile(r"\b(?P<who>he|she|it|they)'(?P<is>s|re) (?!been|got|had)", re.IGNORECASE)
 _I_AM = re.compile(rf"\b(?:I'm|I am|we're|we are){_SMALL}$", re.IGNORECASE)
 _I_WAS = re.compile(rf"\b(?:I was|we were){_SMALL}$", re.IGNORECASE)
 _I_HAVE = re.compile(rf"\b(?:I|we)(?:'ve| have)(?: got)?{_SMALL}$", re.IGNORECASE)
 _NAME = r"[A-Z][\w-]+(?: [A-Z][\w-]+)?"
 _SOMEBODY = re.compile(
-    r"(?:^|[,;:] |\b(?:and|but|because|so|that|since|while) )"
+    r"(?:^|[,;:] |\b(?:and|but|because|so|that|since|while|of) )"
     rf"(?P<who>(?:[Mm]y|[Oo]ur|[Tt]he) (?:[\w'-]+ ){{0,2}}[\w'-]+|{_NAME})$"
 )
 _THEY = re.compile(rf"(?:^|[\s,;])(?P<who>he|she|they|it)(?P<is>'s| is| was| are|'re| has)?{_SMALL}$", re.IGNORECASE)
@@ -55,17 +57,22 @@ def completed(statement: str, sentences: Sequence[str]) -> str:
     if not words:
         return ""
     wanted = re.compile(_copied(words[:3]), re.IGNORECASE)
-    for at, sentence in enumerate(text.replace("’", "'") for text in sentences):
+    written = [_SHORT.sub(_at_length, text.replace("’", "'")) for text in sentences]
+    for at, sentence in enumerate(written):
         if found := wanted.search(sentence):
             before = sentence[: found.start()].rstrip()
             if _IN_PASSING.search(before) and found[0][0].islower() and _OF_THINGS.match(statement):
                 return ""
-            return _with_subject(statement, before, sentences[:at])
-    doing = [re.search(_copied(words[:1]), sentence) for sentence in sentences if _DOES.fullmatch(words[0])]
+            return _with_subject(statement, before, written[:at])
+    doing = [re.search(_copied(words[:1]), sentence) for sentence in written if _DOES.fullmatch(words[0])]
     once = [found for found in doing if found and _SOMEBODY.search(found.string[: found.start()].rstrip())]
     if len(once) == 1:  # what somebody else does, in other words
         return _with_subject(statement, once[0].string[: once[0].start()].rstrip(), ())
     return statement
+
+
+def _at_length(found: re.Match[str]) -> str:
+    return f"{found['who']} {'is' if found['is'] == 's' else 'are'} "
 
 
 def _copied(words: Sequence[str]) -> str:
@@ -84,6 +91,8 @@ def of_others(sentence: str) -> bool:
 
 def _with_subject(statement: str, before: str, earlier: Sequence[str]) -> str:
     rest = f"{statement[:1].lower()}{statement[1:]}"
+    if _YOU.search(before):
+        return ""
     if found := _I_AM.search(before):
         return f"Is{found['small']} {rest}"
     if found := _I_WAS.search(before):
@@ -91,7 +100,7 @@ def _with_subject(statement: str, before: str, earlier: Sequence[str]) -> str:
     if found := _I_HAVE.search(before):
         return f"Has{found['small']} {rest}"
     if found := _THEY.search(before):
-        who = _meant(earlier) if found["who"].lower() in ("he", "she") else ""
+        who = _meant([*earlier, before[: found.start()]]) if found["who"].lower() in ("he", "she") else ""
         tells = f"{who} {(found['is'] or '').strip().replace(chr(39) + 's', 'is')}{found['small']} {rest}"
         return " ".join(tells.split()) if who else ""
     found = _SOMEBODY.search(before)

@@ -28,7 +28,7 @@ _FIRST = (
 )  # fmt: skip
 _HANGS = re.compile(
     r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
-    r"because|so|no(?! longer)|there|here|one of|anything|everything|something|"
+    r"because|so|no(?! longer)|are|there|here|one of|anything|everything|something|"
     r"ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|"
     r"hopes|wishes|sorry)\b(?!-)",
     re.IGNORECASE,

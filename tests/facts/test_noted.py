@@ -134,6 +134,13 @@ def test_what_a_relative_has_is_not_kept_of_the_user() -> None:
     assert [(draft.text, draft.about) for draft in kept] == [("The user's mum sells burgers at her shop", "mum")]
 
 
+def test_who_is_named_behind_is_told_and_a_name_is_nobody_elses() -> None:
+    kept = ["The user's neighbour is called Eva"]
+    assert texts("Look who rang: Eva, my old neighbour from Bern!", "Is called Eva from Bern") == kept
+    assert texts("Sorry, my niece is eight.", "Niece is eight") == ["The user's niece is eight"]
+    assert texts("Mr Ode taught me, and now he's my boss.", "Is my boss") == ["Mr Ode is the user's boss"]
+
+
 def test_friends_are_told_of_together() -> None:
     [draft] = taken(
         "Carla and I have been best friends since school.", ["Carla and I have been best friends since school"]

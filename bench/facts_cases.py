@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from memagent.config import Settings
-from memagent.facts import Cause, Draft, Extractor, Fact, Said
+from memagent.facts import USER, Cause, Draft, Extractor, Fact, Said
 from memagent.facts.answer import UNKNOWN, denies, recalled
 from memagent.facts.finding import FactFinder
 from memagent.facts.keeping import FactMemory
@@ -217,8 +217,8 @@ def play(
         messages = sum(line.who == "user" for line in case.talk)
         return Played(
             case, answer, right, [f.text for f in stored],
-            [f.text for f in stored if not _was_told(f, case) and not was_said(f, case)],
-            [f.text for f in stored if not _was_told(f, case) or f.id in again],
+            [f.text for f in stored if _of_another(f, case) or not (_was_told(f, case) or was_said(f, case))],
+            [f.text for f in stored if _of_another(f, case) or not _was_told(f, case) or f.id in again],
             extractor.asked - calls, messages, seconds, tokens, [fact.text for fact in facts],
         )  # fmt: skip
 
@@ -281,6 +281,16 @@ def _was_told(fact: Fact, case: Case) -> bool:
     stale = max((covered(fact.text, text) for text in over), default=0.0)
     best = max((covered(fact.text, text) for text in held), default=0.0)
     return best >= max(stale, 0.5) or (best >= stale and covered(fact.text, " ".join(held)) >= 0.75)
+
+
+def _of_another(fact: Fact, case: Case) -> bool:
+    """Whether a fact says of the user what was told of somebody else, whom it does not even name."""
+    if fact.about != USER:
+        return False
+    drafts = [draft for line in case.talk for draft in line.drafts if draft.holds]
+    best = max(drafts, key=lambda draft: (covered(fact.text, draft.text), draft.about == USER), default=None)
+    unnamed = best is not None and best.about != USER and not telling(best.about) & telling(fact.text)
+    return best is not None and unnamed and covered(fact.text, best.text) >= 0.5
 
 
 def _is_told_again(fact: Fact, held: Sequence[Fact]) -> bool:

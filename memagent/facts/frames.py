@@ -42,7 +42,7 @@ receptionist researcher salesman scientist secretary soldier student surgeon tai
 translator tutor vet veterinarian violinist waiter waitress welder writer"""
 _JOB = "|".join(_PROFESSIONS.split())
 _NUMBERS = "no one two three four five six seven eight nine ten"
-_COUNT = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
+_COUNT = {word: str(number) for number, word in enumerate(_NUMBERS.split())} | {"once": "1", "twice": "2"}
 _TIME = r"\d[\d:.,]*(?: ?[ap]\.?m\.?)?|noon|midnight"
 
 # What a relation is known by; those that hold for one value at a time come first.

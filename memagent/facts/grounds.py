@@ -14,8 +14,9 @@ from memagent.facts.words import beginning, names_in, telling
 LONGEST_SENTENCE = 400
 MOST_SENTENCES = 60
 KIN = (
-    r"(?:(?:grand|step|half-)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)|wife|husband|partner|"
-    r"girlfriend|boyfriend|boss|colleague|friend|neighbou?r|cousin|aunt|uncle|niece|nephew|roommate|flatmate|teacher)"
+    r"(?:(?:grand|step|half-|god)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)(?:-in-law)?|wife|"
+    r"husband|partner|fianc[eé]e?|girlfriend|boyfriend|boss|manager|colleague|co-?worker|friend|neighbou?r|cousin|aunt|"
+    r"uncle|niece|nephew|roommate|flatmate|housemate|teacher|landlord|landlady|coach|trainer|tutor|assistant|intern)"
 )
 """Words for people by what they are to somebody."""
 ENOUGH = 0.6
@@ -32,11 +33,12 @@ _SUPPOSED = re.compile(
     r"(?:i|we|it)(?:'d| would) (?:be|buy|have|love to be)\b.*\bif\b|"
     r"maybe (?:one day|someday|i'll|i will|i should|we'll)|some ?day i|perhaps (?:one day|i'll|i will)|who knows\b|"
     r"might (?:one day|someday)|in (?:my|a) dream|"
-    r"i dream(?:t|ed) (?:that|of|about))",
+    r"i dream(?:t|ed) (?:that|of|about)|one day (?:i|we)(?:'ll| will| might| may)|"
+    r"\w+ would(?:n't)? (?!rather|prefer|like|love|never|have to)\w+|(?:i|we|he|she|they|you) (?:could|might) be\b)",
     re.IGNORECASE,
 )
 _JOKE = re.compile(
-    r"\b(?:just kidding|only kidding|kidding\b|joking\b|just a joke|lol\b|rofl\b|lmao\b|jk\b|april fool)|"
+    r"\b(?:just kidding|only kidding|kidding\b|joking\b|just a joke|lol\b|rofl\b|lmao\b|jk\b|april fool|mua(?:ha)+)\b|"
     r"^\W*(?:ha){2,}\w*\b",
     re.IGNORECASE,
 )
@@ -44,7 +46,7 @@ _AS_IF = re.compile(r"\bso \w+ (?:that )?(?:i|we) could\b", re.IGNORECASE)
 _ORDER = re.compile(
     r"^(?:please |now |then |ok(?:ay)?,? |hey,? )*(?:write|tell|give|show|translate|explain|summari[sz]e|make|find|"
     r"search|list|draw|compose|invent|create|continue|rewrite|ignore|repeat|print|run|delete|send|calculate|compute|"
-    r"describe|generate|compare|recommend|suggest|help)\b",
+    r"describe|generate|compare|recommend|suggest|help|let's|let us)\b",
     re.IGNORECASE,
 )
 _TELLS_OF_SELF = re.compile(r"\b(?:i|i'm|i've|i'd|my|mine|we|we're|our)\b", re.IGNORECASE)

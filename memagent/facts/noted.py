@@ -14,8 +14,10 @@ from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact
 from memagent.facts.endings import OVER, common, nearest, numbered, with_ends
+from memagent.facts.fleeting import fleeting
 from memagent.facts.grounds import KIN, source_of
 from memagent.facts.sentences import Sentence
+from memagent.facts.subjects import NOBODY, completed, of_others
 from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied
 from memagent.facts.words import beginning, plain, telling
 from memagent.memory.days import iso_day
@@ -29,7 +31,8 @@ LONGEST_CORRECTION = 14
 SURE, LIKELY = 0.8, 0.6
 """How far a statement is trusted, if all of its words were said, and if not."""
 _OVER_NOW = re.compile(
-    r"\b(?:no longer|no more|any ?more|stopped|quit|gave up|cancelled|canceled|sold|dropped|got rid|lost|broke up)\b",
+    r"\b(?:no longer|no more|any ?more|stopped|quit|gave up|gave away|gave (?:\w+ )+away|cancelled|canceled|sold|"
+    r"dropped|got rid|lost|broke up|finished|threw out|threw away|stepped down|moved out)\b",
     re.IGNORECASE,
 )
 """What a statement says that only tells the end of another."""
@@ -44,11 +47,18 @@ _KIN = re.compile(
 _MY_KIN = re.compile(
     rf"\b[Mm]y (?:best |old |new |little |big |older |younger )?(?P<who>{KIN}) (?P<name>[A-Z][\w-]+)\b(?!')"
 )
+_KIN_BEHIND = re.compile(
+    rf"(?<=[\w:,;] )(?P<name>[A-Z][\w-]+), my (?:best |old |new |little |big |older |younger )?(?P<who>{KIN})\b(?!')"
+)
 _LASTING = re.compile(
     r"\b(?:I (?:really |also |still )?(?:hate|love|prefer|live in|work (?:as|for|at|in)|speak|own|study)|I'd rather|"
     r"I'm allergic|[Mm]y (?:favourite|favorite|name is|birthday)) "
 )
 """How people tell what lasts, in the plainest way."""
+_CALLED = re.compile(r"(?:Is|Goes) (?:called|named|by) |Name is ")
+_CALLS_SELF = re.compile(
+    r"\b(?:I'm|I’m|I am|my (?:\w+ )?name|names?'s|call(?:s|ed)? me|go by|this is|it's)\b", re.IGNORECASE
+)
 _NAME = re.compile(r"^(?P<name>(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
@@ -76,15 +86,16 @@ def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
 def _whole(draft: Draft) -> str:
     """A statement with its subject."""
     if draft.about == USER or _KIN.match(draft.text):
-        return in_full(draft.text)
+        return in_full(draft.text, sentence=draft.quote)
     return re.sub(r"\b(is|are|was|were) their\b", r"\1 the user's", draft.text)
 
 
 def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
     found, ended = dict[tuple[str, bool, int], Draft](), numbered(answer.get("ended"), known)
-    every, ends_by_words = list(_listed(answer.get("new", answer.get("facts")))), False
+    every = list(_listed(answer.get("new", answer.get("facts")), [sentence.text for sentence in sentences]))
+    ends_by_words = False
     for noted in every:
-        over = noted.fields.get("holds") is False or bool(_OVER_NOW.search(noted.text))
+        over = noted.fields.get("holds") is False or _tells_an_end(noted.text, known)
         now = max((common(draft.text, noted.text) for draft in found.values()), default=0)
         if over and (old := nearest(noted.text, known)) and common(noted.text, old.text) >= now:
             ended.append(old)
@@ -104,12 +115,30 @@ def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
         ended = []  # it only copied what it was shown
         found = {(d.text, d.holds, d.message): d for d in map(_in_own_words, sentences) if d}
     missed = [draft for sentence in sentences if (draft := _missed(sentence, list(found.values())))]
-    parts = [draft for draft in found.values() if not any(m.text.startswith(f"{draft.text},") for m in missed)]
-    texts = {draft.text.casefold() for draft in parts}
-    taken = [*parts, *(draft for draft in missed if draft.text.casefold() not in texts)]
+    taken = _each_once([*found.values(), *missed])
     return with_ends(
         [*taken, *_relations(taken, sentences)], ended, sentences, known, lambda source: _corrected(source, sentences)
     )
+
+
+def _each_once(found: Sequence[Draft]) -> list[Draft]:
+    """Those that tell something which the others of the same message do not: of a list that was noted thing by thing
+    the whole is not needed, and nothing of what another one says with more words.
+    """
+    kept = list({(draft.text.casefold(), draft.holds, draft.message): draft for draft in found}.values())
+    for draft in sorted(kept, key=lambda each: -len(telling(each.text))):
+        mine = telling(draft.text)
+        alike = [each for each in kept if each is not draft and _of_one(each, draft)]
+        parts = set[str]().union(*(words for each in alike if (words := telling(each.text)) < mine))
+        if mine and (mine <= parts or any(mine == telling(each.text) for each in alike)):
+            kept.remove(draft)
+        else:
+            kept = [each for each in kept if each not in alike or not telling(each.text) < mine]
+    return kept
+
+
+def _of_one(one: Draft, other: Draft) -> bool:
+    return one.holds and other.holds and one.message == other.message and one.about == other.about
 
 
 def _missed(sentence: Sentence, found: Sequence[Draft]) -> Draft | None:
@@ -128,19 +157,29 @@ def _missed(sentence: Sentence, found: Sequence[Draft]) -> Draft | None:
 def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterable[Draft]:
     """Who somebody is to the user, where that was said in passing: "my sister Eva works as a pilot"."""
     for sentence in sentences:
-        for met in _MY_KIN.finditer(sentence.text):
+        for met in [*_MY_KIN.finditer(sentence.text), *_KIN_BEHIND.finditer(sentence.text)]:
             name, who = met["name"], met["who"].lower()
-            if not any({beginning(name.lower()), beginning(who)} <= telling(draft.text) for draft in found):
+            lasting = [telling(draft.text) for draft in found if not draft.until]
+            if not any({beginning(name.lower()), beginning(who)} <= words for words in lasting):
                 text = f"{who.capitalize()} is called {name}"
                 yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
 
-def _listed(value: Any) -> Iterable[Noted]:
+def _tells_an_end(text: str, known: Sequence[Fact]) -> bool:
+    """Whether a statement tells nothing but that something is over: it says so, or only denies what is known."""
+    if _OVER_NOW.search(text):
+        return True
+    old = nearest(text, known) if DENIES.search(text) else None
+    return old is not None and telling(text) <= telling(old.text) and not DENIES.search(old.text)
+
+
+def _listed(value: Any, sentences: Sequence[str]) -> Iterable[Noted]:
     for item in value[:MOST_READ] if isinstance(value, list) else ():
         fields = item if isinstance(item, dict) else {}
         text = fields.get("text") if fields else item
-        if isinstance(text, str) and (text := tidied(text)):
-            yield from (Noted(one, fields) for one in split(text))
+        for part in re.split(r", but (?=\w+s\b)", text) if isinstance(text, str) else ():
+            if one := tidied(completed(part, sentences)):
+                yield from (Noted(each, fields) for each in split(one))
 
 
 def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -> Draft | None:
@@ -151,19 +190,23 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         sentences = [sentence for sentence in sentences if DENIES.search(sentence.text)]
     compared = [sentence.compared for sentence in sentences]
     at = source_of(noted.text, compared, [fact.text for fact in known])
-    if at is None:
+    if at is None or not _is_who(noted.text, compared[at]):
         return None
     source = sentences[at]
     quote = noted.fields.get("quote")
     if isinstance(quote, str) and quote.strip() and plain(quote) not in plain(source.said.text):
         return None
     text, since, until = dated(third(noted.text, source.text), source.text, source.said.when.date())
-    own = noted.fields
+    own, about = noted.fields, _whom(noted, source)
+    if about == USER and not _is_own_name(text, source.text):
+        return None
+    if about == USER and (of_others(source.text) or fleeting(text, source.text, dated=bool(since or until))):
+        return None
     subject = own.get("subject")
     return Draft(
         text,
         own.get("holds") is not False,
-        about=_whom(noted, source),
+        about=about,
         subject=subject[:60] if isinstance(subject, str) else "",
         since=since or _told_day(own.get("since"), source.text),
         until=until or _told_day(own.get("until"), source.text),
@@ -180,6 +223,19 @@ def _told_day(value: Any, sentence: str) -> str | None:
     return day if day and day[:4] in sentence else None
 
 
+def _is_who(text: str, sentence: str) -> bool:
+    """Whether somebody who is named by what they are to the user is called so in the sentence too."""
+    kin = _KIN.match(text)
+    if not kin or not kin["name"] or re.search(rf"\b{kin['who']}\b\W+(?:\w+\W+)?{kin['name']}\b", sentence, re.I):
+        return True
+    return bool(re.search(rf"\b{kin['name']}\b(?:\W+(?:is|my|our|the|an?|\w+))*?\W+{kin['who']}\b", sentence, re.I))
+
+
+def _is_own_name(text: str, sentence: str) -> bool:
+    """Whether a name that is noted as the user's was told as theirs."""
+    return not _CALLED.match(text) or bool(_CALLS_SELF.search(sentence))
+
+
 def _whom(noted: Noted, source: Sentence) -> str:
     """Whom a statement is about: the user, or somebody that the sentence names."""
     told = noted.fields.get("about")
@@ -189,8 +245,10 @@ def _whom(noted: Noted, source: Sentence) -> str:
             return told.casefold() if told.casefold() in (USER, SELF) else told
     if kin := _KIN.match(noted.text):
         return kin["name"] or kin["who"].lower()
-    name = _NAME.match(noted.text)
-    return name["name"] if name and re.search(rf"\b{re.escape(name['name'])}\b", source.text) else USER
+    found = None if of_others(source.text) and not source.whom else _NAME.match(noted.text)
+    name = found["name"] if found else ""
+    said = name.casefold() not in NOBODY and re.search(rf"\b{re.escape(name)}\b", f"{source.text} {source.whom}")
+    return name if name and said else USER
 
 
 def _in_own_words(sentence: Sentence) -> Draft | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from memagent.facts import Said
 from memagent.facts.grounds import stated
+from memagent.facts.subjects import who_is_meant
 from memagent.memory.days import named
 from memagent.messages import storable
 
@@ -20,14 +21,20 @@ class Sentence:
 
     text: str
     said: Said
+    whom: str = ""
+    """Who is meant by "he" or "she", where that is known."""
 
     @property
     def compared(self) -> str:
         """Its words, with the days that it speaks of written out."""
         days = named(self.text, self.said.when.date())
-        return f"{self.text} {days.shown} {days.first}" if days else self.text
+        return " ".join(filter(None, (self.text, self.whom, f"{days.shown} {days.first}" if days else "")))
 
 
 def sentences_of(talk: Sequence[Said]) -> list[Sentence]:
     """What the messages state; what the agent said is not among it."""
-    return [Sentence(text, said) for said in talk if said.who != "agent" for text in stated(storable(said.text))]
+    found = list[Sentence]()
+    for said in talk:
+        texts = stated(storable(said.text)) if said.who != "agent" else []
+        found += [Sentence(text, said, who_is_meant(text, texts[:at])) for at, text in enumerate(texts)]
+    return found

@@ -23,15 +23,28 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r",? (?:and |but )?not [^,.]+(?=[.!]?$)")
-_LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
-_FIRST = (("I'm ", "Is "), ("I am ", "Is "), ("I've ", "Has "), ("You are ", "Is "))
+_LEAD = re.compile(r"^(?:(?:the )?users?(?:'s)?|i|my|we|our|you|your|fact:|-|\*|\d+\.)\s+", re.IGNORECASE)
+_FIRST = (
+    ("I'm ", "Is "), ("I am ", "Is "), ("I've got ", "Has "), ("I've ", "Has "), ("You are ", "Is "), ("We're ", "Is "),
+    ("We are ", "Is "), ("We've got ", "Has "), ("We've ", "Has "), ("Have ", "Has "), ("New ", ""), ("Just ", ""),
+)  # fmt: skip
 _HANGS = re.compile(
     r"(?:mine|yours|ours|he|she|they|we|it|this|that|these|those|near|in|on|at|to|for|of|by|from|with|as|and|but|or|"
-    r"because|so|new|ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|hopes|wishes|sorry)\b(?!-)",
+    r"because|so|no(?! longer)|are|there|here|one of|anything|everything|something|"
+    r"ended|none|nothing|misspelled|mistyped|meant|said|told|asked|corrected|thanks|"
+    r"hopes|wishes|sorry)\b(?!-)",
     re.IGNORECASE,
 )
 """What begins like this is no statement by itself."""
-_STILL_I = re.compile(r"\b(?:me|I|myself)\b")
+_STILL_I = re.compile(r"\b(?:I|myself|your?|yourself)\b")
+_ME = re.compile(r"\bme\b|(?<=\band )I\b|\bI\b(?= and\b)")
+_ASIDE = re.compile(
+    r"(?:,? (?:by the way|btw|though|haha\w*|lol|argh|ugh|phew|you know|i guess|of course))+$|"
+    r"(?:,| [–-]|;) (?:so|but|because|which|though|although|mine|yours|(?:and )?(?:i|we|he|she|it|they)(?:'\w+)?|"
+    r"that(?:'s)?|there|this|what|how)\b(?!-).*$",
+    re.IGNORECASE,
+)
+"""What is said beside a statement, behind it."""
 _OWN = re.compile(r"\b(?:my|our)\b", re.IGNORECASE)
 _IRREGULAR = {"am": "is", "have": "has", "do": "does", "go": "goes", "don't": "doesn't", "can": "can", "must": "must"}
 _WERE = """
@@ -56,9 +69,10 @@ _ONE_THING = re.compile(r"(?:(?!, (?!\d{4})|\b(?:and|but|while|because)\b).)*", 
 def tidied(text: str) -> str:
     """A statement in its one form: no subject when it is the user, a capital, no full stop; nothing if it is none."""
     text = " ".join(storable(text).replace("’", "'").split()).rstrip(".!;, ")
+    text = _ASIDE.sub("", text).rstrip(".!;, ")
     for said, told in _FIRST:
         text = told + text[len(said) :] if text[: len(said)].lower() == said.lower() else text
-    text = _LEAD.sub("", text)
+    text = _ME.sub("the user", _LEAD.sub("", text))
     odd = text.endswith("?") or " " not in text or _HANGS.match(text) or _STILL_I.search(text)
     if odd or not 3 <= len(text) <= LONGEST:
         return ""
@@ -70,7 +84,7 @@ _DOING = """is was has had lives works uses plays speaks likes loves hates owns 
 writes drives eats drinks wants prefers collects enjoys goes"""
 _DOES = frozenset(_DOING.split())
 """With these, something else is told, and no further thing listed."""
-_THING = r"(?:(?:an?|the) )?[\w'-]+"
+_THING = r"(?:(?:to|for|in|at|of|with|on) )?(?:(?:an?|the|my|their|two|three|four|five) )?[\w'-]+"
 _LISTS = (
     re.compile(  # things of several words, right behind the verb
         r"(?P<head>(?:The user|User|I|[A-Z]\w+(?: [A-Z]\w+)?) \w+ (?:both )?)(?P<items>.+?)"
@@ -99,24 +113,43 @@ _HELPERS = "is was has had does did can could would must may isn't wasn't hasn't
 _VERBS = _PAST.union(_HELPERS.split())
 _CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
 _STATES = frozenset(_CONDITIONS.split())
+_HOW_WORDS = "always never usually often still also only really mostly rarely sometimes currently"
+_HOW = frozenset(_HOW_WORDS.split())
+_SAYS_WORDS = "says thinks knows believes hopes feels finds means wants told said knew thought felt"
+_SAYS = frozenset(_SAYS_WORDS.split())
 _TO_BE = ("is", "are", "was", "were", "has", "have")
 
 
-def in_full(text: str, about: str = USER) -> str:
+def in_full(text: str, about: str = USER, sentence: str = "") -> str:
     """A statement about the user, or about somebody by what they are to the user, as a whole sentence: "The user lives
     in Rome", "The user's cat is called Mimi". One that has its subject, or is about somebody else, is whole already.
+    The sentence that it was said with tells a thing from a doing.
     """
     text = " ".join(text.split())
     first, _, rest = text.partition(" ")
     word, next_word = first.lower(), rest.partition(" ")[0]
-    if about != USER or not text or _WITH_SUBJECT.match(text):
+    if about != USER or not text or _WITH_SUBJECT.match(text) or " and the user " in text:
         return text
     if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
         return f"The user is {word} {rest}".strip()
-    acts = word.endswith(("s", "ed", "n't")) and not word.endswith(("ss", "'s")) and next_word not in _TO_BE
-    if word in _VERBS or acts:
+    acts = word.endswith(("s", "ed", "n't")) and not word.endswith(("ss", "'s"))
+    if not _is_thing(word, rest, sentence) and (word in _VERBS or word in _HOW or acts):
         return f"The user {word} {rest}".strip()
     return f"The user's {first if first[1:2].isupper() else first[:1].lower() + first[1:]} {rest}".strip()
+
+
+_WHICH = r"new|old|own|first|last|next|best|big|little|left|right|current|\w+'s"
+
+
+def _is_thing(word: str, rest: str, sentence: str) -> bool:
+    """Whether a statement begins with what something is told of, though that looks like what somebody does."""
+    if word in _HELPERS.split():
+        return False
+    mine = rf"\b(?:my|our|the) (?:(?:{_WHICH}) )?{re.escape(word)}\b"
+    if word.endswith("'s") or re.search(mine, sentence, re.IGNORECASE):
+        return not re.search(rf"\b(?:I|we) {re.escape(word)}\b", sentence, re.IGNORECASE)
+    ahead = rest.split()[:2]
+    return word not in _SAYS and any(each in _TO_BE for each in ahead)
 
 
 def in_short(text: str) -> str:
@@ -135,7 +168,10 @@ def third(text: str, sentence: str) -> str:
     """A statement that was copied as the user said it of themself, as it is said of somebody."""
     first, _, rest = text.partition(" ")
     word = first.lower()
-    if not re.search(rf"\b(?:i|we) (?:\w+ly |still |also )?{re.escape(word)}\b", sentence, re.IGNORECASE):
+    if word.endswith("ed") and (now := re.search(rf"\b(?:i|we) (?P<verb>{word[:-2]}e?)\b", sentence, re.IGNORECASE)):
+        word = now["verb"].lower()  # what is so now was noted as past
+    doing = r"\b(?:(?:i|we)(?:'ll| will)?(?: \w+ly| still| also)?|(?:get|got|love|like|want|have|need|able|try\w*) to)"
+    if not re.search(rf"{doing} {re.escape(word)}\b", sentence, re.IGNORECASE):
         return text
     if word in _IRREGULAR:
         word = _IRREGULAR[word]

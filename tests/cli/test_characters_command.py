@@ -106,6 +106,7 @@ def test_ctrl_c_ends_it_and_what_was_said_is_kept(memagent: Memagent, cast: None
     assert kept.stdout == "['Bo: Nine fathoms.']\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
 def test_in_a_terminal_words_come_as_they_are_made_under_names(
     memagent: Memagent, cast: None, environment: dict[str, str]

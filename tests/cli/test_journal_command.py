@@ -77,6 +77,7 @@ def test_who_leaves_finds_the_conversation_in_the_journal(chat: Open, memagent: 
     assert len(entries(memagent)) == 1
 
 
+@pytest.mark.slow
 def test_who_comes_back_a_week_later_is_greeted_with_what_was_told(chat: Open, home: Path, memagent: Memagent) -> None:
     knows = {"when": {"kind": "login", "system": r"(?s)<waking.*their sister (\w+) visits"}, "say": "How is {1}?"}
     (home / "script.yaml").write_text(json.dumps([knows, *json.loads(script())]))

@@ -41,6 +41,7 @@ def test_a_conversation_that_is_over_goes_into_the_journal_in_the_models_words(h
         until(lambda: journal(server) == ["The user told me that Kate visits on Friday."])
 
 
+@pytest.mark.slow
 def test_one_who_talks_does_not_wait_for_it_and_it_is_done_later(home: Path) -> None:
     home_with(home, delay=1.2)
     with served(home, idle_minutes=0.01) as server:

@@ -214,7 +214,7 @@ def test_with_a_revoked_key_nothing_is_said_over_a_connection(server: Serving) -
     server.agent()
     with socket(server, "/ws", server.key("gone")) as gone:
         Keys(server.database, local_time).revoke("local", "gone")
-        gone.send('{"type": "user_message", "agent_name": "ada", "message": "hello"}')
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed):  # at the first word, or before it
+            gone.send('{"type": "user_message", "agent_name": "ada", "message": "hello"}')
             gone.recv(5)
     assert server.rows("SELECT count(*) FROM runs") == [(0,)]

@@ -20,7 +20,7 @@ LONGEST_LOOP = 300
 FLOORS = [
     {"errors"},
     {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library"}
-    | {"guard", "confine"},
+    | {"guard", "confine", "write_ahead"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
     {"memory", "context", "reminders", "tools"},

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from memagent.embeddings import Embedder
+from memagent.write_ahead import write_ahead
 
 if TYPE_CHECKING:
     from memagent.config import Settings
@@ -30,6 +31,8 @@ T = TypeVar("T")
 FILE = Path("cache", "embeddings.db")
 """Where it lies in home."""
 MOST_BYTES = 512_000_000
+PATIENCE = 2.0
+"""Seconds that another process which writes is waited for; then it goes on without the file."""
 GROUP = 512
 """So many new texts are embedded before their vectors are kept: no more are lost when the process is killed."""
 _TABLES = """
@@ -105,9 +108,9 @@ class VectorCache:
     def _connected(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(self.path, timeout=2.0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, PATIENCE)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_TABLES)
         except sqlite3.Error:

@@ -26,6 +26,7 @@ from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite_errors import RESTORE, explained, full
 from memagent.storage.sqlite_own import OwnConnection
 from memagent.storage.sqlite_words import SqliteWords
+from memagent.write_ahead import write_ahead
 
 APPLICATION_ID = 0x6D656D61  # "mema"
 BUSY_SECONDS = 10.0
@@ -295,9 +296,7 @@ class SqliteDatabase:
             if version < VERSION:
                 raise StorageError(f"{self.path} must be brought up to date, but can't be written to.")
             return
-        end = time.monotonic() + self._busy
-        while not _logging(connection, at_last=time.monotonic() > end):
-            time.sleep(0.01)
+        write_ahead(connection, self._busy)
         if version == VERSION:
             return
         with self.write() as tx:
@@ -385,14 +384,3 @@ def _filled(path: Path) -> bool:
 
 def _companion(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
-
-
-def _logging(connection: sqlite3.Connection, *, at_last: bool) -> bool:
-    """Have changes written to a log; False while another process brings that about, for which SQLite does not wait."""
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:
-        if at_last or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True

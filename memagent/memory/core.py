@@ -267,6 +267,11 @@ class CoreMemory:
         )
         return [_edit(row) for row in rows]
 
+    def of_turns(self, first: int, last: int) -> list[Edit]:
+        """The edits that were made in these turns, newest first."""
+        where = "WHERE agent = ? AND turn BETWEEN ? AND ? ORDER BY id DESC"
+        return [_edit(row) for row in self._database.rows(f"{_EDITS} {where}", self._agent, first, last)]
+
     def on(self, day: date) -> dict[str, Block]:
         """The blocks as they were at the end of a day; those that came later are not among them."""
         found = {}

@@ -26,8 +26,7 @@ def retold(database: Database, run: Stored) -> list[Event]:
     happened: list[Event] = []
     if run.turn is not None:
         messages = MessageLog(database, run.agent).of_turn(run.turn)
-        edits = [edit for edit in CoreMemory(database, run.agent).history() if edit.turn == run.turn]
-        happened += events_of(messages, edits)
+        happened += events_of(messages, CoreMemory(database, run.agent).of_turns(run.turn, run.turn))
     if run.state in ("failed", "interrupted"):
         happened.append(events.Failed(run.why or CUT))
     ending: Ending = next((each for each in ENDINGS if each == run.state), "interrupted")

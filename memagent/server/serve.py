@@ -104,9 +104,8 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
-        made = socket.socket(family, kind, protocol)  # known to be TCP, asyncio sends what is short at once
+        made = socket.socket(family, kind, protocol)  # known to be TCP: else the end of each answer waits 40 ms
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of each answer waits 40 ms
         made.bind(place)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from memagent.context import parts
 from memagent.events import Failed, as_dict
-from memagent.memory.core import Edit
+from memagent.memory.core import CoreMemory, Edit
 from memagent.memory.log import MessageLog
 from memagent.messages import Message
 from memagent.server.desk.at import Form as Body
@@ -52,7 +52,8 @@ def turns(
     more = bool(messages) and messages[0].seq > 1
     if more and len(groups) > 1:
         del groups[0]  # a part of it may be missing; it comes whole with those before
-    edits = [edit for edit in desk.state(entry).core.history() if edit.turn]
+    numbers = [group[0].turn for group in groups] or [0]
+    edits = CoreMemory(desk.house.database, entry.id).of_turns(min(numbers), max(numbers))
     runs = {run.turn: run for run in reversed(desk.house.runs.ledger.newest(entry.id)) if run.turn is not None}
     return {"turns": [_turn(group, edits, runs.get(group[0].turn)) for group in groups], "more": more}
 

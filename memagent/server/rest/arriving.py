@@ -41,17 +41,10 @@ class Loose(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class BlockFiled(Loose):
-    """A block of core memory."""
+class BlockFiled(BlockAsked):
+    """A block of core memory, as a file has it."""
 
     id: str
-    label: str
-    value: str
-    limit: int | None = None
-    description: str | None = None
-    read_only: bool | None = None
-    metadata: dict[str, Any] | None = None
-    tags: list[str] | None = None
 
     def asked(self) -> BlockAsked:
         """As it is asked for here: with a label that the model can be shown, and room for its text."""

@@ -118,10 +118,8 @@ def sources(desk: Reading, agent: str) -> list[dict[str, Any]]:
 @router.put("/agents/{agent}/sources/{source}")
 def attach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
     """Let the agent search a source."""
-    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
-    found = all_.find(source)
-    with desk.house.database.write() as tx:
-        all_.attach(tx, found.id, entry.id, local_time())
+    entry = desk.entry(agent)
+    Sources(desk.house.database, desk.caller.owner).give(entry.id, [source], local_time())
     desk.note("source attached", f"{entry.name}/{source}")
     return sources(desk, agent)
 
@@ -129,10 +127,8 @@ def attach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
 @router.delete("/agents/{agent}/sources/{source}")
 def detach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
     """Take a source away from the agent; it is kept."""
-    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
-    found = all_.find(source)
-    with desk.house.database.write() as tx:
-        all_.detach(tx, found.id, entry.id)
+    entry = desk.entry(agent)
+    Sources(desk.house.database, desk.caller.owner).take(entry.id, [source])
     desk.note("source detached", f"{entry.name}/{source}")
     return sources(desk, agent)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from memagent.access import Keys
+from memagent.access import Done, Key, Keys
 from memagent.assemble import local_time, open_database
 from memagent.server.ledger import RunLedger
 from memagent.server.limits import Guesses, Limits
@@ -57,6 +57,10 @@ class House:
         """Go on with what an earlier server has left: turns, and what is done while nobody talks."""
         self.runs.take_up()
         self.runs.idle.start(self.runs.ledger.lately(local_time() - LATELY))
+
+    def note(self, owner: str, key: Key | None, address: str, what: str, target: str) -> None:
+        """Something was changed: a line in the audit log, whichever door it came through."""
+        self.keys.note(Done(local_time(), owner, key.id if key else "", address, what, target, "done"))
 
     def close(self, patience: float) -> int:
         """Let no more turns begin, give those that run so many seconds, and close; returns how many had to be cut."""

@@ -42,6 +42,7 @@ def main() -> None:
     for line in _lines(order):
         answers.write(json.dumps(line) + "\n")
         answers.flush()
+    os._exit(0)  # at once: the server takes the end of the answers for the end, and closes its pipe
 
 
 def _lines(order: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -260,7 +260,12 @@ CREATE TABLE shared_blocks (
 CREATE INDEX shared_blocks_of ON shared_blocks (owner, created);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER)
+# What a model thought by itself before an answer is kept beside it.
+REASONING = """
+ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, REASONING)
 VERSION = len(MIGRATIONS)
 
 

@@ -276,7 +276,11 @@ CREATE TABLE memagent.shared_blocks (
 CREATE INDEX shared_blocks_of ON memagent.shared_blocks (owner, created);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER)
+REASONING = """
+ALTER TABLE memagent.messages ADD COLUMN reasoning text COLLATE "C" NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, REASONING)
 VERSION = len(MIGRATIONS)
 
 LETTERS = ("pg_c_utf8", "und-x-icu", "C.utf8", "C.UTF-8", "en_US.utf8", "unicode")

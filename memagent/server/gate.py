@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LARGEST = 10_000_000
 LARGEST_FILE = 200_000_000
 """Bytes of a request; those of one that brings a file."""
-READ = ("application/json", "multipart/form-data")
-"""What is read; a browser sends the first to no foreign server without asking it, and the other only with an Origin."""
+FILE = "application/octet-stream"
+READ = ("application/json", "multipart/form-data", FILE)
+"""What is read; a browser sends the second to a foreign server only with an Origin, the others only if it allows it."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -102,7 +103,7 @@ class Gate:
 
 
 def _largest(kind: str) -> int:
-    return LARGEST_FILE if kind.startswith("multipart/") else LARGEST
+    return LARGEST_FILE if kind.startswith(("multipart/", FILE)) else LARGEST
 
 
 def _name(host: str) -> str:

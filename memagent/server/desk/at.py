@@ -12,9 +12,8 @@ from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
-from memagent.access import Done
 from memagent.agent import Agent
-from memagent.assemble import local_time, open_state
+from memagent.assemble import open_state
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry, Roster
 from memagent.server.callers import Caller, Needs
@@ -60,8 +59,7 @@ class Desk:
 
     def note(self, what: str, target: str) -> None:
         """Something was changed."""
-        key = self.caller.key.name if self.caller.key else ""
-        self.house.keys.note(Done(local_time(), self.caller.owner, key, self.address, what, target, "done"))
+        self.house.note(self.caller.owner, self.caller.key, self.address, what, target)
 
 
 class _At(Needs):

@@ -10,8 +10,6 @@ from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, Query, Request
 
-from memagent.access import Done
-from memagent.assemble import local_time
 from memagent.errors import NotFound
 from memagent.roster import Entry
 from memagent.server.callers import Caller, Needs
@@ -46,7 +44,7 @@ def entry_of(request: Request, caller: Caller, agent_id: str) -> Entry:
 def noted(request: Request, caller: Caller, what: str, target: str) -> None:
     """Write into the audit log what was done."""
     address = request.client.host if request.client else ""
-    house_of(request).keys.note(Done(local_time(), caller.owner, caller.id, address, what, target, "done"))
+    house_of(request).note(caller.owner, caller.key, address, what, target)
 
 
 def cause_of(caller: Caller) -> str:

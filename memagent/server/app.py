@@ -24,7 +24,7 @@ from memagent.server.health import Metrics, count, note
 from memagent.server.house import House
 from memagent.settings import Settings
 
-DOORS = ("health", "rest", "openai_api", "websocket", "desk", "page")
+DOORS = ("health", "rest", "openai_api", "websocket", "mcp", "desk", "page")
 """The files of this room that have a `router`."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memagent import __version__
 from memagent.server import problems
+from memagent.server.description import Described
 from memagent.server.gate import Gate
 from memagent.server.health import Metrics, count, note
 from memagent.server.house import House
@@ -52,9 +53,9 @@ def create(
         finally:
             await asyncio.to_thread(house.close, stop_seconds)
 
-    app = FastAPI(
+    app = Described(
         title="memagent", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
-        description="Agents that remember.",
+        description="Agents that remember. Beside these routes there are a WebSocket at /ws and an MCP server at /mcp.",
     )  # fmt: skip
     app.state.metrics = Metrics()
     problems.install(app)

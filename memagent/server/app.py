@@ -19,12 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memagent import __version__
 from memagent.server import problems
+from memagent.server.description import Described
 from memagent.server.gate import Gate
 from memagent.server.health import Metrics, count, note
 from memagent.server.house import House
 from memagent.settings import Settings
 
-DOORS = ("health", "rest", "openai_api", "websocket", "desk", "page")
+DOORS = ("health", "rest", "openai_api", "websocket", "mcp", "desk", "page")
 """The files of this room that have a `router`."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0
@@ -52,9 +53,9 @@ def create(
         finally:
             await asyncio.to_thread(house.close, stop_seconds)
 
-    app = FastAPI(
+    app = Described(
         title="memagent", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
-        description="Agents that remember.",
+        description="Agents that remember. Beside these routes there are a WebSocket at /ws and an MCP server at /mcp.",
     )  # fmt: skip
     app.state.metrics = Metrics()
     problems.install(app)

@@ -100,6 +100,12 @@ class Runs:
         with self._lock:
             return self._line(agent).channel
 
+    def tell(self, agent: str, event: Event) -> None:
+        """Something happened with an agent outside of all runs."""
+        self.channel(agent).publish("", event)
+        if not self.busy(agent):
+            self.channel(agent).rest()
+
     def running(self) -> list[Run]:
         """All runs that are not over."""
         with self._lock:

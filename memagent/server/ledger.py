@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another
+from memagent.marking import OfRun
 from memagent.messages import storable
 from memagent.roster import Entry
 from memagent.storage import Database, Row, reading
@@ -98,6 +99,10 @@ class RunLedger:
             for run in left:
                 tx.run("UPDATE runs SET holder = ? WHERE id = ?", str(self._holder), run)
         return [stored for run in left if (stored := self.find(run))]
+
+    def of(self, run: str) -> OfRun:
+        """A run of ours, for the turn that it asks for."""
+        return OfRun(run, str(self._holder))
 
     def let_go(self) -> None:
         """See to no run any more: who comes next may take them over."""

@@ -257,7 +257,7 @@ class Runs:
         try:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
-            agent.state.run = run.id
+            agent.state.run = self.ledger.of(run.id)
             self.idle.wakes(entry, agent)
             with closing(_happening(agent, run)) as happening:
                 end = None if run.cancelled else self._heard_out(run, line, happening)
@@ -341,7 +341,7 @@ class Runs:
         if not stopped and self.ledger.end(run.id, "interrupted", why, of=("queued",)):
             return  # it can't begin any more
         state = self.residents.state(self.residents.roster(run.owner).by_id(run.of))
-        state.run = run.id
+        state.run = self.ledger.of(run.id)
         if state.unfinished() == "running" and not state.take_up() and not stopped:
             state.end("interrupted")
             self.ledger.end(run.id, "interrupted", why, of=("interrupted",))

@@ -15,6 +15,7 @@ import pytest
 from serving import SCRIPT, Serving, in_a_process, make_home, served, until
 from test_process import ask, in_the_background, posix, states
 
+from memagent.events import Failed
 from memagent.llm.script_file import read_script
 from memagent.llm.script_server import serve
 from memagent.storage.sqlite import SqliteDatabase
@@ -87,6 +88,17 @@ def test_what_a_server_on_another_host_has_left_is_taken_over_when_it_is_silent_
     follow.join()
     assert "echo left behind" in told[0] and "end_turn" in told[0], "who asked for it is told when it is over"
     assert states(server) == {"done": 1} and said(server) == ["left behind", "echo left behind"]
+
+
+def test_what_another_server_has_taken_over_is_not_done_here_too(server: Serving) -> None:
+    agent = server.agent()
+    server.start(agent, "slow 1")
+    taken = server.start(agent, "two")
+    with server.database.write() as tx:
+        tx.run("UPDATE runs SET holder = 'elsewhere/1/1/1' WHERE id = ?", taken.id)
+    told = server.heard(taken)
+    assert isinstance(told[0], Failed) and "another server has taken" in told[0].message.lower()
+    assert said(server) == ["slow 1", "slow 1"] and states(server) == {"done": 1, "queued": 1}
 
 
 @posix

@@ -24,7 +24,7 @@ from memagent.messages import alert
 from memagent.roster import Entry
 from memagent.server.channel import Channel
 from memagent.server.idle import Idle
-from memagent.server.ledger import RunLedger, Stored
+from memagent.server.ledger import UNENDED, RunLedger, Stored
 from memagent.server.problems import UNFORESEEN, Refused
 from memagent.server.residents import Residents
 from memagent.server.threads import Threads
@@ -45,7 +45,9 @@ STOPPED = "The server was stopped; this goes on when it is there again."
 
 @dataclass(eq=False)
 class Run:
-    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`."""
+    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`, unless another
+    server sees to it, `elsewhere`.
+    """
 
     id: str
     owner: str
@@ -56,6 +58,7 @@ class Run:
     agent: Agent | None = None
     cancelled: bool = False
     taken: bool = False
+    elsewhere: bool = False
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -212,9 +215,16 @@ class Runs:
             for run in self._line(stored.agent).runs:
                 if run.id == stored.id:
                     return run
-        run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told)
-        run.over.set()
+        run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told, elsewhere=stored.state in UNENDED)
+        if not run.elsewhere:
+            run.over.set()
         return run
+
+    def is_over(self, run: Run) -> bool:
+        """Whether a run has come to its end, by what is stored, if another server sees to it."""
+        if run.elsewhere and ((stored := self.ledger.find(run.id)) is None or stored.state not in UNENDED):
+            run.over.set()
+        return run.over.is_set()
 
     def _queue(self, stored: Stored) -> Run:
         work = "resume" if stored.state == "running" else stored.work
@@ -253,7 +263,7 @@ class Runs:
         try:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
-            agent.state.run = run.id
+            agent.state.run = self.ledger.of(run.id)
             self.idle.wakes(entry, agent)
             with closing(_happening(agent, run)) as happening:
                 end = None if run.cancelled else self._heard_out(run, line, happening)
@@ -306,7 +316,7 @@ class Runs:
 
     def _store_end(self, run: Run, ending: Ending, why: str) -> None:
         try:
-            self.ledger.end(run.id, ending, why, of=("queued", "running", ending))
+            self.ledger.end(run.id, ending, why, of=(*UNENDED, ending))
         except MemagentError:
             log.warning("the end of %s could not be stored", run.id)
 
@@ -337,7 +347,7 @@ class Runs:
         if not stopped and self.ledger.end(run.id, "interrupted", why, of=("queued",)):
             return  # it can't begin any more
         state = self.residents.state(self.residents.roster(run.owner).by_id(run.of))
-        state.run = run.id
+        state.run = self.ledger.of(run.id)
         if state.unfinished() == "running" and not state.take_up() and not stopped:
             state.end("interrupted")
             self.ledger.end(run.id, "interrupted", why, of=("interrupted",))

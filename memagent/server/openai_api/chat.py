@@ -6,7 +6,7 @@ Knows nothing of how turns run.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -74,7 +74,7 @@ def refuse_failure(heard: Heard) -> None:
         raise Refused(502, f"{heard.failed.message} {heard.failed.hint}".strip(), {"x-should-retry": "false"})
 
 
-async def _chunks(house: House, asked: Asked, *, usage: bool) -> AsyncIterator[str]:
+async def _chunks(house: House, asked: Asked, *, usage: bool) -> AsyncGenerator[str]:
     heard, head = Heard(), _head(asked, "chat.completion.chunk")
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -73,7 +73,7 @@ def retrieve(request: Request, response: str, caller: Annotated[Caller, Depends(
     return _response(run.id, name, heard, run.created.timestamp(), "" if run.ended else "in_progress")
 
 
-async def _told(house: House, asked: Asked) -> AsyncIterator[str]:
+async def _told(house: House, asked: Asked) -> AsyncGenerator[str]:
     heard, began, number = Heard(), time.time(), 0
     place = {"item_id": _item_id(asked.run.id), "output_index": 0, "content_index": 0}
 

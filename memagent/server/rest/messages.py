@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -102,7 +102,7 @@ def told_bit_by_bit(house: House, entry: Entry, run: Run, asked: Asked, after: i
 
 async def _lines(
     house: House, run: Run, teller: Teller, kinds: list[str] | None, after: int
-) -> AsyncIterator[str]:  # fmt: skip
+) -> AsyncGenerator[str]:  # fmt: skip
     async for event in happening(house, run):
         for message in teller.told(event):
             if message["seq_id"] > after and (kinds is None or message["message_type"] in kinds):

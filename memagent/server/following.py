@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from memagent.errors import NotFound
 from memagent.events import Delta, Discarded, Event, Failed, Notice, TurnEnded, Waiting
-from memagent.server.channel import Gone
+from memagent.server.channel import Awaited, Gone
 from memagent.server.house import House
 from memagent.server.retold import retold
 from memagent.server.runs import STOPPED, Run
@@ -21,15 +21,15 @@ LOOK_AGAIN = 0.1
 """Seconds until one who is too far behind looks again whether it is over."""
 
 
-async def happening(house: House, run: Run) -> AsyncIterator[Event]:
-    """The events of a run, from its beginning to its end."""
+async def happening(house: House, run: Run, awaited: Awaited = Awaited.ANYTHING) -> AsyncIterator[Event]:
+    """The events of a run, from its beginning to its end: each as it comes, or all when its end is what is awaited."""
     if run.over.is_set():
         for event in await told(house, run.id):
             yield event
         return
     channel, seen = house.runs.channel(run.of), 0
     try:
-        async for items in channel.follow(run.first):
+        async for items in channel.follow(run.first, awaited):
             for item in items:
                 if item.run == run.id:
                     seen += not isinstance(item.event, FLEETING)
@@ -45,6 +45,11 @@ async def happening(house: House, run: Run) -> AsyncIterator[Event]:
     else:
         yield Failed(STOPPED, "", "Stopped")
         yield TurnEnded("interrupted", 0)
+
+
+async def whole(house: House, run: Run) -> list[Event]:
+    """The events of a run, when it is over: for who would make nothing of them before."""
+    return [event async for event in happening(house, run, Awaited.END)]
 
 
 async def told(house: House, run: str) -> list[Event]:

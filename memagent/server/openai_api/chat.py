@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from memagent.server.callers import Caller, Needs
-from memagent.server.following import happening
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
 from memagent.server.openai_api.heard import Heard
@@ -56,7 +56,7 @@ async def completions(
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return streamed(_chunks(house, asked, usage=usage), headers=headers)
     heard = Heard()
-    async for event in happening(house, asked.run):
+    for event in await whole(house, asked.run):
         for _ in heard.pieces(event):
             pass
     refuse_failure(heard)

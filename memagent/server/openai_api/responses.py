@@ -6,7 +6,6 @@ Knows nothing of how turns run.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 from memagent.server.callers import Caller, Needs
-from memagent.server.following import happening
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
 from memagent.server.openai_api.chat import refuse_failure, usage_of
@@ -50,7 +49,7 @@ async def create(request: Request, body: Wanted, caller: Annotated[Caller, Depen
     if body.stream:
         return streamed(_told(house, asked), headers=headers)
     heard = Heard()
-    async for event in happening(house, asked.run):
+    for event in await whole(house, asked.run):
         for _ in heard.pieces(event):
             pass
     refuse_failure(heard)
@@ -96,8 +95,8 @@ async def _told(house: House, asked: Asked) -> AsyncIterator[str]:
     yield event("response.content_part.done", part=_part(heard.text), **place)
     item = _item(asked.run.id, heard.text, "completed")
     yield event("response.output_item.done", output_index=0, item=item)
-    whole = await asyncio.to_thread(response)
-    yield event(f"response.{whole['status']}", response=whole)
+    ended = response()
+    yield event(f"response.{ended['status']}", response=ended)
 
 
 def _part(text: str) -> dict[str, Any]:

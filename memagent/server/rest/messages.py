@@ -19,7 +19,7 @@ from memagent.facts.reading import take_back
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry
 from memagent.server.callers import Caller
-from memagent.server.following import happening
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.rest.agents import agent_shown
@@ -82,7 +82,7 @@ async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Resp
     """Wait for the end of a run, and tell what happened in it."""
     teller, kinds = teller_of(entry, run, asked), asked.include_return_message_types
     teller.tokens, messages = False, list[dict[str, Any]]()
-    async for event in happening(house, run):
+    for event in await whole(house, run):
         messages += [each for each in teller.told(event) if kinds is None or each["message_type"] in kinds]
     if teller.ending in MODEL_FAILED and teller.failed:
         # The message was stored: a client that sends it again by itself would say it twice.
@@ -209,7 +209,7 @@ async def summed_up(house: House, caller: Caller, entry: Entry) -> Summed:
     await asyncio.to_thread(house.limits.check_spent, caller.key)
     run = await asyncio.to_thread(lambda: house.runs.start(entry, "summarize", {}, key=caller.id))
     teller = Teller(Writer(entry.id, run.id))
-    async for event in happening(house, run):
+    for event in await whole(house, run):
         for _ in teller.told(event):
             pass
     if teller.failed:

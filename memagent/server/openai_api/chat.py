@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from memagent.server.callers import Caller, Needs
+from memagent.server.callers import Claim, Claimed
 from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
@@ -46,11 +46,11 @@ class Completion(BaseModel):
 
 @router.post("/v1/chat/completions")
 async def completions(
-    request: Request, body: Completion, caller: Annotated[Caller, Depends(Needs("chat"))]
+    request: Request, body: Completion, claim: Annotated[Claim, Depends(Claimed("chat"))]
 ) -> Response:  # fmt: skip
     """Say the last message to the agent that `model` names; the others it remembers itself."""
     house: House = request.app.state.house
-    asked = await ask(house, caller, body.model, last_words(body.messages))
+    asked = await ask(house, claim, body.model, last_words(body.messages), whole=not body.stream)
     headers = {"x-memagent-run": asked.run.id}
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)

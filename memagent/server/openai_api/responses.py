@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
-from memagent.server.callers import Caller, Needs
+from memagent.server.callers import Caller, Claim, Claimed, Needs
 from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
@@ -40,11 +40,11 @@ class Wanted(BaseModel):
 
 
 @router.post("/v1/responses")
-async def create(request: Request, body: Wanted, caller: Annotated[Caller, Depends(Needs("chat"))]) -> Response:
+async def create(request: Request, body: Wanted, claim: Annotated[Claim, Depends(Claimed("chat"))]) -> Response:
     """Say the last message of the input to the agent that `model` names."""
     house: House = request.app.state.house
     said = [Said(content=body.input)] if isinstance(body.input, str) else body.input
-    asked = await ask(house, caller, body.model, last_words(said))
+    asked = await ask(house, claim, body.model, last_words(said), whole=not body.stream)
     headers = {"x-memagent-run": asked.run.id}
     if body.stream:
         return streamed(_told(house, asked), headers=headers)

@@ -70,6 +70,7 @@ class Channel:
         self._items: deque[Item] = deque(maxlen=kept)
         self._changed = asyncio.Event()
         self._awaited = Awaited.NOTHING
+        self._resting = False
         self._lock = threading.Lock()
         self.began = self.last = int(time.time() * 1000)
         self.lookers = 0
@@ -88,7 +89,10 @@ class Channel:
 
     def rest(self) -> None:
         """Nothing happens for a while: what nobody comes back for is forgotten."""
-        self._call(self._rest)
+        with self._lock:
+            resting, self._resting = self._resting, True
+        if not resting:
+            self._call(self._rest)
 
     def close(self) -> None:
         """Nothing will happen any more: those who look on see that."""
@@ -108,8 +112,11 @@ class Channel:
 
     def _forget(self, last: int) -> None:
         with self._lock:
-            if not self.lookers and self.last == last:
+            self._resting = bool(self.lookers) or self.last != last
+            if not self._resting:
                 self._items.clear()
+        if self._resting:
+            self._rest()
 
     def since(self, after: int, awaited: Awaited = Awaited.NOTHING) -> list[Item]:
         """What came after a number, or nothing, in which case something is `awaited`; raises `Gone` if some of it has

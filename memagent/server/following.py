@@ -23,10 +23,6 @@ LOOK_AGAIN = 0.1
 
 async def happening(house: House, run: Run, awaited: Awaited = Awaited.ANYTHING) -> AsyncIterator[Event]:
     """The events of a run, from its beginning to its end: each as it comes, or all when its end is what is awaited."""
-    if run.over.is_set():
-        for event in await told(house, run.id):
-            yield event
-        return
     channel, seen = house.runs.channel(run.of), 0
     try:
         async for items in channel.follow(run.first, awaited):
@@ -36,7 +32,7 @@ async def happening(house: House, run: Run, awaited: Awaited = Awaited.ANYTHING)
                     yield item.event
                     if isinstance(item.event, TurnEnded):
                         return
-    except Gone:  # more happened meanwhile than the line holds: what is stored is told when it is over
+    except Gone:  # it was long ago, or more happened than the line holds: what is stored is told when it is over
         while not run.over.is_set():
             await asyncio.sleep(LOOK_AGAIN)
         *stored, end = await told(house, run.id)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from memagent.errors import NotFound
 from memagent.events import Delta, Discarded, Event, Failed, Notice, TurnEnded, Waiting
-from memagent.server.channel import Gone
+from memagent.server.channel import Awaited, Gone
 from memagent.server.house import House
 from memagent.server.retold import retold
 from memagent.server.runs import STOPPED, Run
@@ -23,18 +23,20 @@ CUT_OFF: tuple[Event, ...] = (Failed(STOPPED, "", "Stopped"), TurnEnded("interru
 """What is told in the place of the end, when the server stops before it comes."""
 
 
-async def happening(house: House, run: Run) -> AsyncIterator[Event]:
-    """The events of a run, from its beginning to its end; those of another server's all at once, when it is over."""
+async def happening(house: House, run: Run, awaited: Awaited = Awaited.ANYTHING) -> AsyncIterator[Event]:
+    """The events of a run, from its beginning to its end: each as it comes, or all when its end is what is awaited.
+    Those of a run that another server sees to come when it is over.
+    """
     seen = 0
-    if not (run.elsewhere or run.over.is_set()):
+    if not run.elsewhere:
         try:
-            async for items in house.runs.channel(run.of).follow(run.first):
+            async for items in house.runs.channel(run.of).follow(run.first, awaited):
                 for event in (item.event for item in items if item.run == run.id):
                     seen += not isinstance(event, FLEETING)
                     yield event
                     if isinstance(event, TurnEnded):
                         return
-        except Gone:  # more happened meanwhile than the line holds: what is stored is told when it is over
+        except Gone:  # it was long ago, or more happened than the line holds: what is stored is told when it is over
             pass
         else:
             for event in CUT_OFF:
@@ -42,6 +44,11 @@ async def happening(house: House, run: Run) -> AsyncIterator[Event]:
             return
     for event in await _told(house, run, seen):
         yield event
+
+
+async def whole(house: House, run: Run) -> list[Event]:
+    """The events of a run, when it is over: for who would make nothing of them before."""
+    return [event async for event in happening(house, run, Awaited.END)]
 
 
 async def _told(house: House, run: Run, seen: int) -> Sequence[Event]:

@@ -61,11 +61,12 @@ class RunLedger:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def add(
-        self, entry: Entry, key: str, work: str, told: Mapping[str, Any], otid: str | None = None
-    ) -> tuple[Stored, bool]:
+        self, entry: Entry, key: str, work: str, told: Mapping[str, Any], otid: str | None = None, *,
+        hasty: bool = False,
+    ) -> tuple[Stored, bool]:  # fmt: skip
         """Store a run of an agent; returns it, and whether it is new: the same `otid` again is the same run."""
         agent, otid = entry.id, _kept(otid)
-        with self._database.write(agent) as tx:
+        with self._database.write(agent, hasty=hasty) as tx:
             if otid and (rows := tx.rows(f"{_RUNS} WHERE r.agent = ? AND r.otid = ?", agent, otid)):
                 return _stored(rows[0]), False
             # Later than the one before, whatever the clock says: they are taken up in this order.

@@ -13,9 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from memagent.agent import Agent
 from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
@@ -30,6 +31,7 @@ from memagent.server.residents import Residents
 from memagent.server.threads import Threads
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MOST_AT_ONCE = 600
 """So many turns run at once; most of them wait for a model."""
@@ -95,6 +97,8 @@ class Runs:
         self._lines: dict[str, Line] = {}
         self._lock = threading.Lock()
         self._threads = Threads(MOST_AT_ONCE, "turn")
+        self._own = threading.local()
+        """`lines`: those that a thread is going to drain itself."""
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -128,10 +132,11 @@ class Runs:
 
     def start(
         self, entry: Entry, work: str, told: Mapping[str, Any], *, key: str = "", otid: str | None = None,
-        waits: bool = True,
+        waits: bool = True, whole: bool = False,
     ) -> Run:  # fmt: skip
         """Ask for a turn; returns when that is stored. It waits for others of the same agent, if it `waits` at all. The
-        same `otid` again is the same run.
+        same `otid` again is the same run. Who hears of it only when it is over, and is told it `whole` then, need not
+        wait for the disk: the turn itself does.
         """
         if self.stopping:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
@@ -146,11 +151,34 @@ class Runs:
             line.coming += 1
         try:
             with line.asking:  # in memory they stand in the order in which they are stored
-                stored, new = self.ledger.add(entry, key, work, told, otid)
+                stored, new = self.ledger.add(entry, key, work, told, otid, hasty=whole)
                 return self._queue(stored) if new else self.found(stored)
         finally:
             with self._lock:
                 line.coming -= 1
+
+    async def asked(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns, which starts a run or waits for the database. It is called in a thread that then plays
+        that run itself: so none has to wake another.
+        """
+        if self._threads.all_busy():
+            return await asyncio.to_thread(ask)
+        told: Future[T] = Future()
+
+        def work() -> None:
+            if not told.set_running_or_notify_cancel():
+                return
+            lines = self._own.lines = list[Line]()
+            try:
+                told.set_result(ask())
+            except BaseException as error:  # noqa: BLE001  # whoever asks is told, whatever it is
+                told.set_exception(error)
+            self._own.lines = None
+            for line in lines:
+                self._drain(line)
+
+        self._threads.give(work)
+        return await asyncio.wrap_future(told)
 
     def take_up(self) -> int:
         """Go on with what a server that is gone has left; returns how many runs that are."""
@@ -240,7 +268,10 @@ class Runs:
         """Have a thread drain a line, if none does."""
         if line.runs and not line.drained and not self.stopping:
             line.drained = True
-            self._threads.give(lambda: self._drain(line))
+            if (mine := getattr(self._own, "lines", None)) is None:
+                self._threads.give(lambda: self._drain(line))
+            else:
+                mine.append(line)
 
     # In a thread ------------------------------------------------------------------------------------------------------
 

@@ -6,13 +6,15 @@ Knows nothing of requests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
 from memagent.access import Done, Key, Keys
 from memagent.assemble import local_time, open_database
+from memagent.events import MemoryEdited
+from memagent.memory.core import Edit
 from memagent.server.ledger import RunLedger
 from memagent.server.limits import Guesses, Limits
 from memagent.server.loads.carrying import Loads
@@ -65,6 +67,17 @@ class House:
     def note(self, owner: str, key: Key | None, address: str, what: str, target: str) -> None:
         """Something was changed: a line in the audit log, whichever door it came through."""
         self.keys.note(Done(local_time(), owner, key.id if key else "", address, what, target, "done"))
+
+    def edited(self, agent: str, edits: Iterable[Edit]) -> None:
+        """Tell those who look on of edits of core memory that no turn has made; also those who look at other agents
+        that share the block.
+        """
+        query = "SELECT b.agent, b.label, b.version FROM blocks b JOIN blocks own ON b.id = own.id "
+        for edit in edits:
+            for having, label, version in self.database.rows(
+                f"{query} WHERE own.agent = ? AND own.label = ?", agent, edit.label
+            ):
+                self.runs.tell(having, MemoryEdited(label, edit.before, edit.after, version, edit.cause))
 
     def close(self, patience: float) -> int:
         """Let no more turns begin, give those that run so many seconds, and close; returns how many had to be cut."""

@@ -260,12 +260,22 @@ CREATE TABLE shared_blocks (
 CREATE INDEX shared_blocks_of ON shared_blocks (owner, created);
 """
 
+# How far conversations are read that were brought in, each by itself; an agent's own is at no place.
+READERS = """
+CREATE TABLE readers (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, place TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL,
+    tries INTEGER NOT NULL, failed TEXT, changed TEXT NOT NULL, PRIMARY KEY (agent, place)) WITHOUT ROWID;
+INSERT INTO readers (agent, seq, tries, failed, changed) SELECT agent, seq, tries, failed, changed FROM fact_readers;
+DROP TABLE fact_readers;
+ALTER TABLE readers RENAME TO fact_readers;
+"""
+
 # What a model thought by itself before an answer is kept beside it.
 REASONING = """
 ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, REASONING)
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS, REASONING)
 VERSION = len(MIGRATIONS)
 
 

@@ -106,12 +106,16 @@ def test_a_turn_is_stopped_fails_is_undone_and_said_again(window: Window) -> Non
     assert said(window).count("first") == 1
 
 
-def test_words_come_as_they_are_made(window: Window) -> None:
-    window.open(window.server.agent())
+def test_words_come_as_they_are_made_and_edits_from_elsewhere_too(window: Window) -> None:
+    agent = window.server.agent()
+    window.open(agent)
     window.say("words", waits=False)
     window.becomes("$('.live')?.innerText.startsWith('one two')")
     window.rests()
     assert replies(window) == ["one two three four five six seven eight"]
+    edited = {"value": "Likes tea.", "version": 1}
+    assert window.server.http().put(f"/api/agents/{agent}/blocks/human", json=edited).status_code == 200
+    window.sees("[data-block=human] .text", "Likes tea.")
 
 
 LATER = """

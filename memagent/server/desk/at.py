@@ -5,6 +5,7 @@ Knows nothing of what is done then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from starlette.requests import HTTPConnection
 
 from memagent.agent import Agent
 from memagent.assemble import open_state
+from memagent.memory.core import Edit
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry, Roster
 from memagent.server.callers import Caller, Needs
@@ -56,6 +58,12 @@ class Desk:
     def agent(self, entry: Entry) -> Agent:
         """The agent itself, as its turns use it: only to look at."""
         return self.house.residents.agent(entry, self.house.runs.busy)
+
+    def edited(self, what: str, state: PersistenceManager, edits: Sequence[Edit]) -> None:
+        """Core memory was edited: that is noted, and told to all who look on."""
+        for label in dict.fromkeys(edit.label for edit in edits):
+            self.note(what, f"{state.entry.name}/{label}")
+        self.house.edited(state.entry.id, edits)
 
     def note(self, what: str, target: str) -> None:
         """Something was changed."""

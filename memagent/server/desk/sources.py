@@ -20,7 +20,7 @@ from memagent.server.gate import FILE
 from memagent.server.loads.incoming import Parcel
 from memagent.server.problems import Refused
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 AT_ONCE = 1_000_000
 """So many bytes of a file are written at once, and no more of it is in memory."""
 DOCUMENTS = 50

@@ -12,7 +12,7 @@ from fastapi import Depends, Query, Request
 
 from memagent.errors import NotFound
 from memagent.roster import Entry
-from memagent.server.callers import Caller, Needs
+from memagent.server.callers import Caller, Claim, Claimed, Needs
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.rest.ids import digits_of
@@ -20,6 +20,7 @@ from memagent.server.rest.ids import digits_of
 T = TypeVar("T")
 Reader = Annotated[Caller, Depends(Needs("read"))]
 Talker = Annotated[Caller, Depends(Needs("chat"))]
+Claiming = Annotated[Claim, Depends(Claimed("chat"))]
 Keeper = Annotated[Caller, Depends(Needs("admin"))]
 Order = Literal["asc", "desc"]
 Limit = Annotated[int | None, Query(ge=1, le=1000)]

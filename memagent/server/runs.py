@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from memagent.agent import Agent
-from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
+from memagent.errors import AgentBusy, MemagentError, NotFound
 from memagent.events import Ending, Event, Failed, Happening, TurnEnded
-from memagent.messages import alert
 from memagent.roster import Entry
 from memagent.server.channel import Channel
 from memagent.server.idle import Idle
@@ -29,6 +28,7 @@ from memagent.server.ledger import UNENDED, RunLedger, Stored
 from memagent.server.problems import UNFORESEEN, Refused
 from memagent.server.residents import Residents
 from memagent.server.threads import Threads
+from memagent.server.works import asked_for
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -296,7 +296,7 @@ class Runs:
             agent = run.agent = self.residents.agent(entry, self.busy)
             agent.state.run = self.ledger.of(run.id)
             self.idle.wakes(entry, agent)
-            with closing(_happening(agent, run)) as happening:
+            with closing(asked_for(agent, run.work, run.told)) as happening:
                 end = None if run.cancelled else self._heard_out(run, line, happening)
             ending = [end] if end else self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled"))
         except MemagentError as error:
@@ -383,29 +383,3 @@ class Runs:
             state.end("interrupted")
             self.ledger.end(run.id, "interrupted", why, of=("interrupted",))
         state.let_go()
-
-
-def _happening(agent: Agent, run: Run) -> Happening[None]:
-    """The turn that a run asks for, in no more steps than it says, if it does."""
-    usual = agent.max_steps
-    agent.max_steps = min(usual, run.told.get("max_steps", usual))
-    try:
-        yield from _asked(agent, run)
-    finally:
-        agent.max_steps = usual
-
-
-def _asked(agent: Agent, run: Run) -> Happening[None]:
-    told = run.told
-    if run.work == "greet":
-        return agent.greet()
-    if run.work == "resume":
-        return agent.resume()
-    if run.work == "summarize":
-        return agent.summarize()
-    if run.work == "decide":
-        return agent.decide(told["call_id"], told["digest"], told["approve"])
-    if run.work != "say":
-        raise UserError(f"There is no work {run.work!r}.")
-    said = alert(told["text"], agent.state.clock()) if told.get("alert") else told["text"]
-    return agent.turn(said, arriving=bool(told.get("arriving")))

@@ -92,7 +92,7 @@ async def send(request: Request, desk: Changing, agent: str, source: str, name: 
     except ClientDisconnect as error:
         raise Refused(400, f"{name} did not come whole.") from error
     finally:
-        await asyncio.shield(asyncio.to_thread(parcel.drop))  # nothing is left of it, if it has arrived
+        await asyncio.shield(asyncio.to_thread(loads.drop, parcel))
     await asyncio.to_thread(desk.note, "file sent", f"{entry.name}/{wanted}/{name}")
     return {"source": wanted, "file": name}
 

@@ -118,6 +118,12 @@ class Loads:
         parcel.arrive()
         self._come(parcel.to, parcel.name)
 
+    def drop(self, parcel: Parcel) -> None:
+        """A file is no longer sent; nothing happens to one that has arrived."""
+        with self._lock:
+            parcel.drop()
+            parcel.to.clear_if_empty()
+
     def of(self, owner: str) -> list[Load]:
         """The loads of a user that go on, or are over and were not seen to yet."""
         with self._lock:

@@ -82,14 +82,15 @@ class Incoming:
     def expect(self, name: str, size: int, agent: str) -> Parcel:
         """Begin to take a file in, with which an agent is to be helped. Raises `Refused` where there is no room."""
         check_file(name, size)
-        others = [stat.st_size for each in Incoming.all(self.folder.parents[1]) for stat in each.owned(self.owner)]
+        home = self.folder.parents[1]
+        others = [stat.st_size for each in Incoming.all(home) for stat in each.owned(self.owner)]
         if len(others) >= MOST_FILES or sum(others) + size > MOST_BYTES:
             raise Refused(429, "So many files wait to be loaded already. Send more when those are done.")
         with explained(name):
+            if shutil.disk_usage(home).free < size + FREE:
+                raise OSError(errno.ENOSPC, "no room")
             for folder in (self.files, self.coming):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if shutil.disk_usage(self.folder).free < size + FREE:
-                raise OSError(errno.ENOSPC, "no room")
             self._keep_order(agent)
             parcel = Parcel(self, name, size, self.coming / uuid.uuid4().hex)
             parcel.path.touch(mode=0o600)

@@ -109,6 +109,7 @@ def test_a_turn_is_stopped_fails_is_undone_and_said_again(window: Window) -> Non
 def test_words_come_as_they_are_made_and_edits_from_elsewhere_too(window: Window) -> None:
     agent = window.server.agent()
     window.open(agent)
+    window.becomes("$('#message').offsetHeight > 30")
     window.say("words", waits=False)
     window.becomes("$('.live')?.innerText.startsWith('one two')")
     window.rests()

@@ -163,7 +163,7 @@ $("stop").addEventListener("click", () => guarded(() => talk.stop()));
 function grow() {
   const box = $("message");
   box.style.height = "auto";
-  box.style.height = `${box.scrollHeight + 2}px`;
+  if (box.scrollHeight) box.style.height = `${box.scrollHeight + 2}px`; // one that is not shown has no height yet
 }
 
 document.addEventListener("keydown", (event) => {

@@ -70,6 +70,7 @@ def test_an_agents_memory_is_searched_kept_and_edited(server: Serving, mode: str
         read = (await client.read_resource("memory://core/human")).contents[0]
         assert isinstance(read, TextResourceContents) and "I like coffee" in read.text
         assert "memory://core/human" in [str(each.uri) for each in (await client.list_resources()).resources]
+        assert "can hold 2000" in await said(client, "append_to_core_memory", block="human", text="x" * 2000)
         assert "error: page: Input should be" in await said(client, "search", query="tea", page=-1)
         assert "error: There is no tool 'run'" in await said(client, "run", code="1")
 

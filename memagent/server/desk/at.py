@@ -68,8 +68,7 @@ class Desk:
 
     def note(self, what: str, target: str) -> None:
         """Something was changed."""
-        key = self.caller.key.name if self.caller.key else ""
-        self.house.keys.note(Done(local_time(), self.caller.owner, key, self.address, what, target, "done"))
+        self.house.keys.note(Done(local_time(), self.caller.owner, self.caller.id, self.address, what, target, "done"))
 
 
 class _At(Needs):

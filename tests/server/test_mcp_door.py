@@ -145,9 +145,9 @@ def test_others_see_what_was_edited_at_once_and_who_did_it(server: Serving) -> N
 
 
 def test_a_turn_is_not_disturbed_and_many_ask_at_once(server: Serving) -> None:
-    agent = server.agent()
-    run = server.start(agent, "silent please")
-    until(lambda: server.rows("SELECT 1 FROM turns WHERE state = 'running'"))
+    server.agent()
+    turn = server.house.residents.state(server.entry())
+    turn.begin([])
 
     async def talk(client: Client) -> None:
         assert "is busy" in await said(client, "append_to_core_memory", block="human", text="Likes tea.")
@@ -155,7 +155,7 @@ def test_a_turn_is_not_disturbed_and_many_ask_at_once(server: Serving) -> None:
         assert all("human" in each for each in await asyncio.gather(*many))
 
     talked(server, talk)
-    server.house.runs.cancel(run)
+    turn.end("done")
 
 
 def test_who_leaves_stops_nothing(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

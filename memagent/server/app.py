@@ -27,6 +27,8 @@ from memagent.settings import Settings
 
 DOORS = ("health", "rest", "openai_api", "websocket", "mcp", "desk", "page")
 """The files of this room that have a `router`."""
+OFTEN = ("/v1/agents/{agent_id}/messages", "/v1/chat/completions")
+"""What is asked for most is looked for first, since one route is tried after the other."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0
 """Seconds that turns are given to come to their end when the server is told to."""
@@ -59,8 +61,9 @@ def create(
     )  # fmt: skip
     app.state.metrics = Metrics()
     problems.install(app)
-    for door in DOORS:
-        app.include_router(import_module(f"memagent.server.{door}").router)
+    for door in DOORS:  # side by side: of routers that stand inside others, FastAPI asks each one twice
+        app.router.routes.extend(import_module(f"memagent.server.{door}").router.routes)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", "") not in OFTEN)
     app.add_middleware(Counting, metrics=app.state.metrics)
     app.add_middleware(Gate, hosts=hosts)
     return app

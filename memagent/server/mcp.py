@@ -16,8 +16,6 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from memagent import registry
-from memagent.access import Done
-from memagent.assemble import local_time
 from memagent.memory.core import Edit
 from memagent.roster import Entry
 from memagent.server.callers import Caller, Needs
@@ -76,8 +74,7 @@ class Visit:
         def done(what: str, edits: Sequence[Edit]) -> None:
             targets = [f"{entry.name}/{edit.label}" for edit in edits] or [entry.name]
             for target in targets:
-                line = Done(local_time(), self._caller.owner, self._caller.id, self._address, what, target, "done")
-                self._house.keys.note(line)
+                self._house.note(self._caller.owner, self._caller.key, self._address, what, target)
             self._house.edited(entry.id, edits)
 
         settings = self._house.residents.settings_of(entry.owner, entry.settings.get("settings"))

@@ -13,9 +13,8 @@ from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
-from memagent.access import Done
 from memagent.agent import Agent
-from memagent.assemble import local_time, open_state
+from memagent.assemble import open_state
 from memagent.memory.core import Edit
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry, Roster
@@ -68,7 +67,7 @@ class Desk:
 
     def note(self, what: str, target: str) -> None:
         """Something was changed."""
-        self.house.keys.note(Done(local_time(), self.caller.owner, self.caller.id, self.address, what, target, "done"))
+        self.house.note(self.caller.owner, self.caller.key, self.address, what, target)
 
 
 class _At(Needs):

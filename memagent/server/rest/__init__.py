@@ -15,6 +15,4 @@ DOORS = (
 )  # fmt: skip
 router = APIRouter()
 for door in DOORS:
-    router.include_router(
-        import_module(f"memagent.server.rest.{door}").router, tags=[f"REST: {door.replace('_', ' ')}"]
-    )
+    router.routes.extend(import_module(f"memagent.server.rest.{door}").router.routes)

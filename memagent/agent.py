@@ -200,7 +200,7 @@ class Agent:
         heard = yield from self._ask()
         calls, dropped = calls_of(heard, self.state.next_call_id)
         said = heard.text if self.speech == "plain" else ""
-        message = answer(heard.text, calls, said, self.state.clock())
+        message = answer(heard.text, calls, said, self.state.clock(), heard.thoughts)
         self.state.answer(message, heard.usage)
         if heard.thoughts:
             yield events.Thought(heard.thoughts)

@@ -53,7 +53,8 @@ def name_of(number: int) -> str:
 @dataclass(frozen=True)
 class Message:
     """One entry of the log. `seq` counts from 1 per agent and is the only order there is; 0 until it is stored. `name`
-    is the function that a result is of, or who said it, where that was neither the agent nor its user.
+    is the function that a result is of, or who said it, where that was neither the agent nor its user. `reasoning` is
+    what a model thought by itself before an answer: for people to read, no model sees it again.
     """
 
     role: Role
@@ -66,6 +67,7 @@ class Message:
     name: str | None = None
     seq: int = 0
     turn: int = 0
+    reasoning: str = ""
 
     @cached_property
     def tokens(self) -> int:
@@ -172,9 +174,12 @@ def summary(text: str, hidden: int, start: int, now: datetime) -> Message:
     return Message("user", "summary", content, now)
 
 
-def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime) -> Message:
+def answer(thoughts: str, calls: tuple[ToolCall, ...], said: str, now: datetime, reasoning: str = "") -> Message:
     """What the model answered: its thoughts (or plain reply), and the functions that it calls."""
-    return Message("assistant", "answer", unmarked(storable(thoughts)), now, said=storable(said), calls=calls)
+    content = unmarked(storable(thoughts))
+    return Message(
+        "assistant", "answer", content, now, said=storable(said), calls=calls, reasoning=storable(reasoning)
+    )  # fmt: skip
 
 
 def first_words(words: str, now: datetime, *, plain: bool) -> list[Message]:

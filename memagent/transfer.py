@@ -35,7 +35,7 @@ _SCHEMA = {
     "turns": "turn:number state:text steps:number prompt_tokens:number completion_tokens:number started:time"
     " ended:time? | turn",
     "messages": "seq:number turn:number role:role kind:kind content:text calls:text? call_id:text? name:text?"
-    " said:text place:text created:time undone:time? | seq",
+    " said:text place:text created:time undone:time? reasoning:text | seq",
     "calls": "call_id:text state:text idempotency_key:text digest:text created:time | call_id",
     "blocks": "label:text position:number value:text size_limit:number description:text read_only:number version:number"
     " | label",
@@ -179,7 +179,11 @@ def _renew(document: dict[str, Any]) -> None:
     if version in (1, 2):
         document |= {"cards": [], "lore": [], "journal": [], "facts": [], "fact_changes": []}
         document["facts_read"] = len(_rows(document, "messages"))  # nothing is read unasked: that may be years
-    document.setdefault("tidyings", [])  # they stayed behind at first
+    document.setdefault("tidyings", [])  # they stayed behind at first, and so did what models reasoned
+    messages = _rows(document, "messages")
+    if not any("reasoning" in row for row in messages):
+        for row in messages:
+            row["reasoning"] = ""
     if version not in (1, 2, VERSION):
         raise UserError("This agent was exported by a newer memagent.", hint="Upgrade with: pip install -U memagent")
 

@@ -102,7 +102,7 @@ def make(db: SqliteDatabase, name: str = "Ada", words: str = "I like\nmaps 🐉"
                 "INSERT INTO tidyings (agent, run, kind, told, details, created) VALUES (?, 1, 'x', 'y', ?, ?)",
                 agent, json.dumps(details), NOW.isoformat(),
             )  # fmt: skip
-        tx.run("INSERT INTO fact_readers VALUES (?, 10, 0, NULL, ?)", agent, NOW.isoformat())
+        tx.run("INSERT INTO fact_readers (agent, seq, tries, changed) VALUES (?, 10, 0, ?)", agent, NOW.isoformat())
     draft = core.draft()
     draft.append("persona", words)
     draft.append("persona", "and more")

@@ -55,6 +55,8 @@ def _shown(message: Message, agent: str) -> Iterator[Line]:
 
 
 def _answered(message: Message, agent: str) -> Iterator[Line]:
+    if reasoning := message.reasoning.strip():
+        yield Line(f"  ({reasoning})", aside=True)
     if message.said:
         yield Line(f"{agent}: {message.said}")
     elif message.content.strip():

@@ -16,7 +16,7 @@ from datetime import datetime
 from memagent.messages import PAUSE, Message, ToolCall, storable
 from memagent.storage import Database, Row, Transaction, reading, text
 
-COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created"
+COLUMNS = "seq, turn, role, kind, content, calls, call_id, name, said, created, reasoning"
 
 
 @dataclass(frozen=True, order=True)
@@ -43,10 +43,9 @@ class MessageLog:
         for seq, message in enumerate(map(_storable, messages), start=last + 1):
             calls = json.dumps([[c.id, c.name, c.arguments] for c in message.calls]) if message.calls else None
             tx.add(
-                "INSERT INTO messages (agent, seq, turn, role, kind, content, calls, call_id, name, said, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO messages (agent, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 self._agent, seq, turn, message.role, message.kind, message.content, calls, message.call_id,
-                message.name, message.said, message.created.isoformat(),
+                message.name, message.said, message.created.isoformat(), message.reasoning,
             )  # fmt: skip
             stored.append(replace(message, seq=seq, turn=turn))
         return stored
@@ -210,15 +209,17 @@ def _storable(message: Message) -> Message:
         content=storable(message.content),
         said=storable(message.said),
         name=message.name and storable(message.name),
+        reasoning=storable(message.reasoning),
         calls=tuple(ToolCall(c.id, storable(c.name), storable(c.arguments)) for c in message.calls),
     )
 
 
 def message_of(row: Row) -> Message:
     """A row of the log as a message; the row has `COLUMNS`."""
-    seq, turn, role, kind, content, calls, call_id, name, said, created = row
+    seq, turn, role, kind, content, calls, call_id, name, said, created, reasoning = row
     with reading(f"Message {seq} of the log"):
         return Message(
             role, kind, text(content), datetime.fromisoformat(created), text(said),
             tuple(ToolCall(*map(text, call)) for call in json.loads(calls)) if calls else (), call_id, name, seq, turn,
+            text(reasoning),
         )  # fmt: skip

@@ -40,6 +40,8 @@ def events_of(messages: Sequence[Message], edits: Sequence[Edit]) -> Iterator[Ev
         if at == 0:
             yield events.TurnStarted(message.turn, message.seq)
         if message.kind == "answer":
+            if message.reasoning:
+                yield events.Thought(message.reasoning)
             if message.content and not message.said:
                 yield events.Thought(message.content)
             for call in message.calls:

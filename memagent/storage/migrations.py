@@ -270,7 +270,12 @@ DROP TABLE fact_readers;
 ALTER TABLE readers RENAME TO fact_readers;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS)
+# What a model thought by itself before an answer is kept beside it.
+REASONING = """
+ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS, REASONING)
 VERSION = len(MIGRATIONS)
 
 

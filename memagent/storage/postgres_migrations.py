@@ -282,7 +282,11 @@ ALTER TABLE memagent.fact_readers DROP CONSTRAINT fact_readers_pkey;
 ALTER TABLE memagent.fact_readers ADD PRIMARY KEY (agent, place);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, READERS)
+REASONING = """
+ALTER TABLE memagent.messages ADD COLUMN reasoning text COLLATE "C" NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, READERS, REASONING)
 VERSION = len(MIGRATIONS)
 
 LETTERS = ("pg_c_utf8", "und-x-icu", "C.utf8", "C.UTF-8", "en_US.utf8", "unicode")

@@ -32,7 +32,7 @@ TABLES = (
     _table("turns", "agent turn state steps prompt_tokens completion_tokens started ended", "agent turn"),
     _table(
         "messages",
-        "id agent seq turn role kind content calls call_id name said created undone place",
+        "id agent seq turn role kind content calls call_id name said created undone place reasoning",
         counted=True,
     ),
     _table("calls", "agent call_id state idempotency_key digest created", "agent call_id"),

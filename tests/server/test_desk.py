@@ -98,6 +98,23 @@ def test_memory_is_edited_undone_and_brought_back(page: Page) -> None:
     page.get(f"/agents/{agent}/edits", 404, label="nix")
 
 
+def test_what_a_model_reasons_by_itself_is_there_tomorrow_and_no_model_sees_it_again(page: Page) -> None:
+    agent = page.server.agent()
+    page.say(agent, "think")
+    events = page.get(f"/agents/{agent}/turns")["turns"][-1]["events"]
+    assert [event["text"] for event in events if event["event"] == "Thought"] == ["Let me think."]
+    listed = page.http.get(f"/v1/agents/{page.http.get('/v1/agents/').json()[0]['id']}/messages").json()
+    assert [each["reasoning"] for each in listed if "reasoning" in each] == ["Let me think."]
+    opened = page.server.house.residents.agent(page.server.entry())
+    assert "Let me think." not in repr([(m.content, m.calls) for m in opened.compiled()])
+    whole = page.get(f"/agents/{agent}/export")
+    assert [message["reasoning"] for message in whole["messages"] if message["reasoning"]] == ["Let me think."]
+    for message in whole["messages"]:  # as it was exported before reasoning was kept
+        del message["reasoning"]
+    files, name = {"file": ("a.json", json.dumps(whole).encode())}, {"name": "again"}
+    assert page.http.post("/api/agents/file", files=files, data=name).status_code == 200
+
+
 def test_a_turn_is_taken_back_and_said_again(page: Page) -> None:
     agent = page.server.agent()
     page.say(agent, "first")

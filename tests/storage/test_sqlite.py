@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memagent.errors import StorageError
+from memagent.memory.log import MessageLog
+from memagent.messages import answer
 from memagent.storage import sqlite
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
 from memagent.storage.sqlite import SqliteDatabase
@@ -542,6 +545,32 @@ def test_notes_of_the_first_version_are_all_there(path: Path, monkeypatch: pytes
     with db.write() as tx:
         tx.run("DELETE FROM agents")
     assert [db.rows(f"SELECT * FROM {table}") for table in ("passages", "passages_vectors")] == [[], []]
+    assert db.check() == []
+    db.close()
+
+
+def test_messages_from_before_reasoning_was_kept_are_all_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "MIGRATIONS", MIGRATIONS[:5])
+    monkeypatch.setattr(sqlite, "VERSION", 5)
+    db = SqliteDatabase(path)
+    now = "2026-01-01T00:00:00+00:00"
+    with db.write() as tx:
+        tx.run("INSERT INTO agents (id, owner, name, created, settings, system) VALUES ('a', 'me', 'A', '', '{}', '')")
+        tx.run(
+            "INSERT INTO messages (agent, seq, turn, role, kind, content, said, created) "
+            "VALUES ('a', 1, 1, 'user', 'user', '{}', 'I keep bees', ?)",
+            now,
+        )
+    db.close()
+    monkeypatch.undo()
+    db = SqliteDatabase(path)
+    new = answer("", (), "Noted.", datetime.fromisoformat(now), "They keep bees.")
+    with db.write() as tx:
+        MessageLog(db, "a").append(tx, [new], 1)
+    assert [(m.said, m.reasoning) for m in MessageLog(db, "a").all()] == [
+        ("I keep bees", ""), ("Noted.", "They keep bees."),
+    ]  # fmt: skip
+    assert db.rows("SELECT rowid FROM messages_words WHERE messages_words MATCH 'bees'") == [(1,)]
     assert db.check() == []
     db.close()
 

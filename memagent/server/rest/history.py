@@ -83,8 +83,9 @@ class History:
 
     def _answer(self, writer: Writer, message: Message) -> Iterator[dict[str, Any]]:
         step = number_of(message.calls[0].id) // CALLS if message.calls else self._step(message)
-        if message.content and not message.said:
-            yield writer.thought(step, message.content, message.created)
+        thoughts = [message.reasoning, "" if message.said else message.content]
+        if any(thoughts):
+            yield writer.thought(step, "\n\n".join(filter(None, thoughts)), message.created)
         if message.said:
             yield writer.spoken(step * CALLS, message.said, message.created, plain=True)
         for call in message.calls:

@@ -13,7 +13,7 @@ const named = (file) => file.name.replace(/\.[^.]+$/, "").replace(/[^\p{L}\p{N} 
 
 export class Sources {
   constructor(api, may, changed) {
-    Object.assign(this, { api, may, changed, agent: null, all: [], loads: [], sending: null, cards: new Map(), looks: false });
+    Object.assign(this, { api, may, changed, agent: null, all: [], loads: [], sending: null, cards: new Map(), looks: false, sent: new Map() });
     this.place = el("div");
   }
 
@@ -23,6 +23,7 @@ export class Sources {
     await this.look();
     const none = this.may("admin") ? `Nothing to read yet. Give ${agent.name} something: it finds what it needs in there, and says where it stands.` : "There are no sources yet.";
     return [this.may("admin") && this.dropping(), this.place,
+      this.all.length > 0 && el("p", { class: "faint ticked" }, `${agent.name} can search what is ticked.`),
       ...(this.all.length ? this.all.map((source) => this.card(source)) : [el("p", { class: "empty" }, none)])];
   }
 
@@ -32,8 +33,8 @@ export class Sources {
       file.value = "";
       this.read(files);
     } });
-    return el("label", { class: "drop", for: "files" }, "Drop files here, or choose some", file,
-      el("span", { class: "faint" }, "Text, Markdown, PDF, Word, web pages, tables, e-mail; up to 100 MB each"));
+    return el("label", { class: "drop", for: "files" }, "Choose files, or drop them here", file,
+      el("span", { class: "faint" }, "Text, PDF, Word, web pages, tables, mail; up to 100 MB each"));
   }
 
   card(source) {
@@ -115,6 +116,7 @@ export class Sources {
     const now = { source, of: files.length, at: 0, name: "", sent: 0, whole, stopped: false, wrong: [] };
     this.sending = now;
     const agent = this.agent.id;
+    this.sent.set(source, this.agent.name);
     let before = 0;
     for (const file of files) {
       if (now.stopped) break;
@@ -177,7 +179,7 @@ export class Sources {
     card.ended = true;
     const passages = load.files.reduce((sum, file) => sum + file.passages, 0);
     const bad = load.files.filter((file) => file.outcome === "unreadable");
-    if (bad.length < load.files.length) tell(`${load.source} is loaded: ${count(load.files.length - bad.length, "file")}, ${count(passages, "passage")}.`);
+    if (bad.length < load.files.length) tell(`${load.source} is loaded: ${count(load.files.length - bad.length, "file")}, ${count(passages, "passage")}.${this.sent.has(load.source) ? ` ${this.sent.get(load.source)} can search it now.` : ""}`);
     if (this.may("admin") && !bad.length && !load.told.length) {
       await this.api(`/loads/${encodeURIComponent(load.source)}`, { method: "DELETE" }).catch(() => {});
       this.loads = this.loads.filter((each) => each !== load);

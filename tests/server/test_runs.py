@@ -223,3 +223,14 @@ def test_a_turn_that_a_stop_cuts_goes_on_at_the_next_start(home: Path) -> None:
         until(lambda: states(server, agent) == ["done"])
         assert server.heard(server.house.runs.find("local", run.id))[-1].ending == "done"
         assert said(server, agent) == ["silent please", "At last."]
+
+
+@pytest.mark.slow
+def test_turns_that_a_stop_cuts_in_the_middle_of_a_word_go_on_too(home: Path) -> None:
+    with served(home, stop_seconds=0.0) as server:
+        agents = [server.agent(f"agent {number}") for number in range(8)]
+        for agent in agents:
+            server.start(agent, "words")
+        until(lambda: all(states(server, agent) == ["running"] for agent in agents))
+    with served(home) as server:
+        until(lambda: all(states(server, agent) == ["done"] for agent in agents))

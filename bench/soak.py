@@ -40,10 +40,15 @@ import memagent.lease
 memagent.lease.LEASE_SECONDS = {lease}
 import memagent.server.idle
 memagent.server.idle.MINUTE = {lease}
+import collections
+import memagent.llm.scripted
+memagent.llm.scripted.deque = lambda maxlen: collections.deque(maxlen=1)
 from memagent.cli.app import program
 program()
 """
-"""A server that takes itself to be on some host, and looks for what others have left more often than once a minute."""
+"""A server that takes itself to be on some host, and looks more often than once a minute for what others have left. What
+the scripted model remembers is not its memory.
+"""
 STORM = 0.6
 """The part of the time in which servers end."""
 READY, END, SETTLED = 60.0, 40.0, 120.0

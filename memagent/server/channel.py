@@ -20,7 +20,7 @@ from memagent.events import Event
 KEPT = 5000
 """So many events of an agent stay in the line."""
 REMEMBERED = 60.0
-"""Seconds that they stay there when nothing happens and nobody looks."""
+"""Seconds that they stay there when the agent rests: who comes back later is told from storage."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Channel:
             self._call(self._take_in)
 
     def rest(self) -> None:
-        """Nothing happens for a while: what nobody comes back for is forgotten."""
+        """What was asked for is over: nobody comes back for it after a while, and it is forgotten."""
         self._call(self._rest)
 
     def close(self) -> None:
@@ -102,8 +102,8 @@ class Channel:
         self._loop.call_later(REMEMBERED, self._forget, self.last)
 
     def _forget(self, last: int) -> None:
-        if not self.lookers and self.last == last:
-            self._items.clear()
+        while self._items and self._items[0].number <= last:
+            self._items.popleft()
 
     def since(self, after: int) -> list[Item]:
         """What came after a number; raises `Gone` if some of it has left the line."""

@@ -46,8 +46,8 @@ memagent.llm.scripted.deque = lambda maxlen: collections.deque(maxlen=1)
 from memagent.cli.app import program
 program()
 """
-"""A server that takes itself to be on some host, and looks more often than once a minute for what others have left. What
-the scripted model remembers is not its memory.
+"""A server that takes itself to be on some host, and looks more often than once a minute for what others have left.
+What the scripted model remembers is not its memory.
 """
 STORM = 0.6
 """The part of the time in which servers end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,32 @@ def test_a_turn_that_a_stop_cuts_goes_on_at_the_next_start(home: Path) -> None:
         until(lambda: states(server, agent) == ["done"])
         assert server.heard(server.house.runs.find("local", run.id))[-1].ending == "done"
         assert said(server, agent) == ["silent please", "At last."]
+
+
+def test_what_is_over_leaves_the_line_after_a_while_whoever_looks(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "REMEMBERED", 0.1)
+    line = server.house.runs.channel(server.agent())
+    line.lookers += 1
+    run = server.start(server.entry().id, "hello")
+    assert server.heard(run)[-1].ending == "done"
+
+    def gone() -> bool:
+        with suppress(channel.Gone):
+            return not line.since(run.first)
+        return True
+
+    until(gone)
+    assert line.since(line.last) == [] and server.heard(run)[-1].ending == "done"
+
+
+@pytest.mark.slow
+def test_turns_that_a_stop_cuts_in_the_middle_of_a_word_go_on_too(home: Path) -> None:
+    with served(home, stop_seconds=0.0) as server:
+        agents = [server.agent(f"agent {number}") for number in range(8)]
+        for agent in agents:
+            server.start(agent, "words")
+        until(lambda: all(states(server, agent) == ["running"] for agent in agents))
+    with served(home) as server:
+        until(lambda: all(states(server, agent) == ["done"] for agent in agents))

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,8 @@ class Run:
     cancelled: bool = False
     taken: bool = False
     over: threading.Event = field(default_factory=threading.Event)
+    context: Context = field(default_factory=copy_context)
+    """What held where it was asked for, such as the trace that it belongs to."""
 
 
 @dataclass(eq=False)
@@ -236,7 +239,7 @@ class Runs:
                 if not line.drained:
                     break
                 run = line.runs[0]
-            if not self._play(run, line):
+            if not run.context.run(self._play, run, line):
                 return  # the agent was taken from this thread, and another one goes on
         line.channel.rest()
 

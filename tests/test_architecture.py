@@ -20,10 +20,10 @@ LONGEST_LOOP = 300
 FLOORS = [
     {"errors"},
     {"events", "messages", "registry", "settings", "config_file", "config", "log", "preset", "library"}
-    | {"guard", "confine", "write_ahead"},
+    | {"guard", "confine", "write_ahead", "watching"},
     {"endpoints"},
     {"llm", "embeddings", "storage", "sources"},
-    {"memory", "context", "reminders", "tools"},
+    {"memory", "context", "reminders", "tools", "telemetry"},
     {"facts"},
     {"verdict", "lease", "marking", "roster", "access", "standing", "stage", "listen", "persistence", "relief", "act"}
     | {"transfer", "loading", "journal", "waking", "tidying", "parts"},
@@ -36,7 +36,10 @@ FLOORS = [
 ]
 NEIGHBOURS = [1, 6]  # floors of single files, which may use each other as long as there is no cycle
 
-HEAVY = ("fastapi", "sqlalchemy", "numpy", "openai", "rich", "pydantic", "prompt_toolkit", "typer", "yaml", "sqlite3")
+HEAVY = (
+    "fastapi", "sqlalchemy", "numpy", "openai", "opentelemetry", "rich", "pydantic", "prompt_toolkit", "typer", "yaml",
+    "sqlite3",
+)  # fmt: skip
 
 
 def room(path: Path) -> str:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -63,6 +64,8 @@ class Run:
     taken: bool = False
     elsewhere: bool = False
     over: threading.Event = field(default_factory=threading.Event)
+    context: Context = field(default_factory=copy_context)
+    """What held where it was asked for, such as the trace that it belongs to."""
 
 
 @dataclass(eq=False)
@@ -165,13 +168,14 @@ class Runs:
         if self._threads.all_busy():
             return await asyncio.to_thread(ask)
         told: Future[T] = Future()
+        here = copy_context()
 
         def work() -> None:
             if not told.set_running_or_notify_cancel():
                 return
             lines = self._own.lines = list[Line]()
             try:
-                told.set_result(ask())
+                told.set_result(here.run(ask))
             except BaseException as error:  # noqa: BLE001  # whoever asks is told, whatever it is
                 told.set_exception(error)
             self._own.lines = None
@@ -282,7 +286,7 @@ class Runs:
                 if not line.drained:
                     break
                 run = line.runs[0]
-            if not self._play(run, line):
+            if not run.context.run(self._play, run, line):
                 return  # the agent was taken from this thread, and another one goes on
         line.channel.rest()
 

@@ -67,7 +67,7 @@ class Served(uvicorn.Server):
     ) -> None:  # fmt: skip
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws_max_size=LARGEST_FRAME, lifespan="on",
-            timeout_keep_alive=30, h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
+            timeout_keep_alive=30, http="h11", h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
             timeout_graceful_shutdown=FAREWELL,
         )  # fmt: skip
         super().__init__(config)

@@ -59,7 +59,8 @@ def create(
     app.state.metrics = Metrics()
     problems.install(app)
     for door in DOORS:
-        app.include_router(import_module(f"memagent.server.{door}").router)
+        # As they are: to include a router makes all of its routes once more, at the first question.
+        app.router.routes.extend(import_module(f"memagent.server.{door}").router.routes)
     app.add_middleware(Counting, metrics=app.state.metrics)
     app.add_middleware(Gate, hosts=hosts)
     return app

@@ -10,6 +10,6 @@ from fastapi import APIRouter
 
 from memagent.server.desk import agents, knowledge, login, memory, talk
 
-router = APIRouter(prefix="/api", tags=["page"])
+router = APIRouter()
 for part in (login, agents, talk, memory, knowledge):
-    router.include_router(part.router)
+    router.routes.extend(part.router.routes)

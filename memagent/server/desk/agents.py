@@ -25,7 +25,7 @@ from memagent.server.desk.at import Changing, Desk, Reading
 from memagent.server.desk.at import Form as Body
 from memagent.transfer import export, read_in
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 KINDS: tuple[Kind, ...] = ("presets", "personas", "humans")
 
 

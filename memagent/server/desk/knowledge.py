@@ -20,7 +20,7 @@ from memagent.server.desk.at import Changing, Desk, Reading
 from memagent.server.desk.at import Form as Body
 from memagent.upkeep import open_facts
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 Page = Annotated[int, Query(ge=0, le=10_000)]
 
 

@@ -15,7 +15,7 @@ from memagent.server.desk.at import Form
 from memagent.server.house import House
 from memagent.server.problems import Refused
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 WEEKS = 4
 
 

@@ -17,7 +17,7 @@ from memagent.server.desk.at import Changing, Reading
 from memagent.server.desk.at import Form as Body
 from memagent.server.problems import Refused
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 
 
 class Written(Body):

@@ -21,7 +21,7 @@ from memagent.server.desk.at import Reading, Talking
 from memagent.server.ledger import Stored
 from memagent.server.retold import CUT, events_of
 
-router = APIRouter()
+router = APIRouter(prefix="/api", tags=["page"])
 PAGE = 100
 
 

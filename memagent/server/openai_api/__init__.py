@@ -9,6 +9,6 @@ from fastapi import APIRouter
 
 from memagent.server.openai_api import chat, models, responses
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter()
 for door in (models, chat, responses):
-    router.include_router(door.router)
+    router.routes.extend(door.router.routes)

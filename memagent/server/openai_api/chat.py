@@ -21,7 +21,7 @@ from memagent.server.openai_api.heard import Heard
 from memagent.server.problems import Refused
 from memagent.server.sse import DONE, line, streamed
 
-router = APIRouter()
+router = APIRouter(tags=["OpenAI"])
 FINISH = {"waiting": "stop", "done": "stop", "interrupted": "length", "failed": "stop"}
 
 

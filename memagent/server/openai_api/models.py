@@ -15,7 +15,7 @@ from memagent.server.callers import Caller, Needs
 from memagent.server.house import House
 from memagent.server.problems import Refused
 
-router = APIRouter()
+router = APIRouter(tags=["OpenAI"])
 Reader = Annotated[Caller, Depends(Needs("read"))]
 
 

@@ -26,7 +26,7 @@ from memagent.server.problems import Refused
 from memagent.server.retold import retold
 from memagent.server.sse import line, streamed
 
-router = APIRouter()
+router = APIRouter(tags=["OpenAI"])
 _ID = re.compile(r"resp_[0-9a-f-]{36}")
 
 

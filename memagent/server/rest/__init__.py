@@ -13,6 +13,6 @@ from fastapi import APIRouter
 DOORS = (
     "models", "agent_files", "agents", "blocks", "tools", "messages", "passages", "runs", "conversations", "everywhere",
 )  # fmt: skip
-router = APIRouter(tags=["REST"])
+router = APIRouter()
 for door in DOORS:
-    router.include_router(import_module(f"memagent.server.rest.{door}").router)
+    router.routes.extend(import_module(f"memagent.server.rest.{door}").router.routes)

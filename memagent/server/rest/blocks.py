@@ -25,7 +25,7 @@ from memagent.server.rest.ids import digits_of, shown
 from memagent.server.rest.making import BlockAsked
 from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, Told
 
-router = APIRouter(responses=ERRORS)
+router = APIRouter(tags=["REST"], responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
 
 

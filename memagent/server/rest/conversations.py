@@ -34,7 +34,7 @@ from memagent.server.rest.runs import stored_run
 from memagent.server.rest.saying import Asked, start
 from memagent.server.rest.shapes import ERRORS
 
-router = APIRouter(responses=ERRORS)
+router = APIRouter(tags=["REST"], responses=ERRORS)
 DEFAULT = "default"
 ONE = "An agent has one conversation: it can't be taken from it, or be split."
 

@@ -33,7 +33,7 @@ from memagent.server.rest.telling import MODEL_FAILED, Teller, Writer, stop_reas
 from memagent.server.runs import Run
 from memagent.server.sse import DONE, line, streamed
 
-router = APIRouter(responses=ERRORS)
+router = APIRouter(tags=["REST"], responses=ERRORS)
 PING = {"message_type": "ping", "id": "message-00000000-0000-0000-0000-000000000000", "date": "1970-01-01T00:00:00Z"}
 MOST_AT_ONCE = 100
 

@@ -23,7 +23,7 @@ from memagent.server.rest.saying import Asked
 from memagent.server.rest.shapes import ERRORS
 from memagent.server.rest.standing import STATUS, RunShown, run_shown
 
-router = APIRouter(responses=ERRORS)
+router = APIRouter(tags=["REST"], responses=ERRORS)
 ACTIVE = ("queued", "running")
 
 

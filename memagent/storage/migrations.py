@@ -250,6 +250,7 @@ CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL,
     address TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL);
 CREATE INDEX audit_of ON audit (owner, id);
+CREATE INDEX messages_turn ON messages (agent, turn);
 
 ALTER TABLE blocks ADD COLUMN id TEXT NOT NULL DEFAULT '';
 UPDATE blocks SET id = lower(hex(randomblob(16)));

@@ -266,6 +266,7 @@ CREATE TABLE memagent.audit (
     owner text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, address text COLLATE "C" NOT NULL,
     what text COLLATE "C" NOT NULL, target text COLLATE "C" NOT NULL, outcome text COLLATE "C" NOT NULL);
 CREATE INDEX audit_of ON memagent.audit (owner, id);
+CREATE INDEX messages_turn ON memagent.messages (agent, turn);
 ALTER TABLE memagent.blocks ADD COLUMN id text COLLATE "C" NOT NULL DEFAULT '';
 UPDATE memagent.blocks SET id = replace(gen_random_uuid()::text, '-', '');
 CREATE INDEX blocks_ids ON memagent.blocks (id);

@@ -95,6 +95,15 @@ class RunLedger:
                 tx.run("UPDATE runs SET holder = ? WHERE id = ?", str(self._holder), run)
         return [stored for run in left if (stored := self.find(run))]
 
+    def elsewhere(self, run: str) -> bool:
+        """Whether another server, which works, sees to a run that is not over."""
+        rows = self._database.rows(
+            f"SELECT r.holder, r.created, a.holder, a.lease_until, {self._database.dialect.now} FROM runs r "
+            "JOIN agents a ON a.id = r.agent WHERE r.id = ? AND r.state IN ('queued', 'running')",
+            run,
+        )  # fmt: skip
+        return any(row[0] != str(self._holder) and not self._left(row[0], row[1], row[2:]) for row in rows)
+
     def let_go(self) -> None:
         """See to no run any more: who comes next may take them over."""
         self._holder.let_go()

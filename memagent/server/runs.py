@@ -45,17 +45,20 @@ STOPPED = "The server was stopped; this goes on when it is there again."
 
 @dataclass(eq=False)
 class Run:
-    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`."""
+    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`. Of one that
+    was not queued here (it has none), or that another server sees to (`elsewhere`), only what is stored is known.
+    """
 
     id: str
     owner: str
     of: str
     work: str
     told: Mapping[str, Any]
-    first: int = 0
+    first: int | None = None
     agent: Agent | None = None
     cancelled: bool = False
     taken: bool = False
+    elsewhere: bool = False
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -154,6 +157,8 @@ class Runs:
 
     def cancel(self, run: Run) -> None:
         """End a run now, whatever it waits for."""
+        if run.elsewhere:
+            raise AgentBusy("Another server sees to this run.", hint="Ask that one to cancel it.")
         run.cancelled = True
         with self._lock:
             line = self._line(run.of)
@@ -207,7 +212,9 @@ class Runs:
                 if run.id == stored.id:
                     return run
         run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told)
-        run.over.set()
+        run.elsewhere = stored.state in ("queued", "running") and self.ledger.elsewhere(stored.id)
+        if not run.elsewhere:
+            run.over.set()
         return run
 
     def _queue(self, stored: Stored) -> Run:

@@ -168,7 +168,7 @@ async def follow(
     after = wanted.starting_after if wanted.starting_after is not None else -1
     if wanted.run_id:
         stored = await asyncio.to_thread(stored_run, house, caller, wanted.run_id)
-        run = house.runs.found(stored) if stored.agent == entry.id else None
+        run = await asyncio.to_thread(house.runs.found, stored) if stored.agent == entry.id else None
     else:
         run = next((each for each in house.runs.running() if each.of == entry.id), None)
     if run is None:

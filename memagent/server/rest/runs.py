@@ -109,4 +109,5 @@ async def stream(request: Request, run_id: str, caller: Talker, body: Following 
     entry = await asyncio.to_thread(house.residents.roster(caller.owner).by_id, run.agent)
     wanted = body or Following()
     after = wanted.starting_after if wanted.starting_after is not None else -1
-    return told_bit_by_bit(house, entry, house.runs.found(run), Asked(include_pings=wanted.include_pings), after)
+    found = await asyncio.to_thread(house.runs.found, run)
+    return told_bit_by_bit(house, entry, found, Asked(include_pings=wanted.include_pings), after)

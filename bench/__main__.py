@@ -14,12 +14,12 @@ from bench.table import Row, markdown, show
 
 NAMES = (
     "startup", "install", "turn", "growth", "prefix", "opening", "batch", "embeddings", "load", "search", "vectors",
-    "fact_update", "facts_scale", "server", "page",
+    "fact_update", "facts_scale", "server", "page", "soak",
 )  # fmt: skip
 WITH_DATA = ("search", "fact_update")
 """These read public sets, which do not come with the project."""
-WITH_BROWSER = ("page",)
-"""These need a browser, and are measured when they are named."""
+NAMED_ONLY = ("page", "soak")
+"""These need a browser, or half an hour, and are measured when they are named."""
 
 
 def measured(name: str, quick: bool, data: Path | None) -> Sequence[Row]:
@@ -40,7 +40,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    every = [name for name in NAMES if (chosen.data or name not in WITH_DATA) and name not in WITH_BROWSER]
+    every = [name for name in NAMES if (chosen.data or name not in WITH_DATA) and name not in NAMED_ONLY]
     rows = [row for name in chosen.names or every for row in measured(name, chosen.quick, chosen.data)]
     print(markdown(rows)) if chosen.markdown else show(rows)
 

@@ -21,7 +21,7 @@ from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
-from memagent.marking import mark_begun, mark_ended, mark_settled
+from memagent.marking import OfRun, mark_begun, mark_ended, mark_settled
 from memagent.memory.archival import ArchivalMemory
 from memagent.memory.core import CoreMemory, Draft, Edit
 from memagent.memory.log import MessageLog
@@ -62,7 +62,7 @@ class PersistenceManager(Standing):
         self._records = records
         self.window: list[Message] = []
         self.turn_log: list[Message] = []
-        self.run: str | None = None
+        self.run: OfRun | None = None
         """The run that a turn belongs to, where turns are asked for from afar."""
         self._files = files
         self._hosts = allowed_hosts

@@ -123,15 +123,10 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
         for row in document[table]:
             own = {"id": uuid.uuid4().hex} if table == "blocks" else {}
             _add(tx, table, columns, row, {_OWNERS.get(table, "agent"): number, **own})
-    carrying.take_in(tx, owner, number, document, datetime.now().astimezone())
-    lacking = [source for source in document["sources"] if not _attach(tx, database, owner, source, number)]
-    return Arrived(number, free, lacking)
-
-
-def _attach(tx: Transaction, database: Database, owner: str, source: str, agent: str) -> bool:
-    """Let an agent search a source; False when there is none of that name."""
-    rows = tx.rows("SELECT id FROM sources WHERE owner = ? AND name = ?", owner, source)
-    return bool(rows) and Sources(database, owner).attach(tx, rows[0][0], agent, datetime.now().astimezone())
+    now = datetime.now().astimezone()
+    carrying.take_in(tx, owner, number, document, now)
+    given = Sources(database, owner).attach_named(tx, document["sources"], number, now)
+    return Arrived(number, free, [source for source in document["sources"] if source not in given])
 
 
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:

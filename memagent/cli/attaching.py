@@ -56,11 +56,7 @@ def attach(database: Database, entry: Entry, names: Sequence[str]) -> Iterator[s
     from memagent.assemble import local_time
     from memagent.memory.sources import Sources
 
-    sources = Sources(database, entry.owner)
-    found = [sources.find(name) for name in names]
-    with database.write() as tx:
-        new = [sources.attach(tx, source.id, entry.id, local_time()) for source in found]
-    for source, is_new in zip(found, new, strict=True):
+    for source, is_new in Sources(database, entry.owner).give(entry.id, names, local_time()):
         how = "can now search" if is_new else "could search"
         already = "" if is_new else " already"
         yield f"{entry.name} {how} {source.name}{already} ({source.passages:,} passages)."
@@ -70,11 +66,7 @@ def detach(database: Database, entry: Entry, names: Sequence[str]) -> Iterator[s
     """Take sources away from an agent; yields what there is to tell."""
     from memagent.memory.sources import Sources
 
-    sources = Sources(database, entry.owner)
-    found = [sources.find(name) for name in names]
-    with database.write() as tx:
-        had = [sources.detach(tx, source.id, entry.id) for source in found]
-    for source, did in zip(found, had, strict=True):
+    for source, did in Sources(database, entry.owner).take(entry.id, names):
         if did:
             again = f"memagent attach {quote(entry.name)} {quote(source.name)}"
             yield f"{entry.name} can't search {source.name} any more. It is kept; to give it back: {again}"

@@ -353,27 +353,30 @@ def _read(home: Opened, entry: Entry, everything: bool, loaded: bool) -> bool:
     from memagent import config
     from memagent.cli.fact_lines import outcome
     from memagent.cli.opened import spun
-    from memagent.facts.elsewhere import TalkElsewhere
-    from memagent.facts.reading import progress_of
+    from memagent.facts import elsewhere
     from memagent.upkeep import open_behind
 
     behind = open_behind(config.load({}, entry.settings["settings"]), home.database, entry)
-    if (reader := behind.reader) is None:
+    if behind.reader is None:
         typer.echo(f"No facts are kept of what is said to {entry.name}: the setting facts is off.", err=True)
         return True
+    readers = elsewhere.readers(behind.reader.memory, entry.id) if loaded else [behind.reader]
     if everything:
-        reader.go_back()
-    elsewhere = TalkElsewhere(reader.memory, entry.id)
-    count, learned = elsewhere.messages() if loaded else reader.waiting(), 0
+        for reader in readers:
+            reader.go_back()
+    count, learned = sum(reader.waiting() for reader in readers), 0
     try:
-        for outcomes in spun(elsewhere.read() if loaded else reader.read(), f"reading what was said to {entry.name}"):
-            learned += len(outcomes)
-            for each in outcomes:
-                typer.echo(outcome(each))
+        for reader in readers:
+            for outcomes in spun(reader.read(), f"reading what was said to {entry.name}"):
+                learned += len(outcomes)
+                for each in outcomes:
+                    typer.echo(outcome(each))
+            if reader.waiting():
+                break
     finally:
         behind.finish()
-    if not loaded and (left := reader.waiting()):
-        failed = progress_of(home.database.rows, entry.id).failed
+    if left := sum(reader.waiting() for reader in readers):
+        failed = reader.progress(home.database.rows).failed
         typer.echo(f"{left:,} messages of {entry.name} still wait. {failed}".strip(), err=True)
         return False
     if not learned:

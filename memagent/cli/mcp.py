@@ -219,11 +219,15 @@ def serve(
 
     registry.check_installed("mcp")
     with opened() as home:
-        from memagent.bridges.mcp_server import memory_server
+        from memagent.bridges.mcp_server import Memories, memory_server, serve_over_pipes
+        from memagent.bridges.open_memory import opened as opened_memory
 
         start_log(home.settings)
-        server = memory_server(home.settings, home.database, agent, read_only=read_only)
-        _until_told(lambda: server.run("stdio"))
+        memory = opened_memory(home.settings, home.database, home.roster.find(agent))
+        server = memory_server(
+            Memories.of(memory.state.entry.name, lambda: memory), lambda scope: scope == "read" or not read_only
+        )
+        _until_told(lambda: serve_over_pipes(server))
 
 
 def _until_told(work: Callable[[], None]) -> None:

@@ -131,10 +131,11 @@ def log(
         keys = Keys(home.database, local_time)
         lines, names = keys.noted(user, most), {key.id: key.name for key in keys.all()}
     if json:
-        as_json([vars(line) for line in lines])
+        as_json([vars(line) | {"name": names.get(line.key, "")} for line in lines])
         return
     for line in lines:
-        by = f" by {names.get(line.key, line.key)}" if line.key else ""
+        named = f"{names[line.key]} ({line.key})" if line.key in names else line.key
+        by = f" by {named}" if named else ""
         whence = f" from {line.address}" if line.address else ""
         told = f"{line.owner}{by}{whence}: {line.what} {line.target}, {line.outcome}"
         typer.echo(f"{line.when:%Y-%m-%d %H:%M:%S}  {plain_to_see(told)}")

@@ -137,21 +137,24 @@ def delete(
 ) -> None:
     """Delete a source with all that was loaded into it, for all agents."""
     from memagent.cli.opened import confirmed, opened
-    from memagent.loading.hold import free
+    from memagent.loading.hold import delete as delete_source
 
     with opened() as home:
-        sources = _of(home)
-        entry = sources.find(name)
+        entry = _of(home).find(name)
         used = f" {', '.join(entry.agents)} can search it now." if entry.agents else ""
         question = f"Delete the source {entry.name!r} with its {entry.passages:,} passages?{used}"
         if confirmed(question, yes):
-            with home.database.write() as tx:
-                free(home.database, tx, entry.id, entry.name)
-                sources.delete(tx, entry.id)
+            delete_source(home.database, home.settings.user, entry)
             typer.echo(f"Deleted the source {entry.name!r}. What it was loaded from is as it was.")
 
 
 def _check_whole(recipe: Recipe) -> None:
+    from memagent.sources.sent import KIND
+
+    if recipe.kind == KIND:
+        raise UserError(
+            "Its files were sent over the page, and were not kept when they were loaded.", hint="Send them again there."
+        )
     if recipe.options.get("secret"):
         raise UserError(
             f"{recipe.about} was loaded with a secret, which is not kept.",

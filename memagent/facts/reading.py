@@ -1,8 +1,9 @@
 """Reads what was said to an agent and by it, message by message in their order, and keeps what can be learned from it.
 
-How far it has read is stored in the transaction that keeps what was learned: a process that is killed loses nothing
-and learns nothing twice. What can't be made use of, however often it is tried, is passed over with a note, so that
-nothing stands still. Knows nothing of turns, or of who waits for what.
+A conversation with another program that was brought in is read in the same way, by a reader of its own, and only when
+somebody asks for it: it can be years of talk. How far each has read is stored in the transaction that keeps what was
+learned: a process that is killed loses nothing and learns nothing twice. What can't be made use of, however often it is
+tried, is passed over with a note, so that nothing stands still. Knows nothing of turns, or of who waits for what.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Rows = Callable[..., Sequence[Sequence[object]]]
+
 MOST = 20
 """So many messages are read together when there is much to catch up with …"""
 MOST_TOKENS = 1500
@@ -36,9 +39,8 @@ TRIES = 3
 MORE_TRIES = 12
 """… and so often while it can't be reached at all."""
 
-_SPOKEN = (
-    "agent = ? AND seq > ? AND said <> '' AND undone IS NULL AND place = '' AND kind IN ('user', 'answer', 'result')"
-)
+_SPOKEN = "agent = ? AND seq > ? AND said <> '' AND undone IS NULL AND kind IN ('user', 'answer', 'result') AND "
+_HERE, _ELSEWHERE = "place = ?", "place <> '' AND place = ?"  # so that the index of those that were brought in is found
 _ENDED = "turn NOT IN (SELECT turn FROM turns WHERE agent = ? AND state IN ('running', 'waiting'))"
 
 
@@ -52,22 +54,26 @@ class Progress:
 
 
 class FactReader:
-    """Learns from the messages of one agent. `quick` says that no model is asked, so that nobody waits for it."""
+    """Learns from the messages of one agent, of those that were brought in from one `place`, or of the agent's own.
+    `quick` says that no model is asked, so that nobody waits for it.
+    """
 
-    def __init__(self, memory: FactMemory, agent: str, *, quick: bool = False) -> None:
+    def __init__(self, memory: FactMemory, agent: str, *, place: str = "", quick: bool = False) -> None:
         self.memory = memory
         self.agent = agent
+        self.place = place
         self.quick = quick
         self._database = memory.ledger.database
+        self._spoken = _spoken(place)
 
     def waiting(self) -> int:
         """How many messages were not read yet."""
-        return waiting(self._database, self.agent)
+        return waiting(self._database, self.agent, self.place)
 
     def go_back(self) -> None:
         """Let all that was ever said be read again; what is known from it already stays as it is."""
         with self._database.write(self.agent) as tx:
-            _store(tx, self.agent, Progress(), self.memory.clock())
+            self._store(tx, Progress())
 
     def read(self, leave: Callable[[], bool] = lambda: False) -> Iterator[list[Outcome]]:
         """Read what waits, some messages after the other; yields what became of each message's facts, once it is kept.
@@ -75,7 +81,7 @@ class FactReader:
         Ends when nothing waits, when it shall `leave`, and at the first failure: the next time it is tried again.
         """
         while not leave():
-            progress = progress_of(self._database.rows, self.agent)
+            progress = self.progress(self._database.rows)
             batch = self._next(progress)
             if not batch:
                 return
@@ -92,12 +98,16 @@ class FactReader:
                 if not self._failed(progress, batch[-1].seq, error):
                     return
 
+    def progress(self, rows: Rows) -> Progress:
+        """How far it has read, seen from a database or from within a transaction."""
+        return progress_of(rows, self.agent, self.place)
+
     def _next(self, progress: Progress) -> list[Said]:
         """The messages that are read next; those of one turn alone, if they failed before."""
         rows = self._database.rows(
-            f"SELECT seq, turn, role, said, created, name FROM messages WHERE {_SPOKEN} AND {_ENDED} "
+            f"SELECT seq, turn, role, said, created, name FROM messages WHERE {self._spoken} AND {_ENDED} "
             "ORDER BY seq LIMIT ?",
-            self.agent, progress.seq, self.agent, MOST,
+            self.agent, progress.seq, self.place, self.agent, MOST,
         )  # fmt: skip
         if progress.tries and rows:
             rows = list(takewhile(lambda row: row[1] == rows[0][1], rows))
@@ -106,7 +116,7 @@ class FactReader:
         with reading("A message of the log"):
             for seq, _, role, said, created, name in rows:
                 text = str(said)[:LONGEST]
-                who = str(name or "user") if role == "user" else "agent"
+                who = "agent" if role != "user" else str(name) if name and not self.place else "user"
                 room -= estimate(text)
                 if batch and room < 0:
                     break
@@ -118,35 +128,48 @@ class FactReader:
         them, or one of them was taken back, since they were looked at.
         """
         weighed = self.memory.weighed(drafts)
-        now = self.memory.clock()
         with self._database.write(self.agent) as tx:
             there = tx.rows(
-                f"SELECT count(*) FROM messages WHERE {_SPOKEN} AND seq <= ?", self.agent, before.seq, last
-            )[0][0]
+                f"SELECT count(*) FROM messages WHERE {self._spoken} AND seq <= ?",
+                self.agent, before.seq, self.place, last,
+            )[0][0]  # fmt: skip
             came = sum(said.seq > before.seq for said in talk)
-            if progress_of(tx.rows, self.agent).seq != before.seq or there != came:
+            if self.progress(tx.rows).seq != before.seq or there != came:
                 return None
             outcomes = self.memory.take_in(tx, weighed, talk, Cause("talk", agent=self.agent)) if weighed else []
-            _store(tx, self.agent, Progress(last), now)
+            self._store(tx, Progress(last))
         return outcomes
 
     def _failed(self, before: Progress, last: int, error: LLMError | ModelError) -> bool:
         """Note that messages could not be read; whether they are passed over from now on."""
-        now = self.memory.clock()
         most = MORE_TRIES if isinstance(error, LLMConnectionError) else TRIES
         with self._database.write(self.agent) as tx:
-            now_at = progress_of(tx.rows, self.agent)
+            now_at = self.progress(tx.rows)
             if now_at.seq != before.seq:
                 return True
             over = now_at.tries + 1 >= most
             failed = f"{error.message} Up to message {last}."
             after = Progress(last, 0, failed) if over else Progress(before.seq, now_at.tries + 1, failed)
-            _store(tx, self.agent, after, now)
+            self._store(tx, after)
         if over:
             log.warning("messages up to %s were passed over, no facts could be taken from them: %s", last, error)
         else:
             log.info("facts could not be taken from messages now, it is tried again later: %s", error)
         return over
+
+    def _store(self, tx: Transaction, progress: Progress) -> None:
+        tx.run(
+            "INSERT INTO fact_readers (agent, place, seq, tries, failed, changed) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (agent, place) DO UPDATE SET seq = excluded.seq, tries = excluded.tries, "
+            "failed = excluded.failed, changed = excluded.changed",
+            self.agent, self.place, progress.seq, progress.tries, progress.failed or None,
+            self.memory.clock().isoformat(),
+        )  # fmt: skip
+
+
+def _spoken(place: str) -> str:
+    """Which messages are read: an agent's, after a number, of a place."""
+    return _SPOKEN + (_ELSEWHERE if place else _HERE)
 
 
 def parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list[Draft], int]]:
@@ -168,9 +191,9 @@ def parts(drafts: Sequence[Draft], batch: Sequence[Said]) -> Iterator[tuple[list
         yield [], last
 
 
-def progress_of(rows: Callable[..., Sequence[Sequence[object]]], agent: str) -> Progress:
+def progress_of(rows: Rows, agent: str, place: str = "") -> Progress:
     """How far the messages of an agent are read, seen from a database or from within a transaction."""
-    found = rows("SELECT seq, tries, failed FROM fact_readers WHERE agent = ?", agent)
+    found = rows("SELECT seq, tries, failed FROM fact_readers WHERE agent = ? AND place = ?", agent, place)
     if not found:
         return Progress()
     with reading("How far messages are read"):
@@ -178,19 +201,10 @@ def progress_of(rows: Callable[..., Sequence[Sequence[object]]], agent: str) -> 
         return Progress(int(str(seq)), int(str(tries)), str(failed or ""))
 
 
-def waiting(database: Database, agent: str) -> int:
+def waiting(database: Database, agent: str, place: str = "") -> int:
     """How many messages of an agent were not read yet."""
-    seq = progress_of(database.rows, agent).seq
-    return int(database.rows(f"SELECT count(*) FROM messages WHERE {_SPOKEN}", agent, seq)[0][0])
-
-
-def _store(tx: Transaction, agent: str, progress: Progress, now: datetime) -> None:
-    tx.run(
-        "INSERT INTO fact_readers (agent, seq, tries, failed, changed) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (agent) DO UPDATE SET seq = excluded.seq, tries = excluded.tries, failed = excluded.failed, "
-        "changed = excluded.changed",
-        agent, progress.seq, progress.tries, progress.failed or None, now.isoformat(),
-    )  # fmt: skip
+    seq = progress_of(database.rows, agent, place).seq
+    return int(database.rows(f"SELECT count(*) FROM messages WHERE {_spoken(place)}", agent, seq, place)[0][0])
 
 
 def take_back(

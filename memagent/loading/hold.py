@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from memagent.errors import NotFound, SourceBusy
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another
+from memagent.memory.sources import SourceEntry, Sources
 from memagent.storage import Database, Transaction
 
 AGAIN = "Give the same command again when that is done."
@@ -56,6 +57,13 @@ def free(database: Database, tx: Transaction, source: str, name: str) -> None:
     """Make sure that nobody loads into a source now."""
     if holder := _holder_of(tx, source, database.dialect.now, Holder.new()):
         raise busy(name, holder)
+
+
+def delete(database: Database, owner: str, source: SourceEntry) -> None:
+    """Delete a source with all that was loaded into it, for all agents; while something is loaded into it, not."""
+    with database.write() as tx:
+        free(database, tx, source.id, source.name)
+        Sources(database, owner).delete(tx, source.id)
 
 
 def busy(name: str, holder: str) -> SourceBusy:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from memagent.errors import NameTaken, NotFound, UserError
-from memagent.memory.core import Block, CoreMemory, check_size
+from memagent.memory.core import Block, CoreMemory, Edit, check_size
 from memagent.messages import storable
 from memagent.storage import Database, Row, Transaction, reading, text
 
@@ -128,8 +128,10 @@ class SharedBlocks:
             self._take(tx, shared, agent)
         tx.run("DELETE FROM shared_blocks WHERE id = ? AND owner = ?", id, self._owner)
 
-    def change(self, tx: Transaction, id: str, wanted: Wanted, cause: str, now: datetime) -> None:
-        """Change a block wherever it is; its new value is an edit in the history of each agent that has it."""
+    def change(self, tx: Transaction, id: str, wanted: Wanted, cause: str, now: datetime) -> list[Edit]:
+        """Change a block wherever it is; its new value is an edit in the history of each agent that has it. Returns
+        that of the first one.
+        """
         shared = self.find(id, tx)
         before = shared.block
         block = replace(
@@ -150,22 +152,21 @@ class SharedBlocks:
                 self._rename(tx, shared, block.label)
             query = f"UPDATE {table} SET label = ?, size_limit = ?, description = ?, read_only = ? WHERE id = ?"
             tx.run(query, *kept)
-        if wanted.value is not None:
-            self._write(tx, replace(shared, block=block), wanted.value, cause, now)
+        return [] if wanted.value is None else self._write(tx, replace(shared, block=block), wanted.value, cause, now)
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _write(self, tx: Transaction, shared: SharedBlock, value: str, cause: str, now: datetime) -> None:
+    def _write(self, tx: Transaction, shared: SharedBlock, value: str, cause: str, now: datetime) -> list[Edit]:
         value = storable(value)
         check_size(shared.block, shared.block.value, value)
         if not shared.agents:
             tx.run("UPDATE shared_blocks SET value = ? WHERE id = ?", value, shared.id)
-            return
+            return []
         core = CoreMemory(self._database, shared.agents[0])
         label = shared.block.label
         rows = tx.rows("SELECT value, version FROM blocks WHERE agent = ? AND label = ?", shared.agents[0], label)
         core.blocks = {label: replace(shared.block, value=text(rows[0][0]), version=int(rows[0][1]))}
-        core.rewrite(tx, label, value, cause, now)
+        return core.rewrite(tx, label, value, cause, now)
 
     def _rename(self, tx: Transaction, shared: SharedBlock, label: str) -> None:
         for agent in shared.agents:

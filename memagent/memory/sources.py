@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -136,9 +136,28 @@ class Sources:
             )
         )  # fmt: skip
 
+    def attach_named(self, tx: Transaction, names: Iterable[str], agent: str, now: datetime) -> dict[str, bool]:
+        """Let an agent search those sources of these names that there are; for each, whether that is new."""
+        query = "SELECT id FROM sources WHERE owner = ? AND name = ?"
+        found = {name: rows[0][0] for name in names if (rows := tx.rows(query, self._owner, name))}
+        return {name: self.attach(tx, source, agent, now) for name, source in found.items()}
+
     def detach(self, tx: Transaction, source: str, agent: str) -> bool:
         """Take a source away from an agent; False when it had it not."""
         return bool(tx.run("DELETE FROM attachments WHERE agent = ? AND source = ?", agent, source))
+
+    def give(self, agent: str, names: Iterable[str], now: datetime) -> list[tuple[SourceEntry, bool]]:
+        """Let an agent search sources, all of these or none; with each, whether that is new."""
+        found = [self.find(name) for name in names]
+        with self._database.write() as tx:
+            new = self.attach_named(tx, [each.name for each in found], agent, now)
+        return [(each, new.get(each.name, False)) for each in found]
+
+    def take(self, agent: str, names: Iterable[str]) -> list[tuple[SourceEntry, bool]]:
+        """Take sources away from an agent; with each, whether it had it."""
+        found = [self.find(name) for name in names]
+        with self._database.write() as tx:
+            return [(each, self.detach(tx, each.id, agent)) for each in found]
 
     # What is in them --------------------------------------------------------------------------------------------------
 

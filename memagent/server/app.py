@@ -19,13 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memagent import __version__
 from memagent.server import problems
+from memagent.server.description import Described
 from memagent.server.gate import Gate
 from memagent.server.health import Metrics, count, note
 from memagent.server.house import House
 from memagent.settings import Settings
 
-DOORS = ("health", "rest", "openai_api", "websocket", "desk", "page")
+DOORS = ("health", "rest", "openai_api", "websocket", "mcp", "desk", "page")
 """The files of this room that have a `router`."""
+OFTEN = ("/v1/agents/{agent_id}/messages", "/v1/chat/completions")
+"""What is asked for most is looked for first, since one route is tried after the other."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0
 """Seconds that turns are given to come to their end when the server is told to."""
@@ -52,15 +55,15 @@ def create(
         finally:
             await asyncio.to_thread(house.close, stop_seconds)
 
-    app = FastAPI(
+    app = Described(
         title="memagent", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
-        description="Agents that remember.",
+        description="Agents that remember. Beside these routes there are a WebSocket at /ws and an MCP server at /mcp.",
     )  # fmt: skip
     app.state.metrics = Metrics()
     problems.install(app)
-    for door in DOORS:
-        # As they are: to include a router makes all of its routes once more, at the first question.
+    for door in DOORS:  # side by side: of routers that stand inside others, FastAPI asks each one twice
         app.router.routes.extend(import_module(f"memagent.server.{door}").router.routes)
+    app.router.routes.sort(key=lambda route: getattr(route, "path", "") not in OFTEN)
     app.add_middleware(Counting, metrics=app.state.metrics)
     app.add_middleware(Gate, hosts=hosts)
     return app

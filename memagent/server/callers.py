@@ -7,7 +7,9 @@ made, whoever reaches the server is its user: it is bound to this machine then. 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import HTTPConnection
 
@@ -36,6 +38,10 @@ class Caller:
         return self.key is None or self.key.opens(scope)
 
 
+Claim = Callable[[], Caller]
+"""Tells in a thread who asks, or raises what is to be told instead."""
+
+
 class Needs:
     """What a route needs. As a dependency, it is the caller."""
 
@@ -43,12 +49,26 @@ class Needs:
         self.scope: Scope = scope
 
     async def __call__(self, request: HTTPConnection) -> Caller:
+        return await asyncio.to_thread(self.caller, request)
+
+    def caller(self, request: HTTPConnection) -> Caller:
+        """Who asks, if what is asked for is open to them."""
         house: House = request.app.state.house
-        caller = await identified(house, request)
+        caller = identified(house, request)
         if not caller.may(self.scope):
             raise Refused(403, f"This key may not do that: it needs the scope {self.scope!r}.")
         house.limits.hit(caller.key)
         return caller
+
+
+class Claimed(Needs):
+    """The same where all that is done is done in one thread: it is there that who asks is found out, and before all
+    else. What is wrong with a request is told to nobody else either (see problems.py).
+    """
+
+    async def __call__(self, request: HTTPConnection) -> Claim:  # type: ignore[override]
+        claim = request.state.claim = partial(self.caller, request)
+        return claim
 
 
 async def open_to_all() -> None:
@@ -65,15 +85,15 @@ def secret_of(request: HTTPConnection) -> str:
     return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "") or from_socket
 
 
-async def identified(house: House, request: HTTPConnection) -> Caller:
-    """Who asks. Raises `Refused` if that can't be told."""
+def identified(house: House, request: HTTPConnection) -> Caller:
+    """Who asks. Raises `Refused` if that can't be told. Called in a thread."""
     secret, address = secret_of(request), request.client.host if request.client else ""
     if any(name in request.query_params for name in ("key", "api_key", "token", "access_token")):
         raise Refused(401, "A key does not belong into the address, where it is logged. Send it as a Bearer token.")
     house.guesses.check(address)
-    key = await asyncio.to_thread(house.keys.find, secret) if secret else None
+    key = house.keys.find(secret) if secret else None
     if key is None:
-        if not await asyncio.to_thread(house.keys.needed):  # many programs can't but send some key
+        if not house.keys.needed():  # many programs can't but send some key
             return Caller(house.settings.user)
         if secret:
             house.guesses.wrong(address)

@@ -2,7 +2,8 @@
 follow at their own pace.
 
 Nothing is kept for each client: one that is slow only lags behind, and one that comes back goes on after the last
-number that it saw. What is too long ago has left the line, and is told from storage. Knows nothing of turns or clients.
+number that it saw. What is too long ago has left the line, and is told from storage. Knows nothing of clients, or of
+turns but that they end.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import IntEnum
 
-from memagent.events import Event
+from memagent.events import Event, TurnEnded
 
 KEPT = 5000
 """So many events of an agent stay in the line."""
@@ -43,6 +45,15 @@ class Item:
 Form = Callable[[Item], str]
 
 
+class Awaited(IntEnum):
+    """What is waited for."""
+
+    NOTHING = 0
+    END = 1
+    """That a turn is over."""
+    ANYTHING = 2
+
+
 class Gone(Exception):  # nothing is wrong, so it is no error
     """What was asked for has left the line."""
 
@@ -58,8 +69,8 @@ class Channel:
         self._loop = loop
         self._items: deque[Item] = deque(maxlen=kept)
         self._changed = asyncio.Event()
-        self._coming: deque[tuple[str, Event]] = deque()
-        self._called = False
+        self._awaited = Awaited.NOTHING
+        self._resting = False
         self._lock = threading.Lock()
         self.began = self.last = int(time.time() * 1000)
         self.lookers = 0
@@ -68,14 +79,20 @@ class Channel:
     def publish(self, run: str, event: Event) -> None:
         """Add an event to the line."""
         with self._lock:
-            self._coming.append((run, event))
-            call, self._called = not self._called, True
-        if call:  # many events may come before the loop gets to it
-            self._call(self._take_in)
+            self.last += 1
+            self._items.append(Item(self._agent, self.last, run, event))
+            told = self._awaited >= (Awaited.END if isinstance(event, TurnEnded) else Awaited.ANYTHING)
+            if told:  # once: many events may come before the loop gets to it
+                self._awaited = Awaited.NOTHING
+        if told:
+            self._call(self._tell)
 
     def rest(self) -> None:
         """Nothing happens for a while: what nobody comes back for is forgotten."""
-        self._call(self._rest)
+        with self._lock:
+            resting, self._resting = self._resting, True
+        if not resting:
+            self._call(self._rest)
 
     def close(self) -> None:
         """Nothing will happen any more: those who look on see that."""
@@ -86,14 +103,6 @@ class Channel:
         with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
             self._loop.call_soon_threadsafe(work)
 
-    def _take_in(self) -> None:
-        with self._lock:
-            coming, self._coming, self._called = self._coming, deque(), False
-        for run, event in coming:
-            self.last += 1
-            self._items.append(Item(self._agent, self.last, run, event))
-        self._tell()
-
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -102,25 +111,35 @@ class Channel:
         self._loop.call_later(REMEMBERED, self._forget, self.last)
 
     def _forget(self, last: int) -> None:
-        if not self.lookers and self.last == last:
-            self._items.clear()
+        with self._lock:
+            self._resting = bool(self.lookers) or self.last != last
+            if not self._resting:
+                self._items.clear()
+        if self._resting:
+            self._rest()
 
-    def since(self, after: int) -> list[Item]:
-        """What came after a number; raises `Gone` if some of it has left the line."""
-        new = self.last - after
-        if new == 0:
-            return []
-        if not 0 < new <= len(self._items):
-            raise Gone
-        return [self._items[at] for at in range(-new, 0)]
+    def since(self, after: int, awaited: Awaited = Awaited.NOTHING) -> list[Item]:
+        """What came after a number, or nothing, in which case something is `awaited`; raises `Gone` if some of it has
+        left the line.
+        """
+        with self._lock:
+            new = self.last - after
+            if new == 0:
+                self._awaited = max(self._awaited, awaited)
+                return []
+            if not 0 < new <= len(self._items):
+                raise Gone
+            return [self._items[at] for at in range(-new, 0)]
 
-    async def follow(self, after: int) -> AsyncIterator[list[Item]]:
-        """What came after a number, and then all that comes; raises `Gone` for who is too far behind."""
+    async def follow(self, after: int, awaited: Awaited = Awaited.ANYTHING) -> AsyncIterator[list[Item]]:
+        """What came after a number, and then all that comes; raises `Gone` for who is too far behind. Who only awaits
+        the end of a turn is told what came before it at once, for little.
+        """
         self.lookers += 1
         try:
             while True:
                 changed = self._changed
-                if items := self.since(after):
+                if items := self.since(after, awaited):
                     after = items[-1].number
                     yield items
                 elif self.closed:

@@ -14,9 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another
+from memagent.marking import OfRun
 from memagent.messages import storable
 from memagent.roster import Entry
 from memagent.storage import Database, Row, reading
+
+UNENDED = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,12 @@ class RunLedger:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def add(
-        self, entry: Entry, key: str, work: str, told: Mapping[str, Any], otid: str | None = None
-    ) -> tuple[Stored, bool]:
+        self, entry: Entry, key: str, work: str, told: Mapping[str, Any], otid: str | None = None, *,
+        hasty: bool = False,
+    ) -> tuple[Stored, bool]:  # fmt: skip
         """Store a run of an agent; returns it, and whether it is new: the same `otid` again is the same run."""
         agent, otid = entry.id, _kept(otid)
-        with self._database.write(agent) as tx:
+        with self._database.write(agent, hasty=hasty) as tx:
             if otid and (rows := tx.rows(f"{_RUNS} WHERE r.agent = ? AND r.otid = ?", agent, otid)):
                 return _stored(rows[0]), False
             # Later than the one before, whatever the clock says: they are taken up in this order.
@@ -75,13 +79,15 @@ class RunLedger:
             )  # fmt: skip
         return Stored(run, entry.owner, agent, work, told, "queued", "", None, now, None), True
 
-    def end(self, run: str, state: str, why: str, *, of: Collection[str] = ("queued", "running")) -> bool:
-        """A run that is in one of these states ends, and why; whether it was."""
+    def end(self, run: str, state: str, why: str, *, of: Collection[str] = UNENDED) -> bool:
+        """A run of ours that is in one of these states ends, and why; whether it was. What another server has taken
+        over from us is its own business.
+        """
         now = self._clock().astimezone(UTC).isoformat()
         with self._database.write() as tx:
             query = "UPDATE runs SET state = ?, why = ?, ended = coalesce(ended, ?) WHERE id = ?"
-            query += f" AND state IN ({', '.join('?' * len(of))})"
-            return bool(tx.run(query, state, storable(why)[:2000], now, run, *of))
+            query += f" AND holder = ? AND state IN ({', '.join('?' * len(of))})"
+            return bool(tx.run(query, state, storable(why)[:2000], now, run, str(self._holder), *of))
 
     def take_over(self) -> list[Stored]:
         """What servers that are gone have left queued, or cut; it is ours now. The oldest first."""
@@ -95,14 +101,9 @@ class RunLedger:
                 tx.run("UPDATE runs SET holder = ? WHERE id = ?", str(self._holder), run)
         return [stored for run in left if (stored := self.find(run))]
 
-    def elsewhere(self, run: str) -> bool:
-        """Whether another server, which works, sees to a run that is not over."""
-        rows = self._database.rows(
-            f"SELECT r.holder, r.created, a.holder, a.lease_until, {self._database.dialect.now} FROM runs r "
-            "JOIN agents a ON a.id = r.agent WHERE r.id = ? AND r.state IN ('queued', 'running')",
-            run,
-        )  # fmt: skip
-        return any(row[0] != str(self._holder) and not self._left(row[0], row[1], row[2:]) for row in rows)
+    def of(self, run: str) -> OfRun:
+        """A run of ours, for the turn that it asks for."""
+        return OfRun(run, str(self._holder))
 
     def let_go(self) -> None:
         """See to no run any more: who comes next may take them over."""

@@ -7,6 +7,7 @@ Knows nothing of routes.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import OrderedDict
 
@@ -63,14 +64,16 @@ class Guesses:
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def wrong(self, address: str) -> None:
         """Count a wrong key."""
-        count, since = self._wrong.pop(address, (0, time.monotonic()))
-        fresh = time.monotonic() - since > PAUSE
-        self._wrong[address] = (1, time.monotonic()) if fresh else (count + 1, since)
-        if len(self._wrong) > MOST_ADDRESSES:
-            self._wrong.popitem(last=False)
+        with self._lock:
+            count, since = self._wrong.pop(address, (0, time.monotonic()))
+            fresh = time.monotonic() - since > PAUSE
+            self._wrong[address] = (1, time.monotonic()) if fresh else (count + 1, since)
+            if len(self._wrong) > MOST_ADDRESSES:
+                self._wrong.popitem(last=False)
 
     def check(self, address: str) -> None:
         """Refuse an address that guesses."""

@@ -34,6 +34,12 @@ async def page(request: Request) -> Response:
     return _sent(request, "index.html")
 
 
+@router.get("/docs")
+async def reference(request: Request) -> Response:
+    """The reference of all routes."""
+    return _sent(request, "reference.html")
+
+
 @router.get("/ui/{name}")
 async def part(request: Request, name: str) -> Response:
     """A file of the page."""

@@ -5,6 +5,7 @@ Knows nothing of what was asked for.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,7 +73,12 @@ def install(app: FastAPI) -> None:
         return told(error.status_code, error.detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if claim := getattr(request.state, "claim", None):
+            try:
+                await asyncio.to_thread(claim)
+            except Refused as refusal:  # who may not come in is not told what was wrong
+                return told(refusal.status, refusal.detail, refusal.headers)
         wrong = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
         return told(422, wrong)
 

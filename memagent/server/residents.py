@@ -6,7 +6,6 @@ Models are shared by all agents that ask the same one in the same way. Knows not
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,7 @@ class Resident:
 
     agent: Agent
     settings: Settings
-    made_of: str
+    made_of: tuple[object, ...]
 
 
 class Lent:
@@ -134,6 +133,6 @@ class Residents:
             self._models.clear()
 
 
-def _made_of(entry: Entry) -> str:
+def _made_of(entry: Entry) -> tuple[object, ...]:
     """What an open agent depends on."""
-    return f"{entry.name}\n{entry.system}\n{json.dumps(entry.settings, sort_keys=True)}"
+    return entry.name, entry.system, entry.settings

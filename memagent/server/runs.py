@@ -13,23 +13,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from memagent.agent import Agent
-from memagent.errors import AgentBusy, MemagentError, NotFound, UserError
+from memagent.errors import AgentBusy, MemagentError, NotFound
 from memagent.events import Ending, Event, Failed, Happening, TurnEnded
-from memagent.messages import alert
 from memagent.roster import Entry
 from memagent.server.channel import Channel
 from memagent.server.idle import Idle
-from memagent.server.ledger import RunLedger, Stored
+from memagent.server.ledger import UNENDED, RunLedger, Stored
 from memagent.server.problems import UNFORESEEN, Refused
 from memagent.server.residents import Residents
 from memagent.server.threads import Threads
+from memagent.server.works import asked_for
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MOST_AT_ONCE = 600
 """So many turns run at once; most of them wait for a model."""
@@ -45,8 +47,8 @@ STOPPED = "The server was stopped; this goes on when it is there again."
 
 @dataclass(eq=False)
 class Run:
-    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`. Of one that
-    was not queued here (it has none), or that another server sees to (`elsewhere`), only what is stored is known.
+    """A turn that somebody asked `of` an agent. What happens in it stands in the channel after `first`, unless another
+    server sees to it, `elsewhere`.
     """
 
     id: str
@@ -54,7 +56,7 @@ class Run:
     of: str
     work: str
     told: Mapping[str, Any]
-    first: int | None = None
+    first: int = 0
     agent: Agent | None = None
     cancelled: bool = False
     taken: bool = False
@@ -95,6 +97,8 @@ class Runs:
         self._lines: dict[str, Line] = {}
         self._lock = threading.Lock()
         self._threads = Threads(MOST_AT_ONCE, "turn")
+        self._own = threading.local()
+        """`lines`: those that a thread is going to drain itself."""
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -102,6 +106,12 @@ class Runs:
         """What happens with an agent, to follow."""
         with self._lock:
             return self._line(agent).channel
+
+    def tell(self, agent: str, event: Event) -> None:
+        """Something happened with an agent outside of all runs."""
+        self.channel(agent).publish("", event)
+        if not self.busy(agent):
+            self.channel(agent).rest()
 
     def running(self) -> list[Run]:
         """All runs that are not over."""
@@ -122,10 +132,11 @@ class Runs:
 
     def start(
         self, entry: Entry, work: str, told: Mapping[str, Any], *, key: str = "", otid: str | None = None,
-        waits: bool = True,
+        waits: bool = True, whole: bool = False,
     ) -> Run:  # fmt: skip
         """Ask for a turn; returns when that is stored. It waits for others of the same agent, if it `waits` at all. The
-        same `otid` again is the same run.
+        same `otid` again is the same run. Who hears of it only when it is over, and is told it `whole` then, need not
+        wait for the disk: the turn itself does.
         """
         if self.stopping:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
@@ -140,11 +151,34 @@ class Runs:
             line.coming += 1
         try:
             with line.asking:  # in memory they stand in the order in which they are stored
-                stored, new = self.ledger.add(entry, key, work, told, otid)
+                stored, new = self.ledger.add(entry, key, work, told, otid, hasty=whole)
                 return self._queue(stored) if new else self.found(stored)
         finally:
             with self._lock:
                 line.coming -= 1
+
+    async def asked(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns, which starts a run or waits for the database. It is called in a thread that then plays
+        that run itself: so none has to wake another.
+        """
+        if self._threads.all_busy():
+            return await asyncio.to_thread(ask)
+        told: Future[T] = Future()
+
+        def work() -> None:
+            if not told.set_running_or_notify_cancel():
+                return
+            lines = self._own.lines = list[Line]()
+            try:
+                told.set_result(ask())
+            except BaseException as error:  # noqa: BLE001  # whoever asks is told, whatever it is
+                told.set_exception(error)
+            self._own.lines = None
+            for line in lines:
+                self._drain(line)
+
+        self._threads.give(work)
+        return await asyncio.wrap_future(told)
 
     def take_up(self) -> int:
         """Go on with what a server that is gone has left; returns how many runs that are."""
@@ -157,8 +191,6 @@ class Runs:
 
     def cancel(self, run: Run) -> None:
         """End a run now, whatever it waits for."""
-        if run.elsewhere:
-            raise AgentBusy("Another server sees to this run.", hint="Ask that one to cancel it.")
         run.cancelled = True
         with self._lock:
             line = self._line(run.of)
@@ -211,11 +243,16 @@ class Runs:
             for run in self._line(stored.agent).runs:
                 if run.id == stored.id:
                     return run
-        run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told)
-        run.elsewhere = stored.state in ("queued", "running") and self.ledger.elsewhere(stored.id)
+        run = Run(stored.id, stored.owner, stored.agent, stored.work, stored.told, elsewhere=stored.state in UNENDED)
         if not run.elsewhere:
             run.over.set()
         return run
+
+    def is_over(self, run: Run) -> bool:
+        """Whether a run has come to its end, by what is stored, if another server sees to it."""
+        if run.elsewhere and ((stored := self.ledger.find(run.id)) is None or stored.state not in UNENDED):
+            run.over.set()
+        return run.over.is_set()
 
     def _queue(self, stored: Stored) -> Run:
         work = "resume" if stored.state == "running" else stored.work
@@ -231,7 +268,10 @@ class Runs:
         """Have a thread drain a line, if none does."""
         if line.runs and not line.drained and not self.stopping:
             line.drained = True
-            self._threads.give(lambda: self._drain(line))
+            if (mine := getattr(self._own, "lines", None)) is None:
+                self._threads.give(lambda: self._drain(line))
+            else:
+                mine.append(line)
 
     # In a thread ------------------------------------------------------------------------------------------------------
 
@@ -254,9 +294,9 @@ class Runs:
         try:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
-            agent.state.run = run.id
+            agent.state.run = self.ledger.of(run.id)
             self.idle.wakes(entry, agent)
-            with closing(_happening(agent, run)) as happening:
+            with closing(asked_for(agent, run.work, run.told)) as happening:
                 end = None if run.cancelled else self._heard_out(run, line, happening)
             ending = [end] if end else self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled"))
         except MemagentError as error:
@@ -307,7 +347,7 @@ class Runs:
 
     def _store_end(self, run: Run, ending: Ending, why: str) -> None:
         try:
-            self.ledger.end(run.id, ending, why, of=("queued", "running", ending))
+            self.ledger.end(run.id, ending, why, of=(*UNENDED, ending))
         except MemagentError:
             log.warning("the end of %s could not be stored", run.id)
 
@@ -338,34 +378,8 @@ class Runs:
         if not stopped and self.ledger.end(run.id, "interrupted", why, of=("queued",)):
             return  # it can't begin any more
         state = self.residents.state(self.residents.roster(run.owner).by_id(run.of))
-        state.run = run.id
+        state.run = self.ledger.of(run.id)
         if state.unfinished() == "running" and not state.take_up() and not stopped:
             state.end("interrupted")
             self.ledger.end(run.id, "interrupted", why, of=("interrupted",))
         state.let_go()
-
-
-def _happening(agent: Agent, run: Run) -> Happening[None]:
-    """The turn that a run asks for, in no more steps than it says, if it does."""
-    usual = agent.max_steps
-    agent.max_steps = min(usual, run.told.get("max_steps", usual))
-    try:
-        yield from _asked(agent, run)
-    finally:
-        agent.max_steps = usual
-
-
-def _asked(agent: Agent, run: Run) -> Happening[None]:
-    told = run.told
-    if run.work == "greet":
-        return agent.greet()
-    if run.work == "resume":
-        return agent.resume()
-    if run.work == "summarize":
-        return agent.summarize()
-    if run.work == "decide":
-        return agent.decide(told["call_id"], told["digest"], told["approve"])
-    if run.work != "say":
-        raise UserError(f"There is no work {run.work!r}.")
-    said = alert(told["text"], agent.state.clock()) if told.get("alert") else told["text"]
-    return agent.turn(said, arriving=bool(told.get("arriving")))

@@ -88,6 +88,8 @@ class Served(uvicorn.Server):
         if cut:
             log.warning("%s turns were cut; they go on when the server is there again", cut)
         await super().shutdown(sockets)
+        if self.force_exit:  # it leaves this out then, and cancels what would close the house
+            await self.lifespan.shutdown()
 
 
 def is_here(host: str) -> bool:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -19,7 +18,7 @@ DONE = "[DONE]"
 
 
 def streamed(
-    told: AsyncIterator[str], *, headers: Mapping[str, str] | None = None, alive: str = ": alive\n\n"
+    told: AsyncGenerator[str], *, headers: Mapping[str, str] | None = None, alive: str = ": alive\n\n"
 ) -> StreamingResponse:
     """An answer that is told bit by bit; each bit comes from `line`."""
     more = {"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})}
@@ -32,19 +31,19 @@ def line(data: Any, event: str = "") -> str:
     return f"event: {event}\ndata: {text}\n\n" if event else f"data: {text}\n\n"
 
 
-async def _kept_alive(told: AsyncIterator[str], alive: str) -> AsyncIterator[str]:
-    async with aclosing(told) as lines:  # type: ignore[type-var]
-        coming = asyncio.ensure_future(anext(lines))
-        try:
-            while True:
-                done, _ = await asyncio.wait({coming}, timeout=ALIVE)
-                if not done:
-                    yield alive
-                    continue
-                try:
-                    yield coming.result()
-                except StopAsyncIteration:
-                    return
-                coming = asyncio.ensure_future(anext(lines))
-        finally:
-            coming.cancel()
+async def _kept_alive(told: AsyncGenerator[str], alive: str) -> AsyncIterator[str]:
+    coming = asyncio.ensure_future(anext(told))
+    try:
+        while True:
+            done, _ = await asyncio.wait({coming}, timeout=ALIVE)
+            if not done:
+                yield alive
+                continue
+            try:
+                yield coming.result()
+            except StopAsyncIteration:
+                return
+            coming = asyncio.ensure_future(anext(told))
+    finally:
+        if not coming.cancel():  # else it ends there, wherever it waits: while it does, it can't be closed from here
+            await told.aclose()

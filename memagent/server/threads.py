@@ -48,6 +48,10 @@ class Threads:
             else:
                 self._waiting.append(work)
 
+    def all_busy(self) -> bool:
+        """Whether what comes now would have to wait."""
+        return self._count >= self._most and not self._resting
+
     def close(self) -> None:
         """Begin nothing any more that waits."""
         with self._lock:

@@ -165,11 +165,12 @@ class Database(Protocol):
         """Read rows."""
         ...
 
-    def write(self, about: str = "") -> AbstractContextManager[Transaction]:
+    def write(self, about: str = "", *, hasty: bool = False) -> AbstractContextManager[Transaction]:
         """Open a write transaction; it is committed when the block ends and rolled back when it raises.
 
         Nobody else writes meanwhile; but those who say which agent or source they write about may only have to wait
-        for each other.
+        for each other. A `hasty` one does not wait for the disk: all see it and a process that is killed loses nothing
+        of it, but only the next one that does wait keeps it from being lost with the power.
         """
         ...
 

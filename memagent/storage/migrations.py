@@ -261,7 +261,17 @@ CREATE TABLE shared_blocks (
 CREATE INDEX shared_blocks_of ON shared_blocks (owner, created);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER)
+# How far conversations are read that were brought in, each by itself; an agent's own is at no place.
+READERS = """
+CREATE TABLE readers (
+    agent TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE, place TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL,
+    tries INTEGER NOT NULL, failed TEXT, changed TEXT NOT NULL, PRIMARY KEY (agent, place)) WITHOUT ROWID;
+INSERT INTO readers (agent, seq, tries, failed, changed) SELECT agent, seq, tries, failed, changed FROM fact_readers;
+DROP TABLE fact_readers;
+ALTER TABLE readers RENAME TO fact_readers;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS)
 VERSION = len(MIGRATIONS)
 
 

@@ -41,6 +41,7 @@ OLDEST = 140000
 ROWS = 200
 
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+_HASTY = "SET LOCAL synchronous_commit = off; "
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _NOTHING_KEPT = "; nothing of what was being written is kept"
 _UNKNOWN = " at the last moment: what was being written is kept, or not"
@@ -138,8 +139,8 @@ class PostgresDatabase:
         return result
 
     @contextmanager
-    def write(self, about: str = "") -> Iterator[PostgresTransaction]:
-        with self._transaction(_WRITE + _locks(about)) as connection:
+    def write(self, about: str = "", *, hasty: bool = False) -> Iterator[PostgresTransaction]:
+        with self._transaction(_WRITE + (_HASTY if hasty else "") + _locks(about)) as connection:
             yield PostgresTransaction(connection, self._watch)
             self._watch("commit")
             if connection.info.transaction_status == TransactionStatus.INERROR:

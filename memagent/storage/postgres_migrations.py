@@ -277,7 +277,13 @@ CREATE TABLE memagent.shared_blocks (
 CREATE INDEX shared_blocks_of ON memagent.shared_blocks (owner, created);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER)
+READERS = """
+ALTER TABLE memagent.fact_readers ADD COLUMN place text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE memagent.fact_readers DROP CONSTRAINT fact_readers_pkey;
+ALTER TABLE memagent.fact_readers ADD PRIMARY KEY (agent, place);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, READERS)
 VERSION = len(MIGRATIONS)
 
 LETTERS = ("pg_c_utf8", "und-x-icu", "C.utf8", "C.UTF-8", "en_US.utf8", "unicode")

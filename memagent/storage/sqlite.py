@@ -135,7 +135,7 @@ class SqliteDatabase:
                 raise UserError("A number is too large.", hint="None that is kept has so many digits.") from error
 
     @contextmanager
-    def write(self, about: str = "") -> Iterator[SqliteTransaction]:  # noqa: ARG002  # all wait for each other here
+    def write(self, about: str = "", *, hasty: bool = False) -> Iterator[SqliteTransaction]:  # noqa: ARG002  # for all
         with self._alone(), self._transaction("BEGIN IMMEDIATE") as connection:
             self._local.writing = True
             try:
@@ -145,7 +145,7 @@ class SqliteDatabase:
             finally:
                 self._local.writing = False
         with self._explained():
-            if self._flushing:
+            if self._flushing and not hasty:
                 self._flushing.wait()
             self._watch("committed")
 

@@ -56,7 +56,7 @@ TABLES = (
         counted=True,
     ),
     _table("fact_changes", "id fact what why origin agent message details created", counted=True),
-    _table("fact_readers", "agent seq tries failed changed", "agent"),
+    _table("fact_readers", "agent place seq tries failed changed", "agent place"),
     _table("facts_vectors", "id item shelf model vector", counted=True),
     _table("journal", "id agent first last entry details created undone", counted=True),
     _table("tidyings", "id agent run kind told details created undone", counted=True),

@@ -1,4 +1,4 @@
-"""An agent's memory as an MCP server, asked by the official client: over a program's pipes, and mounted over HTTP."""
+"""An agent's memory as an MCP server, asked by the official client: in this process, and over a program's pipes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +17,8 @@ from mcp import Client, StdioServerParameters
 from mcp.types import TextContent, TextResourceContents
 
 from memagent.assemble import load_agent, make_agent, open_state
-from memagent.bridges.mcp_server import memory_server
+from memagent.bridges.mcp_server import Memories, memory_server
+from memagent.bridges.open_memory import opened
 from memagent.config import Settings
 from memagent.llm.scripted import ScriptedLLM
 from memagent.memory.core import CoreMemory
@@ -51,33 +50,18 @@ def state(settings: Settings) -> Iterator[PersistenceManager]:
 Asking = Callable[[Callable[[Client], Coroutine[Any, Any, None]]], None]
 
 
-@pytest.fixture(params=["in this process", "over HTTP"])
-def asking(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Asking]:
-    """Talks with the server as a client does: to the object itself, or where it is mounted."""
+@pytest.fixture
+def asking(settings: Settings) -> Iterator[Asking]:
+    """Talks with the server as a client does."""
+
+    async def talked(server: Any, talk: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+        async with Client(server) as client:
+            await talk(client)
+
     with closing(open_database(settings)) as database:
-        server = memory_server(settings, database, "ada")
-        if request.param == "in this process":
-            yield lambda talk: anyio.run(_talked, server, talk)
-            return
-        import uvicorn
-
-        app = server.streamable_http_app()
-        running = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=running.run, daemon=True)
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        address = f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}/mcp"
-        yield lambda talk: anyio.run(_talked, address, talk)
-        running.should_exit = True
-        thread.join(10)
-
-
-async def _talked(server: Any, talk: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-    async with Client(server) as client:
-        await talk(client)
+        memory = opened(settings, database, Roster(database, "local").find("ada"))
+        server = memory_server(Memories.of("ada", lambda: memory))
+        yield lambda talk: anyio.run(talked, server, talk)
 
 
 async def said(client: Client, tool: str, **arguments: Any) -> str:

@@ -50,4 +50,4 @@ def test_what_can_be_pasted_can_be_read(tmp_path: Path) -> None:
     for text in (text for kind, text in BLOCKS if kind == "json"):
         (tmp_path / "mcp.json").write_text(text, "utf-8")
         (server,) = Servers(tmp_path).all().values()
-        assert server.name in json.loads(text)["mcpServers"] and server.command
+        assert server.name in json.loads(text)["mcpServers"] and server.place

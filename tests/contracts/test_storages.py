@@ -701,7 +701,7 @@ def test_writing_tells_numbers_and_counts_and_sees_itself(db: Database, store: P
 def test_others_see_a_transaction_when_it_is_done(place: Place, db: Database, store: PassageStore) -> None:
     with place.opened() as other:
         beside = PassageStore(other, store.shelf, Topics())
-        with db.write() as tx:
+        with db.write("agent", hasty=True) as tx:  # that one does not wait for the disk is no matter
             store.insert_many(tx, [passage("new")], [axis(1.0)])
             assert beside.size() == 0 and by_words(beside, "new") == []
             assert index_of(beside).near(axis(1.0), 5, [store.shelf]) == {}

@@ -18,7 +18,7 @@ from memagent.config import Settings
 from memagent.errors import LLMConnectionError, LLMError
 from memagent.facts import Cause, Draft, Fact, Said
 from memagent.facts.behind import CalledAway, Leaving, ReadingBehind
-from memagent.facts.elsewhere import TalkElsewhere, delete
+from memagent.facts.elsewhere import delete, readers
 from memagent.facts.extract import prompt_for
 from memagent.facts.keeping import FactMemory
 from memagent.facts.plain import PlainExtractor
@@ -420,11 +420,12 @@ def test_conversations_with_other_programs_are_read_when_asked_for_and_go_when_t
     list(reader_of(agent).read())
     memory = memory_of(agent, Told())
     assert [fact.text for fact in memory.ledger.listed(("holds", "past"))] == ["The user uses Shram."]
-    elsewhere = TalkElsewhere(memory, agent.state.entry.id)
-    assert elsewhere.messages() == 3
-    outcomes = [done.what for each in elsewhere.read() for done in each]
-    assert outcomes == ["learned", "ended"]
-    assert [done for each in TalkElsewhere(memory, agent.state.entry.id).read() for done in each] == []
+    first, second = readers(memory, agent.state.entry.id)
+    assert (first.waiting(), second.waiting()) == (2, 1)
+    assert [done.what for each in first.read() for done in each] == ["learned"]
+    assert [reader.waiting() for reader in readers(memory, agent.state.entry.id)] == [0, 1]  # who was stopped goes on
+    assert [done.what for each in second.read() for done in each] == ["ended"]
+    assert [done for reader in readers(memory, agent.state.entry.id) for done in reader.read()] == []
     (magnet,) = memory.ledger.listed(("past",))
     assert (magnet.text, magnet.said) == ("The user uses Magnet.", begin)
     assert waiting(agent.state.database, agent.state.entry.id) == 0

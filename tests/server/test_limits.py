@@ -12,6 +12,7 @@ import pytest
 from serving import Serving, environment, make_home, served
 
 from memagent.cli.app import program
+from memagent.cli.server import log
 
 COSTLY = "- {when: {}, say: 'That was dear.', usage: {prompt: 900, completion: 200}}"
 
@@ -89,3 +90,15 @@ def test_what_is_done_with_keys_is_kept_and_shown(home: Path) -> None:
     assert "phone" in log and secret.rpartition("-")[2] not in log + str(lines)
     assert len(memagent(home, "keys", "log", "--most", "1").splitlines()) == 1
     assert "Nothing" in memagent(home, "keys", "log", "--user", "other")
+
+
+def test_whoever_did_it_is_named_by_name_and_number_whichever_door_it_came_through(
+    server: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent, http = server.agent(), server.http(server.key("phone"))
+    http.patch(f"/v1/agents/{http.get('/v1/agents/').json()[0]['id']}", json={"description": "x"}).raise_for_status()
+    http.patch(f"/api/agents/{agent}", json={"name": "eva"}).raise_for_status()
+    log(most=10, user="", json=False)
+    number = server.rows("SELECT id FROM keys")[0][0]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(f"by phone ({number}) from 127.0.0.1" in line for line in lines), lines

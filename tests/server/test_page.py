@@ -106,12 +106,16 @@ def test_a_turn_is_stopped_fails_is_undone_and_said_again(window: Window) -> Non
     assert said(window).count("first") == 1
 
 
-def test_words_come_as_they_are_made(window: Window) -> None:
-    window.open(window.server.agent())
+def test_words_come_as_they_are_made_and_edits_from_elsewhere_too(window: Window) -> None:
+    agent = window.server.agent()
+    window.open(agent)
     window.say("words", waits=False)
     window.becomes("$('.live')?.innerText.startsWith('one two')")
     window.rests()
     assert replies(window) == ["one two three four five six seven eight"]
+    edited = {"value": "Likes tea.", "version": 1}
+    assert window.server.http().put(f"/api/agents/{agent}/blocks/human", json=edited).status_code == 200
+    window.sees("[data-block=human] .text", "Likes tea.")
 
 
 LATER = """
@@ -229,6 +233,14 @@ def test_agents_are_renamed_taken_along_and_deleted_here_and_elsewhere(chromium:
         second.sees(".welcome")
 
 
+DROP = """([place, name, text]) => {
+    const held = new DataTransfer();
+    held.items.add(new File([text], name));
+    const drop = new DragEvent("drop", {dataTransfer: held, cancelable: true, bubbles: true});
+    document.querySelector(place).dispatchEvent(drop);
+}"""
+
+
 def test_a_card_that_is_dropped_in_becomes_an_agent(window: Window, tmp_path: Path) -> None:
     tab = window.open().tab
     (tmp_path / "mira.png").write_bytes(png(text(V2)))
@@ -236,16 +248,11 @@ def test_a_card_that_is_dropped_in_becomes_an_agent(window: Window, tmp_path: Pa
     tab.set_input_files("#card", tmp_path / "mira.png")
     window.sees("#name", "Mira")
     window.sees("#log", "Shut the door")
-    drop = """card => {
-        const held = new DataTransfer();
-        held.items.add(new File([card], "v2.json", {type: "application/json"}));
-        window.dispatchEvent(new DragEvent("drop", {dataTransfer: held, cancelable: true, bubbles: true}));
-    }"""
-    tab.evaluate(drop, json.dumps(V2))
+    tab.evaluate(DROP, ["body", "v2.json", json.dumps(V2)])
     tab.fill("dialog input", "Mira two")  # the name is taken
     tab.click("dialog button:text('Take in')")
     window.sees("#name", "Mira two")
-    tab.evaluate(drop, "nonsense")
+    tab.evaluate(DROP, ["body", "v2.json", "nonsense"])
     window.sees("#tell div")
 
 
@@ -306,16 +313,48 @@ def test_sources_are_given_and_taken_and_the_window_is_told(window: Window) -> N
     server, agent = window.server, window.server.agent()
     tab = window.open(agent).tab
     window.show("sources")
-    window.sees("#panel .empty", "No sources are loaded")
+    window.sees("#panel .empty", "Nothing to read yet")
     make_source(server)
     window.show("sources")
-    tab.check("#panel input")
+    tab.check("#panel [type=checkbox]")
     window.sees("#tell", "ada can now search papers.")
-    tab.uncheck("#panel input")
+    tab.uncheck("#panel [type=checkbox]")
     window.sees("#tell", "ada can't search papers.")
     window.show("window")
     window.sees(".legend", "core memory")
     assert "%" in (tab.get_attribute(".gauge", "aria-label") or "")
+
+
+@pytest.mark.slow
+def test_files_that_are_chosen_or_dropped_become_sources_that_it_searches(window: Window, tmp_path: Path) -> None:
+    tab = window.open(window.server.agent()).tab
+    for name, words in (
+        ("lisbon.md", "# Lisbon\n\nThe tram 28 climbs."),
+        ("bad.pdf", "%PDF-1.7 nonsense"),
+        ("no.txt", ""),
+    ):
+        (tmp_path / name).write_text(words)
+    window.show("sources")
+    tab.set_input_files("#files", [tmp_path / "lisbon.md", tmp_path / "bad.pdf", tmp_path / "no.txt"])
+    window.sees("dialog .bad", "is empty")
+    assert tab.input_value("#source-name") == "lisbon"
+    tab.fill("#source-name", "trips")
+    tab.click("dialog button:text('Load 2 files')")
+    window.sees("#tell", "trips is loaded: 1 file, 1 passage.")
+    window.sees(".load .failed", "bad.pdf is a broken PDF")
+    window.sees("[aria-label='Source trips']", "1 document")
+    assert tab.is_checked("[aria-label='Source trips'] [type=checkbox]")
+    tab.click(".load button:text('OK')")
+    tab.click("[aria-label='Source trips'] summary")
+    window.sees("[aria-label='Source trips'] details", "lisbon.md · 1 passage")
+    tab.evaluate(DROP, ["#log", "sintra.txt", "Sintra is near."])  # what is no character is something to read
+    tab.fill("#source-name", "trips")
+    window.sees("dialog [role=status]", "added to it")
+    tab.keyboard.press("Enter")
+    window.sees("[aria-label='Source trips']", "2 documents")
+    tab.click("[aria-label='Delete trips']")
+    tab.click("dialog button:text('Delete')")
+    window.sees("#panel .empty", "Nothing to read yet")
 
 
 def make_source(server: Serving, name: str = "papers") -> None:

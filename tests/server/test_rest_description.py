@@ -28,9 +28,9 @@ def policies(dependant: Dependant) -> list[object]:
 
 
 def test_every_route_has_one_policy_and_says_what_it_answers() -> None:
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
-    assert len(routes) > 50
-    for route in routes:
+    assert len(router.routes) > 50
+    for route in router.routes:
+        assert isinstance(route, APIRoute)
         assert len(policies(route.dependant)) == 1, f"{route.path} has no policy, or two"
         assert route.response_model is not None, f"{route.path} does not say what it answers"
 
@@ -43,6 +43,16 @@ def test_the_description_is_complete(server: Serving) -> None:
         for method, of in methods.items():
             assert of["responses"]["200"]["content"]["application/json"]["schema"], (path, method)
             assert "404" in of["responses"], (path, method)
+            assert of["x-scope"] == ("read" if method == "get" else of["x-scope"]), (path, method)
+    scopes = {
+        (path, method): of.get("x-scope") for path, every in described["paths"].items() for method, of in every.items()
+    }
+    assert scopes["/metrics", "get"] == "admin" and scopes["/v1/agents/{agent_id}/messages", "post"] == "chat"
+    assert {path for (path, _), scope in scopes.items() if not scope} == {
+        "/v1/health/", "/health/ready", "/api/me", "/api/login", "/api/logout",
+    }  # fmt: skip
+    page = server.http().get("/docs")
+    assert "script-src 'self';" in page.headers["content-security-policy"] and "http" not in page.text
 
 
 def test_the_example_of_the_documentation_runs(server: Serving) -> None:

@@ -176,7 +176,7 @@ def test_the_same_otid_is_the_same_run(client: Letta, server: Serving) -> None:
     assert len(server.rows("SELECT 1 FROM messages WHERE said = 'once'")) == 1
 
 
-def test_who_leaves_comes_back_by_the_run(client: Letta) -> None:
+def test_who_leaves_comes_back_by_the_run(client: Letta, caplog: pytest.LogCaptureFixture) -> None:
     agent = made(client)
     with client.agents.messages.create(agent.id, input="words", streaming=True, background=True,
                                        stream_tokens=True) as stream:  # fmt: skip
@@ -189,6 +189,7 @@ def test_who_leaves_comes_back_by_the_run(client: Letta) -> None:
     over = list(client.runs.messages.stream(run))
     assert kinds(over)[-3:] == ["assistant_message", "stop_reason", "usage_statistics"]
     assert not words(list(client.runs.messages.stream(run, starting_after=over[-3].seq_id)))
+    assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_runs_are_asked_for_listed_and_cancelled(client: Letta) -> None:

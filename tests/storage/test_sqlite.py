@@ -88,6 +88,12 @@ def test_what_is_committed_is_on_the_disk_before_anybody_is_told(path: Path, mon
     add_agent(db, "Ada")
     last = [each for each in happened if each in ("commit", "on the disk", "committed")]
     assert last[-3:] == ["commit", "on the disk", "committed"]
+    happened.clear()
+    with db.write(hasty=True) as tx:
+        tx.run("UPDATE agents SET name = 'Bo'")
+    assert "committed" in happened and "on the disk" not in happened
+    add_agent(db, "Cy")
+    assert happened.count("on the disk") == 1
     db.close()
 
 

@@ -164,19 +164,11 @@ class Participant:
 
     def attach(self, names: Sequence[str]) -> None:
         """Let the agent search these sources, all of them or none."""
-        sources = Sources(self._database, self._settings.user)
-        found = [sources.find(name) for name in names]
-        with self._database.write() as tx:
-            for source in found:
-                sources.attach(tx, source.id, self.agent.state.entry.id, local_time())
+        Sources(self._database, self._settings.user).give(self.agent.state.entry.id, names, local_time())
 
     def detach(self, names: Sequence[str]) -> None:
         """Take these sources away from the agent; they are kept."""
-        sources = Sources(self._database, self._settings.user)
-        found = [sources.find(name) for name in names]
-        with self._database.write() as tx:
-            for source in found:
-                sources.detach(tx, source.id, self.agent.state.entry.id)
+        Sources(self._database, self._settings.user).take(self.agent.state.entry.id, names)
 
 
 class ReadsSources:

@@ -112,7 +112,7 @@ def one(desk: Reading, agent: str) -> dict[str, Any]:
     waiting = [vars(call) for call in pending(desk.house.database, entry.id)]
     last = desk.house.runs.channel(entry.id).last
     running = [run for run in desk.house.runs.running() if run.of == entry.id]
-    number = min([last, *(run.first for run in running[:1] if run.first is not None)])
+    number = min(last, running[0].first) if running else last
     names = [run.id for run in running]
     return {**_shown(desk, entry), "waiting": waiting, "number": number, "last": last, "running": names}
 

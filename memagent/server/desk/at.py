@@ -5,6 +5,7 @@ Knows nothing of what is done then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,9 +13,9 @@ from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
-from memagent.access import Done
 from memagent.agent import Agent
-from memagent.assemble import local_time, open_state
+from memagent.assemble import open_state
+from memagent.memory.core import Edit
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry, Roster
 from memagent.server.callers import Caller, Needs
@@ -58,10 +59,15 @@ class Desk:
         """The agent itself, as its turns use it: only to look at."""
         return self.house.residents.agent(entry, self.house.runs.busy)
 
+    def edited(self, what: str, state: PersistenceManager, edits: Sequence[Edit]) -> None:
+        """Core memory was edited: that is noted, and told to all who look on."""
+        for label in dict.fromkeys(edit.label for edit in edits):
+            self.note(what, f"{state.entry.name}/{label}")
+        self.house.edited(state.entry.id, edits)
+
     def note(self, what: str, target: str) -> None:
         """Something was changed."""
-        key = self.caller.key.name if self.caller.key else ""
-        self.house.keys.note(Done(local_time(), self.caller.owner, key, self.address, what, target, "done"))
+        self.house.note(self.caller.owner, self.caller.key, self.address, what, target)
 
 
 class _At(Needs):

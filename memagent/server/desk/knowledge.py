@@ -1,4 +1,4 @@
-"""What can be searched: what was said, notes and sources, and facts with where they come from.
+"""What can be searched: what was said, notes and sources; and facts, with where they come from.
 
 Knows nothing of how a search ranks.
 """
@@ -10,11 +10,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from memagent.assemble import local_time
 from memagent.errors import UserError
 from memagent.facts import Cause, Fact, State
 from memagent.facts.keeping import FactMemory
-from memagent.memory.sources import Sources, attached
 from memagent.roster import Entry
 from memagent.server.desk.at import Changing, Desk, Reading
 from memagent.server.desk.at import Form as Body
@@ -97,44 +95,6 @@ def restore(desk: Changing, agent: str, number: int) -> dict[str, Any]:
     if memory.ledger.get(number).state == "holds":
         raise UserError(f"Fact {number} holds already.")
     return _fact(memory.restore(number, Cause("user")))
-
-
-@router.get("/agents/{agent}/sources")
-def sources(desk: Reading, agent: str) -> list[dict[str, Any]]:
-    """All sources, and which of them the agent can search."""
-    entry = desk.entry(agent)
-    has = attached(desk.house.database, entry.id)
-    return [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "passages": each.passages,
-            "attached": each.id in has,
-        }
-        for each in Sources(desk.house.database, desk.caller.owner).all()
-    ]
-
-
-@router.put("/agents/{agent}/sources/{source}")
-def attach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
-    """Let the agent search a source."""
-    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
-    found = all_.find(source)
-    with desk.house.database.write() as tx:
-        all_.attach(tx, found.id, entry.id, local_time())
-    desk.note("source attached", f"{entry.name}/{source}")
-    return sources(desk, agent)
-
-
-@router.delete("/agents/{agent}/sources/{source}")
-def detach(desk: Changing, agent: str, source: str) -> list[dict[str, Any]]:
-    """Take a source away from the agent; it is kept."""
-    entry, all_ = desk.entry(agent), Sources(desk.house.database, desk.caller.owner)
-    found = all_.find(source)
-    with desk.house.database.write() as tx:
-        all_.detach(tx, found.id, entry.id)
-    desk.note("source detached", f"{entry.name}/{source}")
-    return sources(desk, agent)
 
 
 def _facts(desk: Desk, entry: Entry) -> FactMemory:

@@ -29,7 +29,7 @@ class Login(Form):
 async def me(request: Request) -> dict[str, Any]:
     """Who is known to ask, and what they may do; or that a key is needed."""
     try:
-        caller = await identified(request.app.state.house, request)
+        caller = await asyncio.to_thread(identified, request.app.state.house, request)
     except Refused as refused:
         if refused.status != 401:
             raise

@@ -46,8 +46,7 @@ def write(desk: Changing, agent: str, label: str, body: Written) -> list[dict[st
     block = find(state.core.blocks, label)
     if block.version != body.version:
         raise Refused(409, f"The block {label!r} was changed meanwhile. Look at it, and edit it again.")
-    state.edit_block(label, body.value)
-    desk.note("block edited", f"{state.entry.name}/{label}")
+    desk.edited("block edited", state, state.edit_block(label, body.value))
     return _blocks(state)
 
 
@@ -69,8 +68,8 @@ def restore(desk: Changing, agent: str, label: str, body: Version) -> list[dict[
     """Put a block back to how it was at a version."""
     state = desk.state(desk.entry(agent))
     find(state.core.blocks, label)
-    state.edit_block(label, state.core.version(label, body.version).after, f"restore of version {body.version}")
-    desk.note("block restored", f"{state.entry.name}/{label}")
+    before = state.core.version(label, body.version).after
+    desk.edited("block restored", state, state.edit_block(label, before, f"restore of version {body.version}"))
     return _blocks(state)
 
 
@@ -81,7 +80,7 @@ def undo(desk: Changing, agent: str) -> dict[str, Any]:
     undone = state.undo_edit()
     if not undone:
         raise UserError("There is nothing left to take back.")
-    desk.note("edit undone", f"{state.entry.name}/{undone[0].label}")
+    desk.edited("edit undone", state, undone)
     return {"undone": [_edit(edit, "") for edit in undone], "blocks": _blocks(state)}
 
 

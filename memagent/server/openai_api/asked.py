@@ -6,7 +6,6 @@ which answers are told.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from memagent.errors import NotFound
 from memagent.events import ApprovalAsked
 from memagent.roster import Entry
 from memagent.server.approvals import pending
-from memagent.server.callers import Caller
+from memagent.server.callers import Claim
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.runs import Run
@@ -70,10 +69,11 @@ def last_words(messages: Sequence[Said]) -> str:
     return said[-1]
 
 
-async def ask(house: House, caller: Caller, model: str, words: str) -> Asked:
-    """Say words to the agent of that name, or answer what it asked, in a run."""
+async def ask(house: House, claim: Claim, model: str, words: str, *, whole: bool) -> Asked:
+    """Say words to the agent of that name, or answer what it asked, in a run that is told bit by bit or `whole`."""
 
     def begun() -> Asked:
+        caller = claim()
         try:
             entry = house.residents.roster(caller.owner).find(model)
         except NotFound as error:
@@ -83,9 +83,9 @@ async def ask(house: House, caller: Caller, model: str, words: str) -> Asked:
         work, told = "say", dict[str, Any](text=words)
         if waiting and word in YES | NO:
             work, told = "decide", waiting[0].decided(word in YES)
-        return Asked(entry, house.runs.start(entry, work, told, key=caller.id))
+        return Asked(entry, house.runs.start(entry, work, told, key=caller.id, whole=whole))
 
-    return await asyncio.to_thread(begun)
+    return await house.runs.asked(begun)
 
 
 def question(asked: ApprovalAsked) -> str:

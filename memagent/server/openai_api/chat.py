@@ -6,15 +6,15 @@ Knows nothing of how turns run.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from memagent.server.callers import Caller, Needs
-from memagent.server.following import happening
+from memagent.server.callers import Claim, Claimed
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
 from memagent.server.openai_api.heard import Heard
@@ -46,17 +46,17 @@ class Completion(BaseModel):
 
 @router.post("/v1/chat/completions")
 async def completions(
-    request: Request, body: Completion, caller: Annotated[Caller, Depends(Needs("chat"))]
+    request: Request, body: Completion, claim: Annotated[Claim, Depends(Claimed("chat"))]
 ) -> Response:  # fmt: skip
     """Say the last message to the agent that `model` names; the others it remembers itself."""
     house: House = request.app.state.house
-    asked = await ask(house, caller, body.model, last_words(body.messages))
+    asked = await ask(house, claim, body.model, last_words(body.messages), whole=not body.stream)
     headers = {"x-memagent-run": asked.run.id}
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return streamed(_chunks(house, asked, usage=usage), headers=headers)
     heard = Heard()
-    async for event in happening(house, asked.run):
+    for event in await whole(house, asked.run):
         for _ in heard.pieces(event):
             pass
     refuse_failure(heard)
@@ -74,7 +74,7 @@ def refuse_failure(heard: Heard) -> None:
         raise Refused(502, f"{heard.failed.message} {heard.failed.hint}".strip(), {"x-should-retry": "false"})
 
 
-async def _chunks(house: House, asked: Asked, *, usage: bool) -> AsyncIterator[str]:
+async def _chunks(house: House, asked: Asked, *, usage: bool) -> AsyncGenerator[str]:
     heard, head = Heard(), _head(asked, "chat.completion.chunk")
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> str:

@@ -6,18 +6,17 @@ Knows nothing of how turns run.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
-from memagent.server.callers import Caller, Needs
-from memagent.server.following import happening
+from memagent.server.callers import Caller, Claim, Claimed, Needs
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.openai_api.asked import Asked, Said, ask, last_words
 from memagent.server.openai_api.chat import refuse_failure, usage_of
@@ -41,16 +40,16 @@ class Wanted(BaseModel):
 
 
 @router.post("/v1/responses")
-async def create(request: Request, body: Wanted, caller: Annotated[Caller, Depends(Needs("chat"))]) -> Response:
+async def create(request: Request, body: Wanted, claim: Annotated[Claim, Depends(Claimed("chat"))]) -> Response:
     """Say the last message of the input to the agent that `model` names."""
     house: House = request.app.state.house
     said = [Said(content=body.input)] if isinstance(body.input, str) else body.input
-    asked = await ask(house, caller, body.model, last_words(said))
+    asked = await ask(house, claim, body.model, last_words(said), whole=not body.stream)
     headers = {"x-memagent-run": asked.run.id}
     if body.stream:
         return streamed(_told(house, asked), headers=headers)
     heard = Heard()
-    async for event in happening(house, asked.run):
+    for event in await whole(house, asked.run):
         for _ in heard.pieces(event):
             pass
     refuse_failure(heard)
@@ -73,7 +72,7 @@ def retrieve(request: Request, response: str, caller: Annotated[Caller, Depends(
     return _response(run.id, name, heard, run.created.timestamp(), "" if run.ended else "in_progress")
 
 
-async def _told(house: House, asked: Asked) -> AsyncIterator[str]:
+async def _told(house: House, asked: Asked) -> AsyncGenerator[str]:
     heard, began, number = Heard(), time.time(), 0
     place = {"item_id": _item_id(asked.run.id), "output_index": 0, "content_index": 0}
 
@@ -96,8 +95,8 @@ async def _told(house: House, asked: Asked) -> AsyncIterator[str]:
     yield event("response.content_part.done", part=_part(heard.text), **place)
     item = _item(asked.run.id, heard.text, "completed")
     yield event("response.output_item.done", output_index=0, item=item)
-    whole = await asyncio.to_thread(response)
-    yield event(f"response.{whole['status']}", response=whole)
+    ended = response()
+    yield event(f"response.{ended['status']}", response=ended)
 
 
 def _part(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from memagent.server.rest.asking import Keeper, Reader, entry_of, house_of, note
 from memagent.server.rest.leaving import document
 from memagent.server.rest.shapes import ERRORS
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: agent files"], responses=ERRORS)
 Word = Annotated[str | None, Form()]
 Yes = Annotated[bool | None, Form()]
 

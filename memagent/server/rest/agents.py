@@ -24,7 +24,7 @@ from memagent.server.rest.models import handle_of, llm_config
 from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, MemoryShown, Told, ToolShown
 from memagent.settings import Settings
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: agents"], responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
 ALL = ("agent.blocks", "agent.tools")
 

@@ -10,11 +10,9 @@ from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, Query, Request
 
-from memagent.access import Done
-from memagent.assemble import local_time
 from memagent.errors import NotFound
 from memagent.roster import Entry
-from memagent.server.callers import Caller, Needs
+from memagent.server.callers import Caller, Claim, Claimed, Needs
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.rest.ids import digits_of
@@ -22,6 +20,7 @@ from memagent.server.rest.ids import digits_of
 T = TypeVar("T")
 Reader = Annotated[Caller, Depends(Needs("read"))]
 Talker = Annotated[Caller, Depends(Needs("chat"))]
+Claiming = Annotated[Claim, Depends(Claimed("chat"))]
 Keeper = Annotated[Caller, Depends(Needs("admin"))]
 Order = Literal["asc", "desc"]
 Limit = Annotated[int | None, Query(ge=1, le=1000)]
@@ -46,7 +45,7 @@ def entry_of(request: Request, caller: Caller, agent_id: str) -> Entry:
 def noted(request: Request, caller: Caller, what: str, target: str) -> None:
     """Write into the audit log what was done."""
     address = request.client.host if request.client else ""
-    house_of(request).keys.note(Done(local_time(), caller.owner, caller.id, address, what, target, "done"))
+    house_of(request).note(caller.owner, caller.key, address, what, target)
 
 
 def cause_of(caller: Caller) -> str:

@@ -25,7 +25,7 @@ from memagent.server.rest.ids import digits_of, shown
 from memagent.server.rest.making import BlockAsked
 from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, Told
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: blocks"], responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
 
 
@@ -77,11 +77,14 @@ def changed(request: Request, caller: Caller, id: str, body: BlockChanged) -> Bl
     blocks = SharedBlocks(house.database, caller.owner)
     try:
         with house.database.write() as tx:
-            blocks.change(tx, id, body.wanted, cause_of(caller), local_time())
+            edits = blocks.change(tx, id, body.wanted, cause_of(caller), local_time())
     except ToolError as error:  # written for a model, but as true for a client
         raise Refused(400, error.message) from error
     noted(request, caller, "change block", id)
-    return block_shown(blocks.find(id))
+    now = blocks.find(id)
+    if edits:
+        house.edited(now.agents[0], edits)
+    return block_shown(now)
 
 
 # Blocks of an agent -------------------------------------------------------------------------------------------------

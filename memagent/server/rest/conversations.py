@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -18,7 +19,7 @@ from memagent.roster import Entry
 from memagent.server.callers import Caller
 from memagent.server.house import House
 from memagent.server.problems import Refused
-from memagent.server.rest.asking import Limit, Order, Reader, Talker, entry_of, house_of, page
+from memagent.server.rest.asking import Claiming, Limit, Order, Reader, Talker, entry_of, house_of, page
 from memagent.server.rest.history import History
 from memagent.server.rest.ids import Part, digits_of, placed, shown
 from memagent.server.rest.messages import (
@@ -26,15 +27,15 @@ from memagent.server.rest.messages import (
     Answered,
     MessageShown,
     Summed,
+    answered,
     summed_up,
     told_bit_by_bit,
-    told_whole,
 )
 from memagent.server.rest.runs import stored_run
-from memagent.server.rest.saying import Asked, start
+from memagent.server.rest.saying import Asked
 from memagent.server.rest.shapes import ERRORS
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: conversations"], responses=ERRORS)
 DEFAULT = "default"
 ONE = "An agent has one conversation: it can't be taken from it, or be split."
 
@@ -135,14 +136,10 @@ def fork(request: Request, conversation_id: str, caller: Talker, agent_id: str |
 
 
 @router.post("/v1/conversations/{conversation_id}/messages", response_model=Answered)
-async def say(request: Request, conversation_id: str, body: AskedHere, caller: Talker) -> Response:
+async def say(request: Request, conversation_id: str, body: AskedHere, claim: Claiming) -> Response:
     """Say something, and be told what comes of it as it happens, or with `streaming` false whole."""
-    house = house_of(request)
-    entry = await asyncio.to_thread(meant, request, caller, conversation_id, body.agent_id)
-    run = await asyncio.to_thread(start, house, caller, entry, body)
-    if body.streaming is False:
-        return await told_whole(house, entry, run, body)
-    return told_bit_by_bit(house, entry, run, body)
+    find = partial(meant, request, conversation_id=conversation_id, agent_id=body.agent_id)
+    return await answered(house_of(request), claim, find, body, whole=body.streaming is False)
 
 
 @router.get("/v1/conversations/{conversation_id}/messages", response_model=list[MessageShown])
@@ -168,7 +165,7 @@ async def follow(
     after = wanted.starting_after if wanted.starting_after is not None else -1
     if wanted.run_id:
         stored = await asyncio.to_thread(stored_run, house, caller, wanted.run_id)
-        run = await asyncio.to_thread(house.runs.found, stored) if stored.agent == entry.id else None
+        run = house.runs.found(stored) if stored.agent == entry.id else None
     else:
         run = next((each for each in house.runs.running() if each.of == entry.id), None)
     if run is None:

@@ -24,7 +24,7 @@ from memagent.server.rest.messages import MOST_AT_ONCE, MessageShown
 from memagent.server.rest.shapes import ERRORS
 from memagent.storage import Found
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: everywhere"], responses=ERRORS)
 
 
 class Searched(BaseModel):

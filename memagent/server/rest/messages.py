@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -18,12 +19,12 @@ from memagent.context import parts
 from memagent.facts.reading import take_back
 from memagent.persistence import PersistenceManager
 from memagent.roster import Entry
-from memagent.server.callers import Caller
-from memagent.server.following import happening
+from memagent.server.callers import Caller, Claim
+from memagent.server.following import happening, whole
 from memagent.server.house import House
 from memagent.server.problems import Refused
 from memagent.server.rest.agents import agent_shown
-from memagent.server.rest.asking import Keeper, Limit, Order, Reader, Talker, entry_of, house_of, noted
+from memagent.server.rest.asking import Claiming, Keeper, Limit, Order, Reader, Talker, entry_of, house_of, noted
 from memagent.server.rest.history import History
 from memagent.server.rest.ids import shown
 from memagent.server.rest.saying import Asked, start
@@ -33,7 +34,7 @@ from memagent.server.rest.telling import MODEL_FAILED, Teller, Writer, stop_reas
 from memagent.server.runs import Run
 from memagent.server.sse import DONE, line, streamed
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: messages"], responses=ERRORS)
 PING = {"message_type": "ping", "id": "message-00000000-0000-0000-0000-000000000000", "date": "1970-01-01T00:00:00Z"}
 MOST_AT_ONCE = 100
 
@@ -78,11 +79,25 @@ def teller_of(entry: Entry, run: Run, asked: Asked) -> Teller:
     return Teller(Writer(entry.id, run.id), bool(asked.stream_tokens), speech, plain, compactions)
 
 
+async def answered(
+    house: House, claim: Claim, find: Callable[[Caller], Entry], asked: Asked, *, whole: bool
+) -> Response:  # fmt: skip
+    """Say what is asked for to the agent that is found, and tell what comes of it: `whole`, or as it happens."""
+
+    def begin() -> tuple[Entry, Run]:
+        caller = claim()
+        entry = find(caller)
+        return entry, start(house, caller, entry, asked, whole=whole)
+
+    entry, run = await house.runs.asked(begin)
+    return await told_whole(house, entry, run, asked) if whole else told_bit_by_bit(house, entry, run, asked)
+
+
 async def told_whole(house: House, entry: Entry, run: Run, asked: Asked) -> Response:
     """Wait for the end of a run, and tell what happened in it."""
     teller, kinds = teller_of(entry, run, asked), asked.include_return_message_types
     teller.tokens, messages = False, list[dict[str, Any]]()
-    async for event in happening(house, run):
+    for event in await whole(house, run):
         messages += [each for each in teller.told(event) if kinds is None or each["message_type"] in kinds]
     if teller.ending in MODEL_FAILED and teller.failed:
         # The message was stored: a client that sends it again by itself would say it twice.
@@ -102,7 +117,7 @@ def told_bit_by_bit(house: House, entry: Entry, run: Run, asked: Asked, after: i
 
 async def _lines(
     house: House, run: Run, teller: Teller, kinds: list[str] | None, after: int
-) -> AsyncIterator[str]:  # fmt: skip
+) -> AsyncGenerator[str]:  # fmt: skip
     async for event in happening(house, run):
         for message in teller.told(event):
             if message["seq_id"] > after and (kinds is None or message["message_type"] in kinds):
@@ -119,23 +134,17 @@ async def _lines(
 
 
 @router.post("/v1/agents/{agent_id}/messages", response_model=Answered)
-async def create(request: Request, agent_id: str, body: Asked, caller: Talker) -> Response:
+async def create(request: Request, agent_id: str, body: Asked, claim: Claiming) -> Response:
     """Say something to an agent, and be told what comes of it: whole, or with `streaming` as it happens."""
-    house = house_of(request)
-    entry = await asyncio.to_thread(entry_of, request, caller, agent_id)
-    run = await asyncio.to_thread(start, house, caller, entry, body)
-    if body.streaming:
-        return told_bit_by_bit(house, entry, run, body)
-    return await told_whole(house, entry, run, body)
+    find = partial(entry_of, request, agent_id=agent_id)
+    return await answered(house_of(request), claim, find, body, whole=not body.streaming)
 
 
 @router.post("/v1/agents/{agent_id}/messages/stream", response_model=Answered)
-async def stream(request: Request, agent_id: str, body: Asked, caller: Talker) -> Response:
+async def stream(request: Request, agent_id: str, body: Asked, claim: Claiming) -> Response:
     """The same, always as it happens."""
-    house = house_of(request)
-    entry = await asyncio.to_thread(entry_of, request, caller, agent_id)
-    run = await asyncio.to_thread(start, house, caller, entry, body)
-    return told_bit_by_bit(house, entry, run, body)
+    find = partial(entry_of, request, agent_id=agent_id)
+    return await answered(house_of(request), claim, find, body, whole=False)
 
 
 @router.post("/v1/agents/{agent_id}/messages/async", response_model=RunShown)
@@ -205,11 +214,15 @@ async def summarize(request: Request, agent_id: str, caller: Talker) -> Summed:
 async def summed_up(house: House, caller: Caller, entry: Entry) -> Summed:
     """Have an agent sum up what is oldest in its context window."""
     log = History(house.database, entry.id).log
-    before = len(await asyncio.to_thread(log.window))
-    await asyncio.to_thread(house.limits.check_spent, caller.key)
-    run = await asyncio.to_thread(lambda: house.runs.start(entry, "summarize", {}, key=caller.id))
+
+    def begin() -> tuple[int, Run]:
+        before = len(log.window())
+        house.limits.check_spent(caller.key)
+        return before, house.runs.start(entry, "summarize", {}, key=caller.id, whole=True)
+
+    before, run = await house.runs.asked(begin)
     teller = Teller(Writer(entry.id, run.id))
-    async for event in happening(house, run):
+    for event in await whole(house, run):
         for _ in teller.told(event):
             pass
     if teller.failed:

@@ -15,7 +15,7 @@ from memagent.server.rest.asking import Reader, house_of
 from memagent.server.rest.shapes import EmbeddingModelShown, ModelShown
 from memagent.settings import SETTINGS, Settings
 
-router = APIRouter(tags=["REST"])
+router = APIRouter(tags=["REST: models"])
 
 
 def handle_of(settings: Settings) -> str:

@@ -24,7 +24,7 @@ from memagent.server.rest.ids import Part, named, place_of, placed
 from memagent.server.rest.shapes import ERRORS, Told
 from memagent.storage import Found
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: passages"], responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
 
 

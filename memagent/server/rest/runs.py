@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from memagent.server.callers import Caller
 from memagent.server.house import House
-from memagent.server.ledger import Stored
+from memagent.server.ledger import UNENDED, Stored
 from memagent.server.problems import Refused
 from memagent.server.rest.asking import MOST_AT_ONCE, Limit, Order, Reader, Talker, entry_of, house_of, page
 from memagent.server.rest.history import History
@@ -23,8 +23,7 @@ from memagent.server.rest.saying import Asked
 from memagent.server.rest.shapes import ERRORS
 from memagent.server.rest.standing import STATUS, RunShown, run_shown
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
-ACTIVE = ("queued", "running")
+router = APIRouter(tags=["REST: runs"], responses=ERRORS)
 
 
 class Following(BaseModel):
@@ -63,7 +62,7 @@ def listed(
     house = house_of(request)
     named = [*(agent_ids or ()), *([agent_id] if agent_id else ())]
     agents = [entry_of(request, caller, each).id for each in named]
-    states = ACTIVE if active else [state for state, status in STATUS.items() if status in (statuses or ())]
+    states = UNENDED if active else [state for state, status in STATUS.items() if status in (statuses or ())]
     if statuses and not states:
         return []
     rising = order == "asc" if order else bool(ascending)
@@ -109,5 +108,4 @@ async def stream(request: Request, run_id: str, caller: Talker, body: Following 
     entry = await asyncio.to_thread(house.residents.roster(caller.owner).by_id, run.agent)
     wanted = body or Following()
     after = wanted.starting_after if wanted.starting_after is not None else -1
-    found = await asyncio.to_thread(house.runs.found, run)
-    return told_bit_by_bit(house, entry, found, Asked(include_pings=wanted.include_pings), after)
+    return told_bit_by_bit(house, entry, house.runs.found(run), Asked(include_pings=wanted.include_pings), after)

@@ -78,11 +78,11 @@ class Errand:
     otid: str | None = None
 
 
-def start(house: House, caller: Caller, entry: Entry, asked: Asked) -> Run:
+def start(house: House, caller: Caller, entry: Entry, asked: Asked, *, whole: bool = False) -> Run:
     """Begin the run that is asked for, or find the one that was begun for the same message. Called in a thread."""
     errand = errand_of(house, entry, asked)
     house.limits.check_spent(caller.key)
-    return house.runs.start(entry, errand.work, errand.told, key=caller.id, otid=errand.otid)
+    return house.runs.start(entry, errand.work, errand.told, key=caller.id, otid=errand.otid, whole=whole)
 
 
 def errand_of(house: House, entry: Entry, asked: Asked) -> Errand:

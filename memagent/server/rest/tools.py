@@ -21,7 +21,7 @@ from memagent.server.rest.asking import Keeper, Limit, Order, Reader, entry_of, 
 from memagent.server.rest.shapes import ERRORS, AgentShown, ToolShown
 from memagent.settings import Settings
 
-router = APIRouter(tags=["REST"], responses=ERRORS)
+router = APIRouter(tags=["REST: tools"], responses=ERRORS)
 Words = Annotated[list[str] | None, Query()]
 
 

@@ -2,19 +2,24 @@
 import { $, ask, el, fill, guarded, tell, when } from "./dom.js";
 import { making } from "./making.js";
 
+const CARD = /\.(png|json|charx|af)$/i; // what a character can come in; all else is something to read
+
 export class Agents {
-  constructor(api, may, chosen, renamed) {
-    Object.assign(this, { api, may, chosen, renamed, all: [], current: null, name: "" });
+  constructor(api, may, { chosen, renamed, reads }) {
+    Object.assign(this, { api, may, chosen, renamed, reads, all: [], current: null, name: "" });
     $("new").addEventListener("click", () => guarded(() => this.make()));
     for (const kind of ["dragover", "dragleave", "drop"]) {
       window.addEventListener(kind, (event) => {
         event.preventDefault();
         if (!this.may("admin")) return;
         document.body.classList.toggle("dropping", kind === "dragover");
-        const file = kind === "drop" && event.dataTransfer.files[0];
-        if (!file) return;
+        const files = kind === "drop" ? [...event.dataTransfer.files] : [];
+        if (!files.length) return;
         document.querySelector("dialog[open]")?.close();
-        guarded(() => this.takeIn(file));
+        const onMemory = event.target instanceof Node && $("memory").contains(event.target);
+        const toRead = this.current && (onMemory || !files.some((file) => CARD.test(file.name)));
+        if (toRead) this.reads(files);
+        else guarded(() => this.takeIn(files[0]));
       });
     }
   }

@@ -42,7 +42,14 @@ const talk = new Talk(api, may, {
     guarded(() => agents.load());
   },
 });
-const agents = new Agents(api, may, open, renamed);
+const agents = new Agents(api, may, {
+  chosen: open,
+  renamed,
+  reads: (files) => {
+    panel("memory");
+    guarded(async () => { await memory.show("sources"); memory.shelf.read(files); });
+  },
+});
 
 others.addEventListener("message", ({ data }) => {
   if (talk.agent && data.startsWith(`/agents/${talk.agent.id}/`)) guarded(/\/(undo|retry)$/.test(data) && !data.includes("/edits/") ? again : () => memory.rested());

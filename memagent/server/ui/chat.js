@@ -141,6 +141,7 @@ export class Talk {
   // An event of now: of a run that was asked for here, or elsewhere.
   happen(event, run, number) {
     if (event.event === "Missed") return this.again(true);
+    if (!run) return this.rested(); // memory was edited from elsewhere
     if (this.held || (this.sending && !this.turns.has(run))) {
       this.early.push([event, run, number]);
       return undefined;

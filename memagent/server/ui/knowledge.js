@@ -1,11 +1,13 @@
 // What lies beyond core memory: searches over what was said, notes and facts, the sources, and what fills the window.
 import { ask, button, el, fill, guarded, tell, when } from "./dom.js";
+import { Sources } from "./sources.js";
 
 const PARTS = 9; // so many colours a part of the window can have
 
 export class Knowledge {
   constructor(api, may) {
     Object.assign(this, { api, may, agent: null });
+    this.shelf = new Sources(api, may, () => this.tab === "sources" && this.show("sources"));
   }
 
   path(rest) {
@@ -82,22 +84,8 @@ export class Knowledge {
 
   // Sources and the window -------------------------------------------------------------------------------------------
 
-  async sources() {
-    const sources = await this.api(this.path("sources"));
-    if (!sources.length) return el("p", { class: "empty" }, "No sources are loaded. Whoever runs this server loads papers, pages or notes with: memagent load directory PATH --name NAME");
-    return sources.map((source) => {
-      const box = el("input", { type: "checkbox", disabled: !this.may("admin"), onchange: () => guarded(async () => {
-        try {
-          await this.api(this.path(`sources/${encodeURIComponent(source.name)}`), { method: box.checked ? "PUT" : "DELETE" });
-        } catch (error) {
-          box.checked = !box.checked;
-          throw error;
-        }
-        tell(`${this.agent.name} ${box.checked ? "can now" : "can't"} search ${source.name}.`);
-      }) });
-      box.checked = source.attached;
-      return el("label", { class: "card row" }, box, el("span", {}, source.name), el("span", { class: "faint" }, `${source.passages.toLocaleString()} passages`));
-    });
+  sources() {
+    return this.shelf.shown(this.agent);
   }
 
   async window() {

@@ -26,6 +26,28 @@ export async function api(path, { method = "GET", body, form } = {}) {
   throw new Refused(answer.status, detail || `The server answered ${answer.status}.`);
 }
 
+// Send a file; `told` how many bytes have left. Returns when it is `done`, and how to `abort` it.
+export function send(path, file, told) {
+  const asked = new XMLHttpRequest(); // the one that tells how far it is
+  const done = new Promise((settle, fail) => {
+    asked.open("PUT", `/api${path}`);
+    asked.setRequestHeader("content-type", "application/octet-stream");
+    asked.upload.addEventListener("progress", ({ loaded }) => told(loaded));
+    asked.addEventListener("load", () => {
+      let answer = {};
+      try {
+        answer = JSON.parse(asked.responseText);
+      } catch { /* what stands between us and the server has answered */ }
+      if (asked.status === 200) settle(answer);
+      else fail(new Refused(asked.status, typeof answer.detail === "string" ? answer.detail : `The server answered ${asked.status}.`));
+    });
+    asked.addEventListener("error", () => fail(new Refused(0, "it could not be sent. Is it a folder, or is the server away?")));
+    asked.addEventListener("abort", () => fail(new Refused(0, "")));
+    asked.send(file);
+  });
+  return { done, abort: () => asked.abort() };
+}
+
 // What the protocol calls a thing, as the event that it is.
 const NAMES = {
   agent_response_start: "TurnStarted", agent_response_discarded: "Discarded", agent_response_waiting: "Waiting",

@@ -14,14 +14,14 @@ from typing import Any
 from memagent.llm import Written
 
 ME, OTHER = "me", "other"
-TOLD, PASSING = (ME, OTHER), ("joke", "now")
-LEAST, HALF, CERTAIN = 0.7, 0.5, 0.9
-"""So likely it must have been to a model that something was told and meant; that it is the user's; and that it is so
-whatever the words around it look like.
+JOKE, NOW = "joke", "now"
+DOUBT, HALF, CERTAIN = 0.25, 0.5, 0.9
+"""So likely it may have been to a model that something was not meant, what passes counted half; so likely it must have been
+that it is the user's, and that it is so whatever the words around it look like.
 """
 SUPPOSED = 0.8
 """How sure a model is of its word that does not tell."""
-_BEHIND = re.compile(rf" ?\((?P<whose>{'|'.join((*TOLD, *PASSING))})\)$")
+_BEHIND = re.compile(rf" ?\((?P<whose>{'|'.join((ME, OTHER, JOKE, NOW))})\)$")
 _IN_LIST = re.compile(rf"{_BEHIND.pattern[:-1]}\"")
 
 
@@ -44,7 +44,7 @@ def shares(written: Sequence[Written]) -> list[dict[str, float]]:
 def _shared(piece: Written) -> dict[str, float]:
     sums = {
         word: sum(chance for begun, chance in piece.chances.items() if begun and word.startswith(begun))
-        for word in (*TOLD, *PASSING)
+        for word in (ME, OTHER, JOKE, NOW)
     }
     whole = sum(sums.values()) or 1.0
     return {word: chance / whole for word, chance in sums.items()}
@@ -65,6 +65,6 @@ def told(noted: Any, written: Sequence[Written] = ()) -> Any:
 
 def _judged(word: str, text: str, share: Mapping[str, float]) -> Mapping[str, Any] | None:
     mine = share.get(ME, 0.0)
-    if word in PASSING or mine + share.get(OTHER, 0.0) < LEAST:
+    if word in (JOKE, NOW) or share.get(JOKE, 0.0) + share.get(NOW, 0.0) / 2 > DOUBT:
         return None
     return {"text": text, "whose": ME if word == ME and mine >= HALF else OTHER, "sure": mine}

@@ -135,7 +135,8 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--prompt", type=Path, metavar="FILE", help="another prompt than facts_small")
     add("--answers", choices=["model", "perfect"], help="the model answers too; or it only answers, from perfect facts")
     add("--batch", action="store_true", help="read all that is said on a day at once")
-    add("--half", choices=get_args(Half), help="only the cases for tuning, the reported, or the fresh ones")
+    add("--half", choices=get_args(Half)[:3], help="only the cases for tuning, the reported, or the fresh ones")
+    add("--cases", type=Path, metavar="FILE", help="the cases of this file, written like facts.yaml, and no others")
     add("--only", default="", metavar="ID,KIND", help="only these cases")
     add("--data", type=Path, metavar="PATH", help="the folder with the public sets: measure on these instead")
     add("--sample", type=int, default=0, metavar="N", help="with --data: so many chats")
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play, and print the table; of what is over, when the run is stopped."""
     chosen = _asked(arguments)
     only = {word for word in chosen.only.split(",") if word}
-    cases = [case for case in load() if not only or only & {case.id, case.kind}]
+    cases = [case for case in load(chosen.cases) if not only or only & {case.id, case.kind}]
     cases = [case for case in cases if not chosen.half or case.half == chosen.half]
     played: list[Played] = []
     label = ""

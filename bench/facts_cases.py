@@ -1,5 +1,5 @@
-"""Reads and plays the scripted cases of facts.yaml and facts_fresh.yaml: a little talk, another session, a question,
-and a rule.
+"""Reads and plays the scripted cases of facts.yaml and facts_fresh.yaml, or of another file: a little talk, another
+session, a question, and a rule.
 
 Each case has a real file, opened anew for each session. Knows nothing of how what was found is counted.
 """
@@ -43,7 +43,7 @@ EMPTY = frozenset(
 SIGHT = 5
 """So many of the facts that were found are the answer, where no model puts them into words."""
 
-Half = Literal["tune", "report", "fresh"]
+Half = Literal["tune", "report", "fresh", "given"]
 Answering = Callable[[str, Sequence[Fact], date], str]
 
 
@@ -71,6 +71,7 @@ class Case:
     has: Sequence[str] = ()
     hasnt: str = ""
     unknown: bool = False
+    given: bool = False
 
     @property
     def kind(self) -> str:
@@ -79,7 +80,11 @@ class Case:
 
     @property
     def half(self) -> Half:
-        """Whether it was for tuning, counts for what is reported, or is one that nobody had seen."""
+        """Whether it was for tuning, counts for what is reported, is one that nobody had seen, or is from a file of its
+        own.
+        """
+        if self.given:
+            return "given"
         if self.id.startswith("fresh-"):
             return "fresh"
         return "report" if int(self.id.rpartition("-")[2]) % 2 == 0 else "tune"
@@ -139,14 +144,17 @@ class Perfect:
         ]  # fmt: skip
 
 
-def load() -> list[Case]:
-    """All cases, in their order."""
+def load(given: Path | None = None) -> list[Case]:
+    """All cases, in their order; or those of a file that is `given`, which nobody had seen."""
     import yaml
 
-    files = [Path(__file__).with_name(name) for name in ("facts.yaml", "facts_fresh.yaml")]
+    files = [given] if given else [Path(__file__).with_name(name) for name in ("facts.yaml", "facts_fresh.yaml")]
     found = [entry for file in files for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["cases"]]
     cases = [_case(entry) for entry in found]
-    if unknown := {case.kind for case in cases} - {*KINDS} or {*KINDS} - {case.kind for case in cases}:
+    if given:
+        cases = [replace(case, given=True) for case in cases]
+    missing = set() if given else {*KINDS} - {case.kind for case in cases}
+    if unknown := {case.kind for case in cases} - {*KINDS} or missing:
         raise ValueError(f"facts.yaml: there is no kind {', '.join(sorted(unknown))}, or none of it")
     return cases
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+from uuid import UUID
 
 from bench.model import ANSWER, message
 from bench.table import Row, compared
@@ -92,10 +93,10 @@ def _one_turn(turns: int) -> Row:
             agent = load_agent(settings, database, "agent 0")
 
             async def alternate() -> None:
-                ask = await _asker(server)
+                ask = await _rest_asker(server, "agent 0")
                 for number in range(turns):
                     begun = time.perf_counter()
-                    await ask("agent 0", message(number))
+                    await ask(message(number))
                     there.append(time.perf_counter() - begun)
                     begun = time.perf_counter()
                     for _ in agent.turn(message(number)):
@@ -204,15 +205,40 @@ async def _asker(server: Server) -> Callable[[str, str], Awaitable[None]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
 
     async def ask(agent: str, text: str) -> None:
-        body = json.dumps({"model": agent, "messages": [{"role": "user", "content": text}]}).encode()
-        head = "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 200"), answer
-        length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
+        said = {"model": agent, "messages": [{"role": "user", "content": text}]}
+        answer = await _posted(reader, writer, "/v1/chat/completions", said)
+        assert ANSWER.encode() in answer, answer
 
     return ask
+
+
+async def _rest_asker(server: Server, agent: str) -> Callable[[str], Awaitable[None]]:
+    """Something that asks one agent through REST, over a connection of its own that is kept."""
+    from memagent.assemble import open_database
+    from memagent.roster import Roster
+
+    with closing(open_database(_settings(server.home))) as database:
+        path = f"/v1/agents/agent-{UUID(Roster(database, 'local').find(agent).id)}/messages"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+    async def ask(text: str) -> None:
+        answer = await _posted(reader, writer, path, {"messages": [{"role": "user", "content": text}]})
+        assert ANSWER.encode() in answer, answer
+
+    return ask
+
+
+async def _posted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, said: dict[str, Any]
+) -> bytes:  # fmt: skip
+    """What is answered."""
+    body = json.dumps(said).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    return await reader.readexactly(length)
 
 
 async def _all_talk(server: Server, agents: int, turns: int) -> tuple[float, list[float]]:

@@ -33,9 +33,22 @@ from bench.table import Row, markdown, show
 USERS, CLIENTS = 3, 8
 LEASE = 5
 """Seconds that a server holds an agent without a sign of life; so short that it is worth while to wait for its end."""
-SERVER = (
-    f"import memagent.lease; memagent.lease.LEASE_SECONDS = {LEASE}; from memagent.cli.app import program; program()"
-)
+SERVER = """
+import socket
+socket.gethostname = lambda: "host-{host}"
+import memagent.lease
+memagent.lease.LEASE_SECONDS = {lease}
+import memagent.server.idle
+memagent.server.idle.MINUTE = {lease}
+import collections
+import memagent.llm.scripted
+memagent.llm.scripted.deque = lambda maxlen: collections.deque(maxlen=1)
+from memagent.cli.app import program
+program()
+"""
+"""A server that takes itself to be on some host, and looks more often than once a minute for what others have left.
+What the scripted model remembers is not its memory.
+"""
 STORM = 0.6
 """The part of the time in which servers end."""
 READY, END, SETTLED = 60.0, 40.0, 120.0
@@ -132,6 +145,7 @@ class Soak:
     wrong: list[str] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
     killed: int = 0
+    host: int = 1
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -194,8 +208,8 @@ class Soak:
             out = self.place / f"server-{number}.out"
             with out.open("wb") as file:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", SERVER, "server", "--port", "0"], cwd=self.place, env=self.environment,
-                    stdout=file, stderr=subprocess.STDOUT,
+                    [sys.executable, "-c", SERVER.format(host=self.host, lease=LEASE), "server", "--port", "0"],
+                    cwd=self.place, env=self.environment, stdout=file, stderr=subprocess.STDOUT,
                 )  # fmt: skip
             server = Server(number, process, out)
             if self.chance.random() < 0.07 and self.clients:  # killed before it is there
@@ -248,8 +262,9 @@ class Soak:
         """It stands still for longer than its hold on any agent lasts; another one takes over; then it goes on."""
         server.process.send_signal(signal.SIGSTOP)
         self.frozen[server.number] = server.process.pid
+        self.host += len(self.frozen) % 2  # every other time the one that takes over is on another host
         other = self.started()
-        self.storm(LEASE + 1 + 3 * self.chance.random())
+        self.storm(2 * LEASE + 3 * self.chance.random())
         server.process.send_signal(signal.SIGCONT)
         self.storm(1 + 2 * self.chance.random())
         self.end(server, signal.SIGTERM)

@@ -76,7 +76,7 @@ class Ledger:
     # The checks -------------------------------------------------------------------------------------------------------
 
     def _twice(self) -> list[str]:
-        said = Counter(word for _, _, word in self._said())
+        said = Counter(f"{word} to {agent}" for agent, _, word in self._said())  # one taken elsewhere knows it too
         asked = Counter(found[0] for (told,) in self.database.rows("SELECT told FROM runs")
                         if (found := TOKEN.search(told)))  # fmt: skip
         return [f"{word}: {count} times" for count_of in (said, asked) for word, count in count_of.items() if count > 1]
@@ -127,6 +127,7 @@ class Ledger:
     def _ended_badly(self) -> list[str]:
         cancelled = {line["run"] for line in self.of("cancelled")}
         eve = {row[0] for row in self.database.rows("SELECT id FROM agents WHERE name = 'eve'")}
+        frozen = {line["run"] for line in self.of("accepted") if line["server"] in self.frozen}
         wrong = []
         rows = self.database.rows(
             "SELECT id, agent, told, state, why, holder FROM runs "
@@ -134,7 +135,7 @@ class Ledger:
         )
         for run, agent, told, state, why, holder in rows:
             asked = run in cancelled or agent in eve or str(json.loads(told)["text"]).startswith(FAIL)
-            if not asked and Holder.parse(holder).process not in self.frozen.values():
+            if not asked and run not in frozen and Holder.parse(holder).process not in self.frozen.values():
                 wrong.append(f"{run} of {agent} {state}: {why} ({told}, {holder})")
         return wrong
 
@@ -153,21 +154,22 @@ class Ledger:
 
     def _notes(self) -> list[str]:
         """What an agent was asked to note stands in one edit of its, if the function said that it was done."""
-        edits: Counter[str] = Counter()
-        query = "SELECT before, after FROM block_edits WHERE cause = 'core_memory_append'"
-        for before, after in self.database.rows(query):
-            known = {found[0] for found in TOKEN.finditer(before)}
-            edits.update({found[0] for found in TOKEN.finditer(after)} - known)
+        edits: Counter[tuple[str, str]] = Counter()
+        query = "SELECT agent, before, after FROM block_edits WHERE cause = 'core_memory_append'"
+        for agent, before, after in self.database.rows(query):
+            was, now = (Counter((agent, found[0]) for found in TOKEN.finditer(text)) for text in (before, after))
+            edits += now - was
         rows = self.database.rows(
-            "SELECT m.said, r.content FROM messages m JOIN messages r ON r.agent = m.agent AND r.turn = m.turn "
+            "SELECT m.agent, m.said, r.content FROM messages m "
+            "JOIN messages r ON r.agent = m.agent AND r.turn = m.turn "
             "WHERE m.kind = 'user' AND m.said LIKE 'note %' AND r.kind = 'result' AND r.name = 'core_memory_append'"
         )
         wrong = []
-        for said, result in rows:
+        for agent, said, result in rows:
             word, fine = said.split()[1], json.loads(result)["status"] == "OK"
-            if edits.pop(word, 0) != fine:
+            if edits.pop((agent, word), 0) != fine:
                 wrong.append(f"{word}: the function said {result[:100]}")
-        return wrong + [f"{word}: edited without a result, {count} times" for word, count in edits.items()]
+        return wrong + [f"{word}: edited without a result, {count} times" for (_, word), count in edits.items()]
 
     def _passages(self) -> list[str]:
         rows = self.database.rows("SELECT text FROM passages WHERE undone IS NULL AND text LIKE '%is in the drawer'")

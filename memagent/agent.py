@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from memagent import events
+from memagent import events, watching
 from memagent.act import act
 from memagent.context import Gauge, Limits, system_message, tool_tokens
 from memagent.errors import BackendError, ContextOverflow, LLMError, MemagentError, NotFound
@@ -50,8 +50,7 @@ class Agent:
         self.system, self.summary_prompt = system, summary_prompt
         self.speech: Speech = speech
         self.limits = limits or Limits(window=llm.window)
-        self.max_steps = max_steps
-        self.verify_first = verify_first
+        self.max_steps, self.verify_first = max_steps, verify_first
         self.location = location
         self.gauge = Gauge()
         self.schemas = [tool.schema for tool in self.tools.values()]
@@ -98,6 +97,7 @@ class Agent:
         """Compact the context window now."""
         return self._turn(lambda: self.state.begin([]), work=lambda: relieve(self, force=True))
 
+    @watching.turn
     def _turn(
         self, take: Callable[[], str], *, again: bool = False, work: Callable[[], Happening[None]] | None = None
     ) -> Happening[None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from memagent import telemetry
 from memagent.errors import ConfigError, UserError
 from memagent.parts import Clock, local_time, open_embedder, open_model
 from memagent.storage.opening import opened as open_database
@@ -45,14 +46,13 @@ def prepare_model(settings: Settings, told: Callable[[int, int], None]) -> None:
     from memagent.context import system_message
     from memagent.library import Library
     from memagent.llm import Request
-    from memagent.llm.embedded import EmbeddedLLM
+    from memagent.llm.opening import embedded
 
     library = Library(settings.home)
     preset = library.preset(settings.first_preset)
     kept = {"preset": preset.name, "functions": preset.functions, "rules": preset.rules, "speech": preset.speech}
     schemas = [tool.schema for tool in link_tools(settings, kept).values()]
-    llm = open_model(replace(settings, **preset.settings))
-    assert isinstance(llm, EmbeddedLLM)
+    llm = embedded(replace(settings, **preset.settings))
     try:
         llm.read_ahead(Request([system_message(library.system_text(preset), "", local_time())], schemas), told)
     finally:
@@ -137,7 +137,7 @@ def load_agent(
     if missing := {"preset", "speech", "functions", "rules"} - entry.settings.keys():
         raise UserError(f"The agent {name!r} does not say what it is made of ({', '.join(sorted(missing))}).")
     tools = link_tools(settings, entry.settings)
-    model = llm or open_model(settings)
+    model = telemetry.watched(llm) if llm else open_model(settings)
     asked = facts_model(settings, lambda: model)
     facts = open_facts(settings, database, entry.id, clock=clock, llm=asked)
     state = open_state(settings, database, entry, clock=clock, facts=facts)

@@ -36,6 +36,19 @@ ALIASES = {
 }
 """Variables that other programs use too, by the provider for which they are read; MEMAGENT_* wins over them."""
 
+OTEL = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "telemetry_endpoint",
+    "OTEL_EXPORTER_OTLP_HEADERS": "telemetry_headers",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "telemetry_content",
+    "OTEL_SDK_DISABLED": "telemetry",
+}
+"""Variables of OpenTelemetry's that decide whether anything is told, where, and what; it reads all others itself."""
+_OTEL_WORDS = {
+    "telemetry": {"true": "off"},
+    "telemetry_content": {"true": "yes", "span_only": "yes", "span_and_event": "yes"},
+}
+
+ADDRESSES = ("endpoint", "embedding_endpoint", "telemetry_endpoint")
 SHORTEST_SECRET = 6
 """A shorter key, such as the `none` that local servers are given, would be found in harmless words."""
 
@@ -86,6 +99,7 @@ def load(
     provider = ({"provider": ("openai",)} | found | ours | chosen)["provider"][0]
     names = ALIASES.get(provider, {})
     found.update(_settled(Given(names[g.key], g.value, f"{g.key} in {g.where}") for g in variables if g.key in names))
+    found.update(_settled(_otel(variables)))
     found |= ours | chosen
     settings = Settings(
         **{name: value for name, (value, _) in found.items()},
@@ -105,7 +119,7 @@ def _settled(given: Iterable[Given]) -> Iterator[tuple[str, tuple[Any, str]]]:
             right = setting.read(value)
         except (ValueError, OverflowError):
             raise _wrong(setting, value, where) from None
-        if key in ("endpoint", "embedding_endpoint") and right and not re.match(r"https?://[^/\s]", right):
+        if key in ADDRESSES and right and not re.match(r"https?://[^/\s]", right):
             raise _wrong(setting, value, where, "an address that begins with http:// or https://")
         yield key, (right, where)
 
@@ -148,6 +162,15 @@ def _ours(variables: Iterable[Given]) -> Iterator[Given]:
             raise _unknown(key, where, names)
 
 
+def _otel(variables: Iterable[Given]) -> Iterator[Given]:
+    """OpenTelemetry's variables, in our words; those that say what holds anyway are left."""
+    for key, value, where in variables:
+        if (name := OTEL.get(key)) is not None:
+            meant = _OTEL_WORDS[name].get(str(value).lower()) if name in _OTEL_WORDS else value
+            if meant:
+                yield Given(name, meant, f"{key} in {where}")
+
+
 def _misplaced(setting: Setting, where: str) -> ConfigError:
     return ConfigError(
         f"{setting.name} is a secret and must not be in {where}.",
@@ -170,7 +193,8 @@ def _check_together(settings: Settings, among: Collection[str] = SETTINGS) -> No
 
 def _check_errand(settings: Settings, file: str) -> None:
     """A directory that was only downloaded must not send a key of the user's to an address of its own."""
-    pairs = (("endpoint", "api_key"), ("embedding_endpoint", "embedding_api_key"), ("facts_endpoint", "facts_api_key"))
+    pairs = [(f"{kind}endpoint", f"{kind}api_key") for kind in ("", "embedding_", "facts_")]
+    pairs.append(("telemetry_endpoint", "telemetry_headers"))
     for address, key in pairs:
         if file in settings.origin(address) and getattr(settings, key) and file not in settings.origin(key):
             raise ConfigError(

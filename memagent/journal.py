@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from memagent import watching
 from memagent.context import REPLY_ROOM, plain_summary, portions
 from memagent.errors import LLMError
 from memagent.llm import LLM, Heard
@@ -108,6 +109,7 @@ class JournalWriter:
         entries = self.journal.plain(10_000 if asked else AT_ONCE)
         return entries if asked else [entry for entry in entries if entry.tries < MOST_TRIES]
 
+    @watching.behind("create_memory", "journal", "journal.agent", count=watching.uncounted)
     def write(self, entry: Entry) -> Generator[Heard, None, Entry | None]:
         """Write a plain entry anew; returns it, or None when the model failed, or another process was first. To stop,
         close the generator: the plain entry stands.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from memagent import registry
+from memagent import registry, telemetry
 from memagent.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def local_time() -> datetime:
 def open_model(settings: Settings) -> LLM:
     """The model that the settings name; it is not asked anything yet but what a server of one's own has."""
     opened: Callable[[Settings], LLM] = registry.find("provider", registry.LLMS, settings.provider)
-    return opened(settings)
+    telemetry.begin(settings)
+    return telemetry.watched(opened(settings), settings.provider, settings.endpoint)
 
 
 def open_embedder(settings: Settings, manner: Manner | None = None) -> Embedder | None:
@@ -40,6 +41,7 @@ def open_embedder(settings: Settings, manner: Manner | None = None) -> Embedder 
         return None
     from memagent.embeddings.asked import Manner
 
+    telemetry.begin(settings)
     opened = registry.find("embedder", registry.EMBEDDERS, _embedder_name(settings))
     try:
         embedder: Embedder = opened(settings, manner or Manner(timeout=min(settings.timeout, Manner.timeout)))

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from memagent import config
+from memagent import config, telemetry
 from memagent.errors import NotFound, UserError
 from memagent.facts import USER, Cause, Change, Chooser, Extractor, Fact, Said, State
 from memagent.facts.finding import FactFinder, Matches, VectorStore
@@ -132,6 +132,8 @@ class Memory:
         self._database = database if database is not None else _opened(self._settings)
         self._clock = clock or (lambda: datetime.now().astimezone())
         self._guard = threading.RLock()
+        telemetry.begin(self._settings)
+        llm = telemetry.watched(llm) if llm else None
         self._answerer, self._llm = answerer, llm if answerer is None else None
         self._parts = (embedder if embedder is not None else _embedder(self._settings), vectors)
         shelf = keeper(self._database, self.user, agent, self._clock())

@@ -203,6 +203,13 @@ class Settings:
     max_steps: int = _is(20, "the most steps in one turn", "whole number", low=1, high=1000)
     allowed_hosts: tuple[str, ...] = _is((), "private hosts that agents may ask, such as localhost:8080", "list")
     tool_time_limit: float = _is(60.0, "seconds that a function may run", "number", low=0.1, high=86_400)
+    telemetry: str = _is(
+        "auto", "traces and metrics; auto: to the address below, or to the program's own; off: never",
+        choices=("auto", "off"),
+    )  # fmt: skip
+    telemetry_endpoint: str = _is("", "where they are sent, such as http://localhost:4318; empty: nowhere")
+    telemetry_headers: str = _is("", "NAME=VALUE, sent with them, separated by commas", secret=True)
+    telemetry_content: bool = _is(False, "tell in them what is said, called and remembered, too", "yes or no")
     log_level: str = _is("info", "what is written to the log", choices=("debug", "info", "warning", "error"))
     script: str = _is("", "the script that provider scripted plays")
     home: Path = Path()
@@ -245,15 +252,21 @@ class Settings:
         return bool(self.database_url) or self.database_path.exists()
 
     @property
+    def telemetry_header_values(self) -> Mapping[str, str]:
+        """The headers by their names."""
+        pairs = (each.partition("=") for each in self.telemetry_headers.split(","))
+        return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs if name.strip()}
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown anywhere: the keys, and a password inside an address."""
         inside = [
             re.match(r"\w+://[^/@]*:([^/@]+)@", url)
-            for url in (self.endpoint, self.embedding_endpoint, self.facts_endpoint)
+            for url in (self.endpoint, self.embedding_endpoint, self.facts_endpoint, self.telemetry_endpoint)
         ]
         inside += [re.match(r"\w+://[^@:]*:(.+)@", self.database_url), re.search("password=([^&]+)", self.database_url)]
         passwords = [found[1] for found in inside if found]
-        keys = (self.api_key, self.embedding_api_key, self.facts_api_key)
+        keys = (self.api_key, self.embedding_api_key, self.facts_api_key, *self.telemetry_header_values.values())
         all_of_them = (*keys, *passwords, *map(unquote, passwords))
         return tuple(dict.fromkeys(text for text in all_of_them if text))
 

@@ -19,6 +19,7 @@ from memagent.errors import ConfigError
 OTHER_THAN_TEXT = {
     "endpoint": "http://127.0.0.1:8080/v1",
     "embedding_endpoint": "https://vectors.example/v1",
+    "telemetry_endpoint": "http://collector.example:4318",
     "compact_to": 0.25,
     "compact_at": 0.95,
     "warn_at": 0.5,

@@ -96,6 +96,9 @@ def _leave_at_once(code: Any) -> None:
     """End the process without a wait for anybody; everything of the agents has been stored and closed."""
     import logging
 
+    from memagent import telemetry
+
+    telemetry.end()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Protocol
 
+from memagent import watching
 from memagent.errors import EmbeddingError
 
 
@@ -54,7 +55,7 @@ def averaged(weighted: Sequence[tuple[bytes, float]]) -> bytes:
 
 def embedded(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
     """The vectors of some texts, checked: as many as texts, each of the dimension that the embedder promises."""
-    vectors = list(embedder.embed(texts))
+    vectors = list(watching.embedded(embedder, texts))
     if len(vectors) != len(texts):
         raise EmbeddingError(
             f"The embedding model {embedder.model!r} was given {len(texts)} texts and returned {len(vectors)} vectors."

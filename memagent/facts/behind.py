@@ -29,6 +29,8 @@ PATIENCE, SHORT_PATIENCE = 2.0, 0.5
 class CalledAway(Exception):  # nothing is wrong, so it is no error
     """Somebody needs the model more; what was asked is left."""
 
+    is_error = False
+
 
 class Leaving:
     """A model that can be left in the middle of an answer, from another thread; opened when it is first needed."""

@@ -71,9 +71,15 @@ def with_ends(
         right = corrected(source) if source and PUTS_RIGHT.search(source.text) else None
         if right and _may_follow(right, meant):
             result.append(replace(right, replaces=[meant.text]))
-        elif source and OVER.search(source.text):
+        elif source and (OVER.search(source.text) or (not new and speaks_of(source.text, meant))):
             result.append(_end_of(meant, source))
     return result
+
+
+def speaks_of(sentence: str, fact: Fact) -> bool:
+    """Whether a sentence speaks of what a fact tells beyond its verb: of its things, and of whom it names."""
+    said, names = telling(sentence), names_in(fact.text)
+    return bool(said & telling(fact.text.partition(" ")[2])) and (not names or bool(names & said))
 
 
 def which(heir: Draft, known: Sequence[Fact], chosen: Fact) -> Fact:
@@ -93,6 +99,11 @@ def ranked(statement: str, known: Sequence[Fact]) -> list[tuple[float, Fact]]:
     """The known facts, first what a statement most likely takes the place of, and how much speaks for each."""
     worths = weighed(Statement(statement), [Statement(fact.text) for fact in known], [0.0] * len(known))
     return sorted(zip(worths, known, strict=True), key=lambda one: -one[0])
+
+
+def follows(draft: Draft, fact: Fact) -> bool:
+    """Whether a new statement takes the place of a known fact, and its sentence says so."""
+    return _may_follow(draft, fact) and _says_so(draft.quote)
 
 
 def _may_follow(draft: Draft, fact: Fact) -> bool:

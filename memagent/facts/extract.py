@@ -16,6 +16,7 @@ from memagent.errors import JSONParseError
 from memagent.facts import Draft, Fact, Said
 from memagent.facts.noted import drafts
 from memagent.facts.sentences import Sentence, sentences_of
+from memagent.facts.whose import told
 from memagent.facts.wording import LONGEST, in_short
 from memagent.library import Library
 from memagent.llm import LLM, Answer, Request, Usage
@@ -109,7 +110,8 @@ class ModelExtractor:
         for said, answer in self._prompt.examples:
             messages += [Message("user", "user", said, when), Message("assistant", "answer", answer, when)]
         messages.append(Message("user", "user", _told(sentences, talk, known), when))
-        return Request(messages, [_form(len(known), terse=self._prompt.terse)], force=NAME, max_tokens=WORDS)
+        form = _form(len(known), terse=self._prompt.terse)
+        return Request(messages, [form], force=NAME, max_tokens=WORDS, weighed=self._prompt.terse)
 
     def _fitting(self, sentences: Sequence[Sentence]) -> list[Sentence]:
         """The newest sentences, as many as there is room for."""
@@ -181,6 +183,7 @@ def _read(answer: Answer) -> Mapping[str, Any]:
     """The form as it was filled in; nothing if that can't be read."""
     calls = answer.calls or split_calls(answer.text, [NAME])[1]
     try:
-        return mend(calls[0].arguments if calls else answer.text)
+        found = mend(calls[0].arguments if calls else answer.text)
     except JSONParseError:
         return {}
+    return {**found, "new": told(found.get("new", found.get("facts")), answer.written)}

@@ -81,4 +81,5 @@ def _will(statement: str, sentence: str) -> bool:
     """Whether it is what the user is about to do, without a day."""
     first = re.sub(r"^will (?:\w+ly )?", "", statement.casefold()).split()[0]
     verbs = [found["verb"].casefold() for found in _WILL.finditer(sentence)]
-    return any(first in (verb, f"{verb}s", f"{verb}es") and verb not in ("be", "become") for verb in verbs)
+    forms = {f"{verb}{end}" for verb in verbs if verb not in ("be", "become") for end in ("", "s", "es", "d", "ed")}
+    return first in forms

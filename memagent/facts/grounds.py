@@ -16,7 +16,7 @@ MOST_SENTENCES = 60
 KIN = (
     r"(?:(?:grand|step|half-|god)?(?:mother|father|mum|mom|dad|sister|brother|son|daughter|child|ma|pa)(?:-in-law)?|wife|"
     r"husband|partner|fianc[eé]e?|girlfriend|boyfriend|boss|manager|colleague|co-?worker|friend|neighbou?r|cousin|aunt|"
-    r"uncle|niece|nephew|roommate|flatmate|housemate|teacher|landlord|landlady|coach|trainer|tutor|assistant|intern)"
+    r"uncle|niece|nephew|ex|god(?:mother|father|child)|roommate|flatmate|housemate|teacher|landlord|landlady|coach|trainer|tutor|assistant|intern)"
 )
 """Words for people by what they are to somebody."""
 ENOUGH = 0.6
@@ -29,7 +29,8 @@ _ASKS = re.compile(
 )
 _SUPPOSED = re.compile(
     r"\b(?:if (?:i|we|my \w+|you|he|she|they) (?:were|was|had|could|would|won|lived|owned|became|ever)\b|what if\b|"
-    r"as if\b|imagine\b|suppos(?:e|ing)\b|pretend|hypothetical|let's say\b|say i\b|i wish i\b|would happen|role-?play|"
+    r"as if\b|imagine\b|(?<!i )suppos(?:e|ing)\b|"
+    r"pretend|hypothetical|let's say\b|say i\b|i wish i\b|would happen|role-?play|"
     r"(?:i|we|it)(?:'d| would) (?:be|buy|have|love to be)\b.*\bif\b|"
     r"maybe (?:one day|someday|i'll|i will|i should|we'll)|some ?day i|perhaps (?:one day|i'll|i will)|who knows\b|"
     r"might (?:one day|someday)|in (?:my|a) dream|"
@@ -50,12 +51,18 @@ _ORDER = re.compile(
     re.IGNORECASE,
 )
 _TELLS_OF_SELF = re.compile(r"\b(?:i|i'm|i've|i'd|my|mine|we|we're|our)\b", re.IGNORECASE)
+_THEN_ASKS = re.compile(
+    r"(?:,|;|:| [–-])\s+(?:(?:so|and|but|or|now)\s+)?(?:what|who|whom|whose|where|when|why|how|which|do|does|did|"
+    r"is|are|can|could|would|will|should|shall|any|don't|isn't|aren't)\b",
+    re.IGNORECASE,
+)
+_IF = re.compile(r"\W*(?:if|when|suppose|say|let's|imagine)\b", re.IGNORECASE)
 _KEEP = re.compile(r"^(?:please |also )*(?:remember|note|keep in mind|don't forget)\b", re.IGNORECASE)
 _BROUGHT = """
 user users use uses using has have had is are was were live lives like likes love loves work works call called name
 named want wants prefer prefers own owns does do not no longer any more anymore favourite favorite since until now new
 old go goes get gets take takes play plays person people tool day time from born year years age move moved moves
-currently always never also well week month stopped ended former
+currently always never also well week month stopped ended former visited
 """
 _ADDED = frozenset(_BROUGHT.split())
 """Words that a statement may bring along: they tell what is said, not of what."""
@@ -85,7 +92,18 @@ def stated(text: str) -> list[str]:
     """The sentences of a message that may state something."""
     if _JOKE.search(text[-40:]) and len(sentences(text)) == 1:
         return []
-    return [sentence for sentence in sentences(text) if tells(sentence)]
+    return [each for each in map(_ahead_of_question, sentences(text)) if tells(each)]
+
+
+def _ahead_of_question(sentence: str) -> str:
+    """What somebody says of themself before they ask, in one breath: "I have no garden, so what can I grow?"."""
+    asked = list(_THEN_ASKS.finditer(sentence)) if sentence.rstrip("'\"”) ").endswith("?") else []
+    head = sentence[: asked[-1].start()] if asked else ""
+    return head if len(head.split()) >= FEW and _TELLS_OF_SELF.search(head) and not _IF.match(head) else sentence
+
+
+FEW = 4
+"""Words that a statement before a question has at least."""
 
 
 def source_of(statement: str, sentences: Sequence[str], brought: Iterable[str] = ()) -> int | None:

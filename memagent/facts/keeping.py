@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from memagent import watching
 from memagent.errors import UserError
 from memagent.facts import BY_HAND, Cause, Chooser, Draft, Extractor, Fact, Said, State, What
 from memagent.facts.drafts import checked
@@ -66,6 +67,7 @@ class FactMemory:
         """Learn from something that was said now."""
         return self.take([Said(who, text, self.clock())], cause or Cause("talk"))
 
+    @watching.memory("upsert_memory", "facts")
     def take(self, talk: Sequence[Said], cause: Cause) -> list[Outcome]:
         """Learn from some messages, the newest last."""
         verdicts = self.weighed(self.extract(talk))
@@ -188,12 +190,14 @@ class FactMemory:
 
     # By hand ----------------------------------------------------------------------------------------------------------
 
+    @watching.memory("delete_memory", "facts")
     def forget(self, number: int, cause: Cause) -> Fact:
         """Forget a fact: no answer shows a trace of it, but its history does."""
         fact = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.end(tx, fact, "forgotten", cause, self.clock())
 
+    @watching.memory("update_memory", "facts")
     def end(self, number: int, cause: Cause, until: str | None = None) -> Fact:
         """A fact does not hold any more, from today or some day on: a day, a month or a year."""
         try:
@@ -204,12 +208,14 @@ class FactMemory:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.end(tx, fact, "ended", cause, self.clock(), until=until)
 
+    @watching.memory("update_memory", "facts")
     def restore(self, number: int, cause: Cause) -> Fact:
         """Bring a fact back that ended or was forgotten."""
         fact = self.ledger.get(number)
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.restore(tx, fact, cause, self.clock())
 
+    @watching.memory("create_memory", "facts")
     def state(self, text: str, cause: Cause, *, about: str = "user", subject: str = "", kind: str = "fact") -> Fact:
         """Keep a fact as somebody wrote it by hand."""
         now = self.clock()
@@ -217,6 +223,7 @@ class FactMemory:
         with self.ledger.database.write(self.ledger.keeper.shelf) as tx:
             return self.ledger.learn(tx, fact, now)
 
+    @watching.memory("create_memory", "facts")
     def state_many(self, texts: Sequence[str], cause: Cause) -> int:
         """Keep many facts as they are written, held against nothing, in batches; returns how many."""
         now = self.clock()
@@ -227,6 +234,7 @@ class FactMemory:
                 self.ledger.learn_many(tx, facts, now)
         return len(texts)
 
+    @watching.memory("update_memory", "facts")
     def correct(self, number: int, text: str, cause: Cause) -> Fact:
         """Put other words in the place of a fact; the old one is past, and its heir is of the same line."""
         old = self.ledger.get(number)
@@ -247,6 +255,7 @@ class FactMemory:
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
+    @watching.memory("search_memory", "facts")
     def search(
         self, text: str, page: int = 0, size: int = 10, *, states: Sequence[State] = ("holds",), kind: str = "",
         about: str = "",

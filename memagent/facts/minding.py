@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from memagent import watching
 from memagent.errors import MemagentError
 from memagent.facts import SELF, USER, Fact
 from memagent.facts.finding import FactFinder, Match
@@ -64,9 +65,8 @@ class FactReminder:
     def _lines(self, words: str, left: int) -> list[str]:
         if not self._ledger.any(("holds", "past")):
             return []
-        found = list(known_of(self._finder, words))
         lines: list[str] = []
-        for fact in found:
+        for fact in known_of(self._finder, words):
             line = told(fact)
             tokens = estimate(line) + 1
             if tokens <= left:
@@ -87,13 +87,14 @@ class FactReminder:
         return text.strip()
 
 
-def known_of(finder: FactFinder, words: str) -> Iterator[Fact]:
+@watching.memory("search_memory", "facts")
+def known_of(finder: FactFinder, words: str) -> list[Fact]:
     """What is known of what is spoken of, best first; what is past follows what holds, or comes alone."""
     holding = [match.fact for match in finder.find(words, size=MOST).matches if _fits(match)]
-    yield from holding
-    if not holding or _PAST.search(words):
-        past = finder.find(words, size=MOST_PAST, states=("past",)).matches
-        yield from (match.fact for match in past if _fits(match))
+    if holding and not _PAST.search(words):
+        return holding
+    past = finder.find(words, size=MOST_PAST, states=("past",)).matches
+    return [*holding, *(match.fact for match in past if _fits(match))]
 
 
 def _fits(match: Match) -> bool:

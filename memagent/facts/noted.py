@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memagent.facts import SELF, USER, Draft, Fact
-from memagent.facts.endings import OVER, common, nearest, numbered, with_ends
+from memagent.facts.endings import OVER, common, follows, nearest, numbered, speaks_of, with_ends
 from memagent.facts.fleeting import fleeting
 from memagent.facts.grounds import KIN, source_of
 from memagent.facts.sentences import Sentence
-from memagent.facts.subjects import NOBODY, completed, of_others
-from memagent.facts.wording import dated, in_full, in_short, put_right, split, third, tidied
+from memagent.facts.subjects import NOBODY, TELLS, completed, of_others
+from memagent.facts.whose import CERTAIN, ME, OTHER
+from memagent.facts.wording import PAST, dated, in_full, in_short, put_right, split, third, tidied
 from memagent.facts.words import beginning, plain, telling
 from memagent.memory.days import iso_day
 
@@ -59,6 +60,11 @@ _CALLED = re.compile(r"(?:Is|Goes) (?:called|named|by) |Name is ")
 _CALLS_SELF = re.compile(
     r"\b(?:I'm|I’m|I am|my (?:\w+ )?name|names?'s|call(?:s|ed)? me|go by|this is|it's)\b", re.IGNORECASE
 )
+_LEAD = re.compile(r"(?:[\w',:!-]+ ){1,4}(?=(?:I|we) )")
+_SOMEBODY = re.compile(
+    r"(?:The|An?|Half|Most|Some) (?P<who>[\w'-]+(?: [\w'-]+){0,4}?) "
+    r"(?:is|are|was|were|has|have|had|does|can|can't|will|won't|\w+[^s\W]s|\w+ed)\b"
+)
 _NAME = re.compile(r"^(?P<name>(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z][\w-]*(?: [A-Z][\w-]+)?)(?:'s)? ")
 
 
@@ -68,6 +74,12 @@ class Noted:
 
     text: str
     fields: Mapping[str, Any]
+
+    @property
+    def sure(self) -> bool:
+        """Whether the model was certain that it is the user's."""
+        sure = self.fields.get("sure")
+        return self.fields.get("whose") == ME and isinstance(sure, float) and sure >= CERTAIN
 
 
 def drafts(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequence[Fact]) -> list[Draft]:
@@ -95,7 +107,7 @@ def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
     every = list(_listed(answer.get("new", answer.get("facts")), [sentence.text for sentence in sentences]))
     ends_by_words = False
     for noted in every:
-        over = noted.fields.get("holds") is False or _tells_an_end(noted.text, known)
+        over = noted.fields.get("holds") is False or _tells_an_end(noted.text, known, ended)
         now = max((common(draft.text, noted.text) for draft in found.values()), default=0)
         if over and (old := nearest(noted.text, known)) and common(noted.text, old.text) >= now:
             ended.append(old)
@@ -112,8 +124,10 @@ def _found(answer: Mapping[str, Any], sentences: Sequence[Sentence], known: Sequ
             break
     only_copied = {plain(noted.text) for noted in every} <= {plain(fact.text) for fact in known}
     if every and only_copied and not found and not ends_by_words:
-        ended = []  # it only copied what it was shown
-        found = {(d.text, d.holds, d.message): d for d in map(_in_own_words, sentences) if d}
+        spoken_of = [fact for fact in ended if any(speaks_of(sentence.text, fact) for sentence in sentences)]
+        own = [] if spoken_of else [draft for draft in map(_in_own_words, map(_from_speaker, sentences)) if draft]
+        ended = spoken_of or [fact for fact in ended if any(follows(draft, fact) for draft in own)]
+        found = {(draft.text, draft.holds, draft.message): draft for draft in own}
     missed = [draft for sentence in sentences if (draft := _missed(sentence, list(found.values())))]
     taken = _each_once([*found.values(), *missed])
     return with_ends(
@@ -149,7 +163,7 @@ def _missed(sentence: Sentence, found: Sequence[Draft]) -> Draft | None:
         return None
     if own := [draft for draft in found if draft.quote == sentence.text]:
         whole = _in_own_words(sentence)
-        return whole if whole and any(whole.text.startswith(f"{draft.text},") for draft in own) else None
+        return whole if whole and len(own) == 1 and whole.text.startswith(f"{own[0].text},") else None
     lasting = _LASTING.search(sentence.text)
     return _in_own_words(replace(sentence, text=sentence.text[lasting.start() :])) if lasting else None
 
@@ -165,9 +179,15 @@ def _relations(found: Sequence[Draft], sentences: Sequence[Sentence]) -> Iterabl
                 yield Draft(text, confidence=SURE, quote=sentence.text, message=sentence.said.seq)
 
 
-def _tells_an_end(text: str, known: Sequence[Fact]) -> bool:
-    """Whether a statement tells nothing but that something is over: it says so, or only denies what is known."""
+def _tells_an_end(text: str, known: Sequence[Fact], ended: Sequence[Fact]) -> bool:
+    """Whether a statement tells nothing but that something is over: it says so, says what happened to what the model
+    takes for ended, or only denies what is known.
+    """
+    first, _, rest = text.removeprefix("Has ").partition(" ")
     if _OVER_NOW.search(text):
+        return True
+    left, happened = telling(rest), first.endswith("ed") or first.lower() in PAST
+    if happened and left and any(left <= telling(fact.text) for fact in ended):
         return True
     old = nearest(text, known) if DENIES.search(text) else None
     return old is not None and telling(text) <= telling(old.text) and not DENIES.search(old.text)
@@ -200,7 +220,11 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
     own, about = noted.fields, _whom(noted, source)
     if about == USER and not _is_own_name(text, source.text):
         return None
-    if about == USER and (of_others(source.text) or fleeting(text, source.text, dated=bool(since or until))):
+    if about == USER and (noted.fields.get("whose") == OTHER and _is_of_nobody(text, source.text)):
+        return None
+    if about == USER and of_others(source.text) and not noted.sure:
+        return None
+    if about == USER and fleeting(text, source.text, dated=bool(since or until)):
         return None
     subject = own.get("subject")
     return Draft(
@@ -215,6 +239,11 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         message=source.said.seq,
         replaces=[fact.text for fact in numbered(own.get("ends"), known) if common(source.text + text, fact.text)],
     )
+
+
+def _is_of_nobody(text: str, sentence: str) -> bool:
+    """Whether a statement about somebody else does not say of whom: it begins with what they do, or tells nothing."""
+    return in_full(text, sentence=sentence).startswith("The user ") or not TELLS.search(text)
 
 
 def _told_day(value: Any, sentence: str) -> str | None:
@@ -245,10 +274,22 @@ def _whom(noted: Noted, source: Sentence) -> str:
             return told.casefold() if told.casefold() in (USER, SELF) else told
     if kin := _KIN.match(noted.text):
         return kin["name"] or kin["who"].lower()
+    if noted.sure:
+        return USER
     found = None if of_others(source.text) and not source.whom else _NAME.match(noted.text)
     name = found["name"] if found else ""
     said = name.casefold() not in NOBODY and re.search(rf"\b{re.escape(name)}\b", f"{source.text} {source.whom}")
-    return name if name and said else USER
+    if name and said:
+        return name
+    somebody = _SOMEBODY.match(noted.text) if noted.fields.get("whose") == OTHER else None
+    return somebody["who"] if somebody else USER
+
+
+def _from_speaker(sentence: Sentence) -> Sentence:
+    """A sentence from where it speaks of who speaks: "From now on I swim" is "I swim"."""
+    lead = _LEAD.match(sentence.text)
+    rest = sentence.text[lead.end() :] if lead else sentence.text
+    return replace(sentence, text=f"{rest[:1].upper()}{rest[1:]}")
 
 
 def _in_own_words(sentence: Sentence) -> Draft | None:

@@ -9,12 +9,13 @@ tried, is passed over with a note, so that nothing stands still. Knows nothing o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from memagent import watching
 from memagent.errors import LLMConnectionError, LLMError, ModelError
 from memagent.facts import Cause, Draft, Said
 from memagent.facts.ledger import NEWEST, Keeper, Ledger
@@ -75,7 +76,8 @@ class FactReader:
         with self._database.write(self.agent) as tx:
             self._store(tx, Progress())
 
-    def read(self, leave: Callable[[], bool] = lambda: False) -> Iterator[list[Outcome]]:
+    @watching.behind("upsert_memory", "facts", count=len)
+    def read(self, leave: Callable[[], bool] = lambda: False) -> Generator[list[Outcome]]:
         """Read what waits, some messages after the other; yields what became of each message's facts, once it is kept.
 
         Ends when nothing waits, when it shall `leave`, and at the first failure: the next time it is tried again.

@@ -34,8 +34,8 @@ _OF_THEM = re.compile(
 )
 _HE = re.compile(r"^(?:(?:and|but|so)[ ,]+)*(?:he|she)\b", re.IGNORECASE)
 _MINE = re.compile(r"\b(?:I|my|me|mine|we|our|us)\b|\bI'", re.IGNORECASE)
-_VERB = re.compile(
-    r"(?:is|are|was|were|has|had|does|did|can|can't|will|won't|\w+[^s\W]s|\w+ed|\w+n't)\b", re.IGNORECASE
+TELLS = re.compile(
+    r"\b(?:is|are|was|were|has|had|does|did|can|can't|will|won't|\w+[^s\W]s|\w+ed|\w+n't)\b", re.IGNORECASE
 )
 _DOES = re.compile(r"(?!is\b|was\b)\w+[^s\W]s|has|does", re.IGNORECASE)
 _IN_PASSING = re.compile(r"(?:[,;]|\b(?:so|because|since|as|but))$", re.IGNORECASE)
@@ -104,8 +104,8 @@ def _with_subject(statement: str, before: str, earlier: Sequence[str]) -> str:
         tells = f"{who} {(found['is'] or '').strip().replace(chr(39) + 's', 'is')}{found['small']} {rest}"
         return " ".join(tells.split()) if who else ""
     found = _SOMEBODY.search(before)
-    if found and _VERB.match(statement) and found["who"].casefold() not in NOBODY:
-        who = re.sub(r"^(?:my|our|the) ", "", found["who"], flags=re.IGNORECASE)
+    if found and TELLS.match(statement) and found["who"].casefold() not in NOBODY:
+        who = re.sub(r"^(?:my|our) ", "", found["who"], flags=re.IGNORECASE)
         return f"{who} {rest}"
     return statement
 

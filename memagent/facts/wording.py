@@ -37,6 +37,8 @@ _HANGS = re.compile(
 )
 """What begins like this is no statement by itself."""
 _STILL_I = re.compile(r"\b(?:I|myself|your?|yourself)\b")
+_I = re.compile(r"(?<=\w )I(?P<is>'m| am| was|'ve)?(?= \w)")
+_THEY = {"'m": " are", " am": " are", " was": " were", "'ve": " have"}
 _ME = re.compile(r"\bme\b|(?<=\band )I\b|\bI\b(?= and\b)")
 _ASIDE = re.compile(
     r"(?:,? (?:by the way|btw|though|haha\w*|lol|argh|ugh|phew|you know|i guess|of course))+$|"
@@ -51,7 +53,7 @@ _WERE = """
 was were had went met got bought sold saw began left came ran took made gave told wrote grew won lost spent felt fell
 became
 """
-_PAST = frozenset(_WERE.split())
+PAST = frozenset(_WERE.split())
 """Verbs that end in nothing that would show that it is over."""
 _ITEM = r"[A-Z][\w+#.-]*(?: [A-Z][\w+#.-]*){0,2}"
 _LIST = re.compile(
@@ -72,7 +74,7 @@ def tidied(text: str) -> str:
     text = _ASIDE.sub("", text).rstrip(".!;, ")
     for said, told in _FIRST:
         text = told + text[len(said) :] if text[: len(said)].lower() == said.lower() else text
-    text = _ME.sub("the user", _LEAD.sub("", text))
+    text = _I.sub(lambda found: "they" + _THEY.get(found["is"] or "", ""), _ME.sub("the user", _LEAD.sub("", text)))
     odd = text.endswith("?") or " " not in text or _HANGS.match(text) or _STILL_I.search(text)
     if odd or not 3 <= len(text) <= LONGEST:
         return ""
@@ -110,7 +112,7 @@ def without(text: str, named: Set[str]) -> str:
 
 _WITH_SUBJECT = re.compile(r"(?:the )?(?:user|agent)\b|(?:i|i'm|my|we)\b", re.IGNORECASE)
 _HELPERS = "is was has had does did can could would must may isn't wasn't hasn't doesn't can't won't"
-_VERBS = _PAST.union(_HELPERS.split())
+_VERBS = PAST.union(_HELPERS.split())
 _CONDITIONS = "allergic married engaged single divorced born afraid interested called vegetarian vegan pregnant retired"
 _STATES = frozenset(_CONDITIONS.split())
 _HOW_WORDS = "always never usually often still also only really mostly rarely sometimes currently"
@@ -128,7 +130,7 @@ def in_full(text: str, about: str = USER, sentence: str = "") -> str:
     text = " ".join(text.split())
     first, _, rest = text.partition(" ")
     word, next_word = first.lower(), rest.partition(" ")[0]
-    if about != USER or not text or _WITH_SUBJECT.match(text) or " and the user " in text:
+    if about != USER or not text or word in ("the", "a", "an") or _WITH_SUBJECT.match(text) or " and the user " in text:
         return text
     if word in _STATES or (word.endswith("ing") and next_word not in _TO_BE):
         return f"The user is {word} {rest}".strip()
@@ -175,7 +177,7 @@ def third(text: str, sentence: str) -> str:
         return text
     if word in _IRREGULAR:
         word = _IRREGULAR[word]
-    elif word not in _PAST and not word.endswith(("ed", "s", "'t", "'d", "'ll", "ould")):
+    elif word not in PAST and not word.endswith(("ed", "s", "'t", "'d", "'ll", "ould")):
         ies = re.search(r"[^aeiou]y$", word)
         word = f"{word[:-1]}ies" if ies else word + ("es" if word.endswith(("ch", "sh", "x", "z")) else "s")
     return f"{word.capitalize()} {rest}"

@@ -22,7 +22,8 @@ class Request:
 
     For models whose output can be held to a form: `quiet` are the tools after which it may go on in the same answer,
     since their results tell nothing new; `choices` are what an argument, by tool and name, must be one of; `blocks` is
-    the core memory that may be edited, as it is now.
+    the core memory that may be edited, as it is now. With `weighed`, the model shall tell what else it
+    might have written.
     """
 
     messages: Sequence[Message]
@@ -32,6 +33,7 @@ class Request:
     quiet: Collection[str] = ()
     choices: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=dict)
+    weighed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,18 @@ class Restarted:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A piece of what a model wrote, and how likely that, and what else might have stood there, was to it."""
+
+    text: str
+    chances: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """The whole answer; always the last thing heard. `calls` carry their arguments as the model wrote them."""
+    """The whole answer; always the last thing heard. `calls` carry their arguments as the model wrote them. `written`
+    is the same piece by piece, where that was asked for and the model can tell.
+    """
 
     text: str = ""
     thoughts: str = ""
@@ -79,6 +91,7 @@ class Answer:
     finish: str = "stop"
     usage: Usage | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    written: Sequence[Written] = ()
 
 
 Heard = Piece | Pause | Restarted | Answer

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from memagent.endpoints.failures import Setback
-from memagent.llm import Answer, Piece, Request, Usage
+from memagent.llm import Answer, Piece, Request, Usage, Written
 from memagent.llm.line import line_to
 from memagent.llm.served import LEAST_ROOM, MOST_WORDS, ServedLLM
 from memagent.llm.servers import Completion, Part, TextServer
@@ -53,7 +53,7 @@ class CompletionLLM(ServedLLM):
         path, body = self.server.asked(completion)
         yield from self._listen(path, body, text)
         usage = self._counted(completion.prompt, "".join(text.parts), text.usage)
-        return Said("length" if text.full else text.finish, usage)
+        return Said("length" if text.full else text.finish, usage, text.written)
 
     def _completion(self, question: Question) -> Completion:
         wanted = question.most or self._max_tokens or MOST_WORDS
@@ -61,7 +61,7 @@ class CompletionLLM(ServedLLM):
         temperature = 0.0 if question.copied else self._temperature
         return Completion(
             question.prompt, self.model, self.window, (*question.stop, *self._stop), most, temperature,
-            question.grammar, question.schema, {**self._sampling, **self._placed(question)},
+            question.grammar, question.schema, {**self._sampling, **self._placed(question)}, question.weighed,
         )  # fmt: skip
 
     def _placed(self, _question: Question, /) -> Mapping[str, Any]:
@@ -102,6 +102,7 @@ class Text:
         self.known = False
         self.usage: Usage | None = None
         self.parts: list[str] = []
+        self.written: list[Written] = []
         self._heard = heard
 
     def hear(self, event: Mapping[str, Any]) -> Iterator[str]:
@@ -111,6 +112,7 @@ class Text:
             return
         self.known = True
         self.finish, self.usage = self.finish or part.finish, part.usage or self.usage
+        self.written += part.written
         if part.text:
             self.parts.append(part.text)
             yield part.text

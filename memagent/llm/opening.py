@@ -21,6 +21,7 @@ from memagent.llm import LLM
 
 if TYPE_CHECKING:
     from memagent.endpoints.line import Line
+    from memagent.llm.embedded import EmbeddedLLM
     from memagent.llm.servers import TextServer
     from memagent.llm.wrappers import Wrapper
 
@@ -83,7 +84,7 @@ def text_server(settings: Settings) -> LLM:
     )  # fmt: skip
 
 
-def embedded(settings: Settings) -> LLM:
+def embedded(settings: Settings) -> EmbeddedLLM:
     """The model that runs in this process; it is loaded when it is first asked."""
     from memagent.llm import store
     from memagent.llm.embedded import EmbeddedLLM

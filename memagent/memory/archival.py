@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from memagent import watching
 from memagent.embeddings import Embedder
 from memagent.errors import NotFound, ToolError
 from memagent.memory.finding import Finder, Limits
@@ -63,6 +64,7 @@ class ArchivalMemory:
             return Prepared((), checked, note=note)
         return Prepared(parts, checked, tuple(self._notes.vectors_of(parts)))
 
+    @watching.memory("create_memory", "archival")
     def store(self, tx: Transaction, prepared: Prepared, *, turn: int | None, now: datetime) -> int:
         """Keep a text; returns in how many parts, 0 when it was there already, and got the new tags."""
         note = self._note_of(tx, prepared.parts) if prepared.parts else prepared.note
@@ -87,6 +89,7 @@ class ArchivalMemory:
         self._notes.insert_many(tx, parts)
         return note
 
+    @watching.memory("delete_memory", "archival")
     def delete(self, tx: Transaction, note: int) -> int:
         """Delete a note for good; returns how many parts it had."""
         done = self._notes.delete(tx, note)
@@ -104,6 +107,7 @@ class ArchivalMemory:
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
+    @watching.memory("search_memory", "archival")
     def search(
         self, query: str, page: int = 0, size: int = 5, *, source: str = "", tags: Sequence[str] = (),
         since: date | None = None, until: date | None = None, own: bool = True,

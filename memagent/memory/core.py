@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+from memagent import watching
 from memagent.errors import ModelError, NotFound, ToolError, UserError
 from memagent.messages import storable, unmarked
 from memagent.storage import Database, Row, Transaction, reading, text
@@ -223,23 +224,25 @@ class CoreMemory:
         turn: int | None = None, call_id: str | None = None,
     ) -> list[Edit]:  # fmt: skip
         """Store drafted changes; refused when a block has changed since they were drafted."""
-        edits = []
-        for change in changes:
-            own = "SELECT id FROM blocks WHERE agent = ? AND label = ?"
-            query = f"UPDATE shared_blocks SET value = ? WHERE id = ({own})"  # first: so those who share it take turns
-            shared = tx.run(query, change.after, self._agent, change.label)
-            done = tx.run(
-                "UPDATE blocks SET value = ?, version = version + 1 WHERE agent = ? AND label = ? AND version = ?",
-                change.after, self._agent, change.label, change.base,
-            )  # fmt: skip
-            if not done:
-                raise ToolError(
-                    f"The block {change.label!r} was changed by someone else meanwhile. Read it again first."
-                )
-            edits.append(self._record(tx, change, cause, now, turn, call_id))
-            if shared:
-                self._share(tx, change, cause, now)
-        return edits
+        return [self._change(tx, change, cause, now, turn, call_id) for change in changes]
+
+    @watching.memory("update_memory", "core")
+    def _change(
+        self, tx: Transaction, change: Change, cause: str, now: datetime, turn: int | None, call_id: str | None
+    ) -> Edit:
+        own = "SELECT id FROM blocks WHERE agent = ? AND label = ?"
+        query = f"UPDATE shared_blocks SET value = ? WHERE id = ({own})"  # first: so those who share it take turns
+        shared = tx.run(query, change.after, self._agent, change.label)
+        done = tx.run(
+            "UPDATE blocks SET value = ?, version = version + 1 WHERE agent = ? AND label = ? AND version = ?",
+            change.after, self._agent, change.label, change.base,
+        )  # fmt: skip
+        if not done:
+            raise ToolError(f"The block {change.label!r} was changed by someone else meanwhile. Read it again first.")
+        edit = self._record(tx, change, cause, now, turn, call_id)
+        if shared:
+            self._share(tx, change, cause, now)
+        return edit
 
     def _share(self, tx: Transaction, change: Change, cause: str, now: datetime) -> None:
         """The others that share a block have the same in it now, with an edit of their own."""

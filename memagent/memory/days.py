@@ -284,7 +284,8 @@ def _will_be() -> re.Pattern[str]:
 @cache
 def _was() -> re.Pattern[str]:
     return re.compile(
-        r"\b(?:was|were|did|had|been|(?!need|indeed|speed|hundred|naked|sacred)\w{2,}ed|ran|went|met|got|bought|sold|"
-        r"saw|began|left|came|took|made|gave|wrote|grew|won|lost|spent|fell|became|flew|drove|read)\b",
+        r"\b(?:was|were|did|had|been|(?!need|indeed|speed|hundred|naked|sacred)\w{2,}ed|ran|went|met|bought|sold|"
+        r"(?<!'ve )(?<!have )got|saw|began|left|came|took|made|gave|wrote|grew|won|lost|spent|fell|became|flew|drove|"
+        r"read)\b",
         re.IGNORECASE,
     )

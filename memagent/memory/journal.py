@@ -84,7 +84,7 @@ class Journal:
 
     def __init__(self, database: Database, agent: str) -> None:
         self.database = database
-        self._agent = agent
+        self.agent = agent
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
@@ -96,13 +96,13 @@ class Journal:
         """
         if not self._ended(self.database, now, silence, over):
             return []  # without taking the database from those who write
-        with self.database.write(self._agent) as tx:
+        with self.database.write(self.agent) as tx:
             entries = []
             for talk in self._ended(tx, now, silence, over):
                 entry = Entry(talk[0].seq, talk[-1].seq, worded(talk), now, talk[0].created, plain=True)
                 number = tx.add(
                     "INSERT INTO journal (agent, first, last, entry, details, created) VALUES (?, ?, ?, ?, ?, ?)",
-                    self._agent, entry.first, entry.last, storable(entry.text), _details(entry), now.isoformat(),
+                    self.agent, entry.first, entry.last, storable(entry.text), _details(entry), now.isoformat(),
                 )  # fmt: skip
                 entries.append(replace(entry, id=number))
         return entries
@@ -111,11 +111,11 @@ class Journal:
         """Store an entry in the place of the plain one that it was made from; False when somebody else was first, or
         it has been taken back meanwhile.
         """
-        with self.database.write(self._agent) as tx:
+        with self.database.write(self.agent) as tx:
             done = tx.run(
                 "UPDATE journal SET entry = ?, details = ?, created = ? "
                 "WHERE id = ? AND agent = ? AND details = ? AND undone IS NULL",
-                storable(after.text), _details(after), after.created.isoformat(), before.id, self._agent,
+                storable(after.text), _details(after), after.created.isoformat(), before.id, self.agent,
                 _details(before),
             )  # fmt: skip
         return bool(done)
@@ -143,7 +143,7 @@ class Journal:
             "AND undone IS NULL AND place = '' AND turn > 0 AND NOT EXISTS "
             "(SELECT 1 FROM turns WHERE agent = m.agent AND turn = m.turn AND state IN ('running', 'waiting')) "
             "ORDER BY seq",
-            self._agent, self._agent,
+            self.agent, self.agent,
         )  # fmt: skip
         return [message_of(row) for row in rows]
 
@@ -164,11 +164,11 @@ class Journal:
 
     def _before(self, last: int, limit: int) -> list[Entry]:
         where = "WHERE agent = ? AND undone IS NULL AND last < ? ORDER BY last DESC LIMIT ?"
-        return [entry_of(row) for row in self.database.rows(f"{_ENTRIES} {where}", self._agent, last, limit)]
+        return [entry_of(row) for row in self.database.rows(f"{_ENTRIES} {where}", self.agent, last, limit)]
 
     def get(self, number: int) -> Entry:
         """The entry of that number, also one that was taken back."""
-        rows = self.database.rows(f"{_ENTRIES} WHERE agent = ? AND id = ?", self._agent, number)
+        rows = self.database.rows(f"{_ENTRIES} WHERE agent = ? AND id = ?", self.agent, number)
         if not rows:
             raise NotFound(f"There is no journal entry {number}.", hint="See them with: memagent journal")
         return entry_of(rows[0])
@@ -178,7 +178,7 @@ class Journal:
         rows = self.database.rows(
             f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND seq BETWEEN ? AND ? AND undone IS NULL "
             "AND place = '' ORDER BY seq",
-            self._agent, entry.first, entry.last,
+            self.agent, entry.first, entry.last,
         )  # fmt: skip
         return [message_of(row) for row in rows]
 
@@ -191,7 +191,7 @@ class Journal:
         rows = self.database.rows(
             "SELECT created FROM messages WHERE agent = ? AND seq > ? AND undone IS NULL AND place = '' "
             "ORDER BY seq LIMIT 1",
-            self._agent, entry.last,
+            self.agent, entry.last,
         )  # fmt: skip
         return datetime.fromisoformat(rows[0][0]) if rows else None
 

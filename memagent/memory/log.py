@@ -115,18 +115,7 @@ class MessageLog:
         return [message_of(row) for row in rows]
 
     def of_turn(self, turn: int) -> list[Message]:
-        """The messages of one of the newest turns (looked for among the last 2,000 messages, so that it costs
-        little).
-        """
-        rows = self._database.rows(
-            f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL AND seq > "
-            "(SELECT max(seq) - 2000 FROM messages WHERE agent = ?) ORDER BY seq",
-            self._agent, turn, self._agent,
-        )  # fmt: skip
-        return [message_of(row) for row in rows]
-
-    def whole_turn(self, turn: int) -> list[Message]:
-        """The messages of a turn, however long ago it was."""
+        """The messages of a turn, however long ago and however long it was."""
         rows = self._database.rows(
             f"SELECT {COLUMNS} FROM messages WHERE agent = ? AND turn = ? AND undone IS NULL AND place = '' "
             "ORDER BY seq",

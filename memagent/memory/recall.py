@@ -13,6 +13,7 @@ from datetime import date, datetime
 from time import monotonic
 from typing import Any
 
+from memagent import watching
 from memagent.embeddings import Embedder
 from memagent.errors import EmbeddingError, StorageError, ToolError
 from memagent.memory.finding import Finder, Limits
@@ -51,6 +52,7 @@ class RecallMemory:
         self._embedded = 0  # what was said up to this number was looked at, to embed it
         self._finder = Finder(database, TEXTS, embedder, Talk(database, agent))
 
+    @watching.memory("search_memory", "recall")
     def search(
         self, query: str, page: int = 0, size: int = 5, *, before_seq: int | None = None, since: date | None = None,
         until: date | None = None, role: str = "", now: date | None = None,
@@ -101,6 +103,7 @@ class RecallMemory:
         )  # fmt: skip
         return count, rows[0][0]
 
+    @watching.memory("search_memory", "recall")
     def search_dates(
         self, start: date | None, end: date | None, page: int = 0, size: int = 5, *, before_seq: int | None = None
     ) -> Page:

@@ -9,15 +9,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memagent import __version__
+from memagent import __version__, telemetry, watching
 from memagent.server import problems
 from memagent.server.description import Described
 from memagent.server.gate import Gate
@@ -27,11 +28,15 @@ from memagent.settings import Settings
 
 DOORS = ("health", "rest", "openai_api", "websocket", "mcp", "desk", "page")
 """The files of this room that have a `router`."""
+UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI would tell what stands in addresses, and in errors."""
 OFTEN = ("/v1/agents/{agent_id}/messages", "/v1/chat/completions")
 """What is asked for most is looked for first, since one route is tried after the other."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOP_SECONDS = 20.0
 """Seconds that turns are given to come to their end when the server is told to."""
+PROBES = ("/v1/health/", "/health/ready", "/metrics")
+"""What is asked again and again by machines, and traced by none."""
 AT_ONCE = 16
 """So many questions to the database wait for their answers at once."""
 
@@ -41,6 +46,8 @@ def create(
     stop_seconds: float = STOP_SECONDS,
 ) -> FastAPI:  # fmt: skip
     """The application. `flags` are settings that hold for all agents, `hosts` the names that the server goes by."""
+
+    telemetry.begin(settings)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +65,7 @@ def create(
     app = Described(
         title="memagent", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
         description="Agents that remember. Beside these routes there are a WebSocket at /ws and an MCP server at /mcp.",
+        telemetry=UNTOLD,
     )  # fmt: skip
     app.state.metrics = Metrics()
     problems.install(app)
@@ -81,10 +89,13 @@ class Counting:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        watched = watching.request(scope) if scope["path"] not in PROBES else nullcontext(watching.unheard)
+        with watched as answered:
 
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                count(self._metrics, scope, message["status"], time.perf_counter() - began)
-            await send(message)
+            async def counted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    route = count(self._metrics, scope, message["status"], time.perf_counter() - began)
+                    answered(route, message["status"])
+                await send(message)
 
-        await self._app(scope, receive, counted)
+            await self._app(scope, receive, counted)

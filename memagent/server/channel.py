@@ -22,7 +22,7 @@ from memagent.events import Event, TurnEnded
 KEPT = 5000
 """So many events of an agent stay in the line."""
 REMEMBERED = 60.0
-"""Seconds that they stay there when nothing happens and nobody looks."""
+"""Seconds that they stay there when the agent rests: who comes back later is told from storage."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Channel:
         self._awaited = Awaited.NOTHING
         self._resting = False
         self._lock = threading.Lock()
-        self.began = self.last = int(time.time() * 1000)
+        self.began = self.last = self._over = int(time.time() * 1000)
         self.lookers = 0
         self.closed = False
 
@@ -88,9 +88,9 @@ class Channel:
             self._call(self._tell)
 
     def rest(self) -> None:
-        """Nothing happens for a while: what nobody comes back for is forgotten."""
+        """What was asked for is over: nobody comes back for it after a while, and it is forgotten."""
         with self._lock:
-            resting, self._resting = self._resting, True
+            self._over, resting, self._resting = self.last, self._resting, True
         if not resting:
             self._call(self._rest)
 
@@ -108,13 +108,13 @@ class Channel:
         changed.set()
 
     def _rest(self) -> None:
-        self._loop.call_later(REMEMBERED, self._forget, self.last)
+        self._loop.call_later(REMEMBERED, self._forget, self._over)
 
     def _forget(self, last: int) -> None:
         with self._lock:
-            self._resting = bool(self.lookers) or self.last != last
-            if not self._resting:
-                self._items.clear()
+            while self._items and self._items[0].number <= last:
+                self._items.popleft()
+            self._resting = self._over > last
         if self._resting:
             self._rest()
 

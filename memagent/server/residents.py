@@ -46,6 +46,7 @@ class Lent:
 
     def __init__(self, llm: LLM) -> None:
         self.model, self.window = llm.model, llm.window
+        self.watched = getattr(llm, "watched", "")  # if it is, it need not be watched again
         self._llm = llm
 
     @property

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -59,9 +60,12 @@ class Run:
     first: int = 0
     agent: Agent | None = None
     cancelled: bool = False
+    ending: bool = False
     taken: bool = False
     elsewhere: bool = False
     over: threading.Event = field(default_factory=threading.Event)
+    context: Context = field(default_factory=copy_context)
+    """What held where it was asked for, such as the trace that it belongs to."""
 
 
 @dataclass(eq=False)
@@ -164,13 +168,14 @@ class Runs:
         if self._threads.all_busy():
             return await asyncio.to_thread(ask)
         told: Future[T] = Future()
+        here = copy_context()
 
         def work() -> None:
             if not told.set_running_or_notify_cancel():
                 return
             lines = self._own.lines = list[Line]()
             try:
-                told.set_result(ask())
+                told.set_result(here.run(ask))
             except BaseException as error:  # noqa: BLE001  # whoever asks is told, whatever it is
                 told.set_exception(error)
             self._own.lines = None
@@ -198,9 +203,7 @@ class Runs:
             if waiting:
                 line.runs.remove(run)
         if waiting:
-            for event in self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled")):
-                self._publish(run, line, event)
-            run.over.set()
+            self._tell_end(run, line, self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled")))
         elif not run.over.wait(PATIENCE):
             self._take_from(run, line, CANCELLED)
 
@@ -283,62 +286,74 @@ class Runs:
                 if not line.drained:
                     break
                 run = line.runs[0]
-            if not self._play(run, line):
+            if not run.context.run(self._play, run, line):
                 return  # the agent was taken from this thread, and another one goes on
         line.channel.rest()
 
     def _play(self, run: Run, line: Line) -> bool:
-        """Let a turn happen; False if somebody else has ended it, and sees to the line."""
-        ending: Sequence[Event]
-        agent = None
+        """Let a turn happen; False if somebody else ends it, and sees to the line."""
+        end: Failed | TurnEnded
+        told: Sequence[Event]
+        agent, why = None, ""
         try:
             entry = self.residents.roster(run.owner).by_id(run.of)
             agent = run.agent = self.residents.agent(entry, self.busy)
             agent.state.run = self.ledger.of(run.id)
             self.idle.wakes(entry, agent)
             with closing(asked_for(agent, run.work, run.told)) as happening:
-                end = None if run.cancelled else self._heard_out(run, line, happening)
-            ending = [end] if end else self._ended(run, "interrupted", Failed(CANCELLED, "", "Cancelled"))
+                end, why = self._heard_out(run, line, happening)
         except MemagentError as error:
-            ending = self._ended(run, "failed", Failed(error.message, error.hint, type(error).__name__))
+            end = Failed(error.message, error.hint, type(error).__name__)
         except Exception as error:  # the outermost door of a thread: logged whole, and told in a line
             log.exception("a run failed")
-            ending = self._ended(run, "failed", Failed(UNFORESEEN, "", type(error).__name__))
-        if not self._leave(run, line):
+            end = Failed(UNFORESEEN, "", type(error).__name__)
+        if not self._claim(run, line):
             return False
-        for event in ending:
-            self._publish(run, line, event)
-        run.over.set()
+        if isinstance(end, Failed):
+            told = self._ended(run, "interrupted" if run.cancelled else "failed", end)
+        else:
+            told = [end]
+            if why:
+                self._store_end(run, end.ending, why)
+        self._leave(run, line, told)
         if agent is not None and not line.runs:  # nobody waits
             self.idle.rests(agent.state.entry, agent)
         return True
 
-    def _heard_out(self, run: Run, line: Line, happening: Happening[None]) -> TurnEnded | None:
-        """Tell what happens, but for the end, which is returned; none if the run is cancelled before it comes."""
+    def _heard_out(self, run: Run, line: Line, happening: Happening[None]) -> tuple[Failed | TurnEnded, str]:
+        """Tell what happens, but for the end, which is returned, with what went wrong before it."""
         why = ""
-        for event in happening:
+        for event in () if run.cancelled else happening:
             if isinstance(event, TurnEnded):
-                if why:
-                    self._store_end(run, event.ending, why)
-                return event
+                return event, why
             if run.cancelled or run.taken:
-                return None
+                break
             if isinstance(event, Failed):
                 why = f"{event.message} {event.hint}".strip()
             self._publish(run, line, event)
-        return None
+        return Failed(CANCELLED, "", "Cancelled"), ""
 
     def _publish(self, run: Run, line: Line, event: Event) -> None:
         line.channel.publish(run.id, event)
         self.heard(event)
 
-    def _leave(self, run: Run, line: Line) -> bool:
-        """A run comes to its end. False if somebody else has seen to that."""
+    def _claim(self, run: Run, line: Line) -> bool:
+        """A run comes to its end. False if somebody else sees to that already."""
         with self._lock:
-            ours = bool(line.runs) and line.runs[0] is run
-            if ours:
-                line.runs.popleft()
+            ours = bool(line.runs) and line.runs[0] is run and not run.ending
+            run.ending = run.ending or ours
         return ours
+
+    def _leave(self, run: Run, line: Line, told: Sequence[Event]) -> None:
+        """The end of a run is stored: nobody who hears of it finds the agent busy with it."""
+        with self._lock:
+            line.runs.popleft()
+        self._tell_end(run, line, told)
+
+    def _tell_end(self, run: Run, line: Line, told: Sequence[Event]) -> None:
+        for event in told:
+            self._publish(run, line, event)
+        run.over.set()
 
     def _ended(self, run: Run, ending: Ending, why: Failed) -> Sequence[Event]:
         """The end of a run that did not come to it by itself, stored; and how it is told."""
@@ -355,9 +370,8 @@ class Runs:
         """Take an agent from a run whose thread waits for something that does not come: it can store nothing any more,
         and the next run goes on with a fresh one.
         """
-        if not self._leave(run, line):
+        if not self._claim(run, line):
             return
-        run.taken = True
         self.residents.forget(run.of)
         if run.agent is not None:
             run.agent.state.let_go()
@@ -365,9 +379,8 @@ class Runs:
             self._settle(run, why)
         except MemagentError as error:
             log.warning("%s could not be settled: %s", run.id, error)
-        self._publish(run, line, Failed(why, "", "Cancelled"))
-        self._publish(run, line, TurnEnded("interrupted", 0))
-        run.over.set()
+        run.taken = True  # not before: its thread ends the turn when it hears of that, and may not do so any more
+        self._leave(run, line, [Failed(why, "", "Cancelled"), TurnEnded("interrupted", 0)])
         with self._lock:
             line.drained = False
             self._see_to(line)

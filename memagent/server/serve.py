@@ -22,6 +22,7 @@ from memagent.assemble import local_time, open_database
 from memagent.errors import UserError
 from memagent.server.app import LOCAL, STOP_SECONDS, create
 from memagent.server.house import House
+from memagent.server.patience import Patience
 from memagent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,11 @@ class Served(uvicorn.Server):
     def __init__(
         self, app: FastAPI, ready: Callable[[], None] = lambda: None, stop_seconds: float = STOP_SECONDS
     ) -> None:  # fmt: skip
+        # h11, whatever else is installed: the other one reads the head of a request without an end.
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws_max_size=LARGEST_FRAME, lifespan="on",
             timeout_keep_alive=30, h11_max_incomplete_event_size=64_000, ws="websockets-sansio",
-            timeout_graceful_shutdown=FAREWELL,
+            timeout_graceful_shutdown=FAREWELL, http=Patience,
         )  # fmt: skip
         super().__init__(config)
         self._app = app

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 REST = 10.0
-"""Seconds without work after which a thread ends, and with it its connection to the database."""
+"""Seconds without work after which a thread ends."""
 
 Work = Callable[[], None]
 

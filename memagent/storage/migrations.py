@@ -270,12 +270,13 @@ DROP TABLE fact_readers;
 ALTER TABLE readers RENAME TO fact_readers;
 """
 
-# What a model thought by itself before an answer is kept beside it.
+# What a model thought by itself before an answer is kept beside it; and the messages of a turn are found at once.
 REASONING = """
 ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT '';
+CREATE INDEX messages_turn ON messages (agent, turn);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS, REASONING)
+MIGRATIONS: tuple[str, ...] = (FIRST, SOURCES, CARDS, FACTS + CHARACTERS, SERVER, READERS + REASONING)
 VERSION = len(MIGRATIONS)
 
 

@@ -284,9 +284,10 @@ ALTER TABLE memagent.fact_readers ADD PRIMARY KEY (agent, place);
 
 REASONING = """
 ALTER TABLE memagent.messages ADD COLUMN reasoning text COLLATE "C" NOT NULL DEFAULT '';
+CREATE INDEX messages_turn ON memagent.messages (agent, turn);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, READERS, REASONING)
+MIGRATIONS: tuple[str, ...] = (FIRST, CARDS, FACTS + CHARACTERS, SERVER, READERS + REASONING)
 VERSION = len(MIGRATIONS)
 
 LETTERS = ("pg_c_utf8", "und-x-icu", "C.utf8", "C.UTF-8", "en_US.utf8", "unicode")

@@ -16,15 +16,14 @@ from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
-from weakref import WeakSet
 
 from memagent.config import Settings
 from memagent.errors import StorageError, UserError
 from memagent.storage import Dialect, Part, Row, Texts, VectorIndex, Watch
 from memagent.storage.flushing import Flushing
 from memagent.storage.migrations import MIGRATIONS, VERSION, statements
+from memagent.storage.sqlite_connections import Connections
 from memagent.storage.sqlite_errors import RESTORE, explained, full
-from memagent.storage.sqlite_own import OwnConnection
 from memagent.storage.sqlite_words import SqliteWords
 from memagent.write_ahead import write_ahead
 
@@ -88,7 +87,9 @@ class SqliteTransaction:
 
 
 class SqliteDatabase:
-    """One file, many threads: each thread has its own connection. Readers never wait; writers wait for each other."""
+    """One file, many threads, each with a connection for as long as it asks. Readers never wait; writers wait for each
+    other.
+    """
 
     dialect = Dialect(  # the fraction of a second goes first: SQLite would round it up
         "CAST(strftime('%s', 'now') AS INTEGER)",
@@ -99,8 +100,8 @@ class SqliteDatabase:
         self.path = path
         self._watch = watch
         self._busy = busy_seconds
+        self._connections = Connections(self._connect)
         self._local = threading.local()
-        self._open: WeakSet[OwnConnection] = WeakSet()
         self._guard = threading.Lock()
         self._pen = threading.Lock()
         """Who has it writes. Threads of this process wait for it in turn; SQLite lets one of many wait for too long."""
@@ -109,8 +110,8 @@ class SqliteDatabase:
         self._read_only = _check_file(path)
         self._file = _file(path)
         try:
-            with self._explained():
-                self._migrate()
+            with self._explained(), self._connections.lent() as connection:
+                self._migrate(connection)
         except BaseException:
             self.close()
             raise
@@ -127,10 +128,9 @@ class SqliteDatabase:
     def rows(self, sql: str, *values: Any) -> list[Row]:
         with self._explained():
             self._watch("statement")
-            own = self._own()
             try:
-                with own.using:
-                    return own.connection.execute(sql, values).fetchall()
+                with self._connections.lent() as connection:
+                    return connection.execute(sql, values).fetchall()
             except OverflowError as error:
                 raise UserError("A number is too large.", hint="None that is kept has so many digits.") from error
 
@@ -194,8 +194,7 @@ class SqliteDatabase:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         """A transaction that is rolled back unless it was committed, at whatever instant it is left."""
-        with self._explained(), (own := self._own()).using:
-            connection = own.connection
+        with self._explained(), self._connections.lent() as connection:
             if connection.in_transaction:
                 raise StorageError(f"{self.path}: a transaction was begun inside another; this is a bug in memagent.")
             try:
@@ -211,10 +210,8 @@ class SqliteDatabase:
 
     def close(self) -> None:
         with self._guard:
-            for own in list(self._open):
-                own.close()
+            self._connections.close()
             self._vectors.clear()
-        self._local = threading.local()
 
     def backup(self, target: Path) -> None:
         """Copy the whole database, consistent, while others use it."""
@@ -252,14 +249,6 @@ class SqliteDatabase:
             problems.append(error.message)
         return [problem for problem in problems if problem != "ok"]
 
-    def _own(self) -> OwnConnection:
-        own: OwnConnection | None = getattr(self._local, "own", None)
-        if own is None:
-            own = self._local.own = OwnConnection(self._connect())
-            with self._guard:
-                self._open.add(own)
-        return own
-
     def _check_same(self) -> None:
         """Refuse to go on with a file that is not the one at its path any more: what is written there is lost."""
         if _file(self.path) != self._file:
@@ -289,8 +278,7 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _migrate(self) -> None:
-        connection = self._own().connection
+    def _migrate(self, connection: sqlite3.Connection) -> None:
         version = self._version(connection)  # refuses what is not ours before anything in the file is changed
         if self._read_only:
             if version < VERSION:

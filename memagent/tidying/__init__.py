@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from memagent import watching
 from memagent.messages import as_json, storable
 from memagent.storage import Database, Row, Transaction, reading
 from memagent.storage import text as stored_text
@@ -61,7 +62,7 @@ class Tidying:
 
     def __init__(self, database: Database, agent: str, chores: Sequence[Chore], clock: Callable[[], datetime]) -> None:
         self._database = database
-        self._agent = agent
+        self.agent = agent
         self._chores = {chore.name: chore for chore in chores}
         self._clock = clock
 
@@ -79,15 +80,16 @@ class Tidying:
             if details is None:
                 return None
             run = run or 1 + int(
-                tx.rows("SELECT coalesce(max(run), 0) FROM tidyings WHERE agent = ?", self._agent)[0][0]
+                tx.rows("SELECT coalesce(max(run), 0) FROM tidyings WHERE agent = ?", self.agent)[0][0]
             )
             kept, told = storable(as_json(dict(details))), storable(proposal.told)
             number = tx.add(
                 "INSERT INTO tidyings (agent, run, kind, told, details, created) VALUES (?, ?, ?, ?, ?, ?)",
-                self._agent, run, kind, told, kept, now.isoformat(),
+                self.agent, run, kind, told, kept, now.isoformat(),
             )  # fmt: skip
         return Step(number, run, kind, told, details, now)
 
+    @watching.behind("update_memory", "all")
     def tidy(self) -> Generator[Step | None]:
         """Make every change that is proposed, one after the other; all of them are one run."""
         run = 0
@@ -98,7 +100,7 @@ class Tidying:
 
     def steps(self, limit: int = 50) -> list[Step]:
         """What was changed, the newest first."""
-        rows = self._database.rows(f"{_STEPS} WHERE agent = ? ORDER BY id DESC LIMIT ?", self._agent, limit)
+        rows = self._database.rows(f"{_STEPS} WHERE agent = ? ORDER BY id DESC LIMIT ?", self.agent, limit)
         return [_step(row) for row in rows]
 
     def undo(self) -> tuple[list[Step], list[Step]]:
@@ -109,13 +111,13 @@ class Tidying:
         with self._database.write() as tx:
             newest = "(SELECT max(run) FROM tidyings WHERE agent = ? AND undone IS NULL)"
             rows = tx.rows(
-                f"{_STEPS} WHERE agent = ? AND undone IS NULL AND run = {newest} ORDER BY id DESC", *[self._agent] * 2
+                f"{_STEPS} WHERE agent = ? AND undone IS NULL AND run = {newest} ORDER BY id DESC", *[self.agent] * 2
             )
             for step in map(_step, rows):
                 chore = self._chores.get(step.kind)
                 (done if chore and chore.undo(tx, step.details, now) else left).append(step)
                 tx.run(
-                    "UPDATE tidyings SET undone = ? WHERE id = ? AND agent = ?", now.isoformat(), step.id, self._agent
+                    "UPDATE tidyings SET undone = ? WHERE id = ? AND agent = ?", now.isoformat(), step.id, self.agent
                 )
         return done, left
 

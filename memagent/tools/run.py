@@ -12,6 +12,7 @@ import reprlib
 import threading
 import time
 from collections.abc import Coroutine
+from contextvars import copy_context
 from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from datetime import time as time_of_day
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from memagent import watching
 from memagent.errors import MemagentError, StorageError, ToolError
 from memagent.tools import AgentFacade, Outcome, Tool
 from memagent.tools.printing import Printed, printing_kept
@@ -88,14 +90,15 @@ class _Worker(threading.Thread):
         self.printed: Printed | None = None
         self._tool = tool
         self._call = call
+        self._context = copy_context()
 
     def run(self) -> None:
         with printing_kept() as self.printed:
             try:
-                self.outcome = self._tried()
+                self.outcome = self._context.run(self._tried)
             except (StorageError, _TimeIsUp) as error:
                 self.broken = error
-            del self._call  # and with it the arguments
+            del self._call, self._context  # and with them the arguments
 
     def _tried(self) -> Outcome:
         try:
@@ -156,6 +159,7 @@ def _cut_off(agent: AgentFacade | None) -> None:
 def _failure(tool: Tool, error: BaseException) -> Outcome:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    watching.failed("timeout" if isinstance(error, _TimeIsUp) else type(error).__name__)
     if isinstance(error, StorageError):
         raise error
     if isinstance(error, MemagentError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,31 @@ def test_one_who_comes_back_too_late_for_the_line_is_told_from_storage(
     assert heard[-1].ending == "done"
 
 
+def test_a_turn_of_long_ago_is_told_however_much_was_said_since(server: Serving) -> None:
+    run = server.start(agent := server.agent(), "note likes tea")
+    before = [event for event in server.heard(run) if not isinstance(event, Delta)]
+    with server.database.write() as tx:
+        tx.put_many(
+            "INSERT INTO messages (agent, seq, turn, role, kind, content, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(agent, 1000 + n, 99, "user", "user", "{}", "2026-01-01T00:00:00+00:00") for n in range(2500)],
+        )
+    assert server.heard(server.house.runs.find("local", run.id)) == before
+    [plan] = server.rows("EXPLAIN QUERY PLAN SELECT content FROM messages WHERE agent = ? AND turn = ?", agent, 1)
+    assert "messages_turn" in plan[-1]
+
+
+def test_a_run_of_another_server_goes_on_and_is_told_when_it_is_over(home: Path, server: Serving) -> None:
+    agent = server.agent()
+    with served(home) as other:
+        run = other.start(agent, "silent please", otid="a")
+        until(lambda: states(server, agent) == ["running"])
+        found = server.start(agent, "silent please", otid="a")
+        assert found.id == run.id and not found.over.is_set()
+        heard = server.heard(found)
+        assert [event.text for event in heard if isinstance(event, Reply)] == ["At last."]
+        assert heard[-1].ending == "done"
+
+
 def test_after_a_restart_a_run_is_found_and_numbers_go_on(home: Path) -> None:
     with served(home) as server:
         agent = server.agent()
@@ -223,3 +249,32 @@ def test_a_turn_that_a_stop_cuts_goes_on_at_the_next_start(home: Path) -> None:
         until(lambda: states(server, agent) == ["done"])
         assert server.heard(server.house.runs.find("local", run.id))[-1].ending == "done"
         assert said(server, agent) == ["silent please", "At last."]
+
+
+def test_what_is_over_leaves_the_line_after_a_while_whoever_looks(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "REMEMBERED", 0.1)
+    line = server.house.runs.channel(server.agent())
+    line.lookers += 1
+    run = server.start(server.entry().id, "hello")
+    assert server.heard(run)[-1].ending == "done"
+
+    def gone() -> bool:
+        with suppress(channel.Gone):
+            return not line.since(run.first)
+        return True
+
+    until(gone)
+    assert line.since(line.last) == [] and server.heard(run)[-1].ending == "done"
+
+
+@pytest.mark.slow
+def test_turns_that_a_stop_cuts_in_the_middle_of_a_word_go_on_too(home: Path) -> None:
+    with served(home, stop_seconds=0.0) as server:
+        agents = [server.agent(f"agent {number}") for number in range(8)]
+        for agent in agents:
+            server.start(agent, "words")
+        until(lambda: all(states(server, agent) == ["running"] for agent in agents))
+    with served(home) as server:
+        until(lambda: all(states(server, agent) == ["done"] for agent in agents))

@@ -111,6 +111,19 @@ def test_many_who_commit_at_once_share_a_wait_for_the_disk(path: Path, monkeypat
     db.close()
 
 
+def test_threads_that_ask_one_after_the_other_share_a_connection(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, connect = [], sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: (made.append(args), connect(*args, **more))[1])
+    db = SqliteDatabase(path)
+    made.clear()
+    for number in range(5):
+        thread = threading.Thread(target=add_agent, args=(db, f"agent {number}"))
+        thread.start()
+        thread.join()
+    assert len(names(db)) == 5 and made == []
+    db.close()
+
+
 def test_a_disk_that_fails_is_told_by_each_who_waited_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db = SqliteDatabase(path)
     if db.rows("PRAGMA synchronous")[0][0] == 2:

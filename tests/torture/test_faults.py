@@ -343,7 +343,8 @@ def test_the_hundredth_message_costs_what_the_two_thousandth_costs(tmp_path: Pat
     with closing(database_of(home)) as database:
         agent = new_agent(home, database)
         list(agent.turn("A first one."))
-        database._own().connection.set_progress_handler(count, 10)
+        with database._connections.lent() as connection:  # the only thread always gets the same one
+            connection.set_progress_handler(count, 10)
         early = cost(agent)
         for _ in range(20):
             with database.write() as tx:

@@ -7,11 +7,11 @@ functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from memagent.llm import Usage
+from memagent.llm import Usage, Written
 
 Get = Callable[[str, Mapping[str, Any] | None], Any]
 """Asks the server: a path, and a body to post or None to just get. Returns JSON; raises `Setback`."""
@@ -24,7 +24,7 @@ class Completion:
     """What a server is asked for: to go on with `prompt` until one of `stop` comes, or it has no more to say.
 
     `grammar` (GBNF) or `schema` (JSON Schema) is what the answer must fit, for servers that can hold it to that.
-    `sampling` goes into the request as it is, in the server's own words.
+    `sampling` goes into the request as it is, in the server's own words. `weighed` asks for what else might be written.
     """
 
     prompt: str
@@ -36,6 +36,7 @@ class Completion:
     grammar: str = ""
     schema: Mapping[str, Any] | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    weighed: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Part:
     text: str = ""
     finish: str = ""
     usage: Usage | None = None
+    written: Sequence[Written] = ()
 
 
 @dataclass(frozen=True)

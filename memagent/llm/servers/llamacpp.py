@@ -5,11 +5,15 @@ Speaks for builds from b4500 on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from memagent.llm import Usage
+from memagent.llm import Usage, Written
 from memagent.llm.servers import Completion, Get, Offer, Part, TextServer, inside, whole_number
+
+OTHERS = 6
+"""So many of the words that might have been written are told."""
 
 
 class LlamaCpp(TextServer):
@@ -29,6 +33,8 @@ class LlamaCpp(TextServer):
         body |= {"stop": list(completion.stop), "n_predict": completion.max_tokens or -1}
         if completion.grammar:
             body["grammar"] = completion.grammar
+        if completion.weighed:
+            body["n_probs"] = OTHERS
         return "/completion", body | dict(completion.sampling)
 
     def heard(self, event: Mapping[str, Any]) -> Part | None:
@@ -36,7 +42,7 @@ class LlamaCpp(TextServer):
         if not isinstance(text, str):
             return None
         if event.get("stop") is not True:
-            return Part(text)
+            return Part(text, written=tuple(_written(event)))
         finish = "length" if event.get("stop_type") == "limit" or event.get("truncated") is True else "stop"
         anew = whole_number(inside(event, "timings", "prompt_n"))
         prompt = whole_number(event.get("tokens_evaluated"))
@@ -54,3 +60,14 @@ class LlamaCpp(TextServer):
     def count(self, get: Get, _model: str, text: str, /) -> int | None:
         tokens = inside(get("/tokenize", {"content": text, "parse_special": True}), "tokens")
         return len(tokens) if isinstance(tokens, list) else None
+
+
+def _written(event: Mapping[str, Any]) -> Iterator[Written]:
+    for piece in inside(event, "completion_probabilities") or ():
+        others = [(inside(each, "token"), inside(each, "logprob")) for each in inside(piece, "top_logprobs") or ()]
+        chances = {
+            word: math.exp(min(0.0, log)) for word, log in others
+            if isinstance(word, str) and isinstance(log, int | float)
+        }  # fmt: skip
+        token = inside(piece, "token")
+        yield Written(token if isinstance(token, str) else "", chances)

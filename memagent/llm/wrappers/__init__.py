@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from memagent.llm import Answer, Piece, Request, Schema, Usage
+from memagent.llm import Answer, Piece, Request, Schema, Usage, Written
 from memagent.llm.wrappers.describing import as_signatures
 from memagent.llm.wrappers.form import Form
 from memagent.llm.wrappers.guard import Guard
@@ -29,7 +29,7 @@ Turn = tuple[str, str]
 class Question:
     """One text to go on with. `part` tells questions apart whose beginnings differ, so that what was read of each can
     be kept; `most` is how many tokens are enough. What is `copied` out of the prompt is not left to chance, and may
-    repeat it.
+    repeat it. With `weighed`, it is told what else might have been written.
     """
 
     prompt: str
@@ -39,14 +39,16 @@ class Question:
     stop: tuple[str, ...] = ()
     most: int | None = None
     copied: bool = False
+    weighed: bool = False
 
 
 @dataclass(frozen=True)
 class Said:
-    """How an answer ended, and what it cost."""
+    """How an answer ended, and what it cost; how it was `written`, if that was asked for."""
 
     finish: str
     usage: Usage | None
+    written: Sequence[Written] = ()
 
 
 Complete = Callable[[Question], Generator[str, None, Said]]

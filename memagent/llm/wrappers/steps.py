@@ -79,7 +79,9 @@ class Steps(ChatML):
         grammar = Grammar()
         root = grammar.text(value_of(grammar, tool["parameters"], "form"))
         prompt = self.prompt(replace(request, tools=()))
-        question = Question(prompt, root, part="form", stop=self.stop, most=request.max_tokens, copied=True)
+        question = Question(
+            prompt, root, part="form", stop=self.stop, most=request.max_tokens, copied=True, weighed=request.weighed
+        )
         words: list[str] = []
 
         def hear(text: str) -> Iterator[Piece]:
@@ -88,7 +90,8 @@ class Steps(ChatML):
 
         said = yield from heard(complete(question), hear, lambda: False)
         usage = replace(said.usage, aside=said.usage.prompt) if said.usage else None
-        return Answer("", "", (ToolCall("", name, storable("".join(words))),), said.finish, usage)
+        call = ToolCall("", name, storable("".join(words)))
+        return Answer("", "", (call,), said.finish, usage, written=said.written)
 
     def beginnings(self, request: Request) -> list[Question]:
         return [Question(self.prompt(request)), Question(self.small("notes", ""), part="notes")]

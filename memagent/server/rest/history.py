@@ -52,7 +52,7 @@ class History:
 
     def of_turn(self, turn: int) -> list[dict[str, Any]]:
         """The messages of one turn."""
-        return [told for message in self.log.whole_turn(turn) for told in self._wanted(message)]
+        return [told for message in self.log.of_turn(turn) for told in self._wanted(message)]
 
     def beside(self, id: str) -> list[dict[str, Any]]:
         """The message of that id, and those that stand in the same one of the log; none if there is no such message."""
@@ -105,7 +105,7 @@ class History:
     def _step(self, message: Message) -> int:
         """The number of an answer that calls nothing: how many there were before it in its turn."""
         if message.turn not in self._steps:
-            answers = [each.seq for each in self.log.whole_turn(message.turn) if each.kind == "answer"]
+            answers = [each.seq for each in self.log.of_turn(message.turn) if each.kind == "answer"]
             self._steps[message.turn] = {seq: at for at, seq in enumerate(answers)}
         return message.turn * MOST_STEPS + self._steps[message.turn].get(message.seq, 0)
 
@@ -134,7 +134,7 @@ class History:
         turn = number // CALLS // MOST_STEPS
         if turn > 2**40:
             return None
-        for message in self.log.whole_turn(turn):
+        for message in self.log.of_turn(turn):
             if any(told["id"] == id for told in self.told(message)):
                 return message.seq
         return None

@@ -70,6 +70,7 @@ def test_an_agents_memory_is_searched_kept_and_edited(server: Serving, mode: str
         read = (await client.read_resource("memory://core/human")).contents[0]
         assert isinstance(read, TextResourceContents) and "I like coffee" in read.text
         assert "memory://core/human" in [str(each.uri) for each in (await client.list_resources()).resources]
+        assert "can hold 2000" in await said(client, "append_to_core_memory", block="human", text="x" * 2000)
         assert "error: page: Input should be" in await said(client, "search", query="tea", page=-1)
         assert "error: There is no tool 'run'" in await said(client, "run", code="1")
 
@@ -144,9 +145,9 @@ def test_others_see_what_was_edited_at_once_and_who_did_it(server: Serving) -> N
 
 
 def test_a_turn_is_not_disturbed_and_many_ask_at_once(server: Serving) -> None:
-    agent = server.agent()
-    run = server.start(agent, "silent please")
-    until(lambda: server.rows("SELECT 1 FROM turns WHERE state = 'running'"))
+    server.agent()
+    turn = server.house.residents.state(server.entry())
+    turn.begin([])
 
     async def talk(client: Client) -> None:
         assert "is busy" in await said(client, "append_to_core_memory", block="human", text="Likes tea.")
@@ -154,7 +155,7 @@ def test_a_turn_is_not_disturbed_and_many_ask_at_once(server: Serving) -> None:
         assert all("human" in each for each in await asyncio.gather(*many))
 
     talked(server, talk)
-    server.house.runs.cancel(run)
+    turn.end("done")
 
 
 def test_who_leaves_stops_nothing(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

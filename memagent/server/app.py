@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memagent import __version__
+from memagent.errors import MemagentError
 from memagent.server import problems
 from memagent.server.gate import Gate
 from memagent.server.health import Metrics, count, note
@@ -43,10 +44,14 @@ def create(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(AT_ONCE, "asked"))
-        house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
-        house.runs.heard = partial(note, app.state.metrics)
-        app.state.house = house
-        await asyncio.to_thread(house.start)
+        try:
+            house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
+            house.runs.heard = partial(note, app.state.metrics)
+            app.state.house = house
+            await asyncio.to_thread(house.start)
+        except MemagentError as error:
+            app.state.failed = error
+            raise
         try:
             yield
         finally:
@@ -57,6 +62,7 @@ def create(
         description="Agents that remember.",
     )  # fmt: skip
     app.state.metrics = Metrics()
+    app.state.failed = None  # why the house could not be opened, for whoever starts it
     problems.install(app)
     for door in DOORS:
         app.include_router(import_module(f"memagent.server.{door}").router)

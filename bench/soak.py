@@ -28,93 +28,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.soak_ledger import Ledger
+from bench.soak_world import AGENTS, LEASE, PRESET, SCRIPT, Server
 from bench.table import Row, markdown, show
 
 USERS, CLIENTS = 3, 8
-LEASE = 5
-"""Seconds that a server holds an agent without a sign of life; so short that it is worth while to wait for its end."""
-SERVER = """
-import socket
-socket.gethostname = lambda: "host-{host}"
-import memagent.lease
-memagent.lease.LEASE_SECONDS = {lease}
-import memagent.server.idle
-memagent.server.idle.MINUTE = {lease}
-import collections
-import memagent.llm.scripted
-memagent.llm.scripted.deque = lambda maxlen: collections.deque(maxlen=1)
-from memagent.cli.app import program
-program()
-"""
-"""A server that takes itself to be on some host, and looks more often than once a minute for what others have left.
-What the scripted model remembers is not its memory.
-"""
 STORM = 0.6
 """The part of the time in which servers end."""
-READY, END, SETTLED = 60.0, 40.0, 120.0
-"""Seconds to be ready, to end when told to, and for all runs to come to their end."""
+END, SETTLED = 40.0, 120.0
+"""Seconds to end when told to, and for all runs to come to their end."""
+HELD = "is in use by another program"
+"""What is said where nobody else can write, since one was frozen while it did."""
 REST = 15.0
 """Seconds after which a thread that has nothing to do is gone, with its connections."""
-AGENTS = {"ada": "chat", "ben": "chat", "cas": "chat", "eve": "chat", "wild": "wild"}
-SCRIPT: Sequence[Mapping[str, Any]] = (
-    {"when": {"kind": "summary"}, "text": "There was a lot of talk."},
-    {"when": {"kind": "login"}, "say": "Welcome!"},
-    {"when": "^slow (.+)", "say": "slow {1}", "delay": 1.2},
-    {"when": "^words (.+)", "say": "one two three four five six seven eight nine ten, {1}", "pace": 0.05},
-    {"when": "^fail", "error": {"status": 400, "message": "no way"}},
-    {"when": "^broken", "say": "A sentence that nobody hears to its end.", "cut": 3},
-    {"when": {"said": r"^note (\S+)", "after_calls": 0}, "call": "core_memory_append",
-     "arguments": {"name": "human", "content": "{1}"}, "heartbeat": True},
-    {"when": r"^note (\S+)", "say": "Noted: {1}"},
-    {"when": {"said": r"^keep (\S+)", "after_calls": 0}, "call": "archival_memory_insert",
-     "arguments": {"content": "{1}"}, "heartbeat": True},
-    {"when": r"^keep (\S+)", "say": "Kept: {1}"},
-    {"when": {"said": r"^wild (\w+) (\S+)", "after_calls": 0}, "call": "go_wild",
-     "arguments": {"how": "{1}", "word": "{2}"}, "heartbeat": True},
-    {"when": {"said": r"^fetch (\S+)", "after_calls": 0}, "call": "http_request",
-     "arguments": {"method": "GET", "url": "http://127.0.0.1/{1}"}, "heartbeat": True},
-    {"when": r"^(wild|fetch) (.+)", "say": "That went: {result}"},
-    {"when": "(?s)(.+)", "say": "echo {1}"},
-)  # fmt: skip
-PRESET = """
-system: [chat, extras]
-functions: [base, wild.go_wild, extras.http_request]
-rules:
-  http_request: {approval: true}
-"""
-
-
-@dataclass
-class Server:
-    """A server that was started, by its number."""
-
-    number: int
-    process: subprocess.Popen[bytes]
-    out: Path
-    port: int = 0
-
-    def ready(self) -> bool:
-        """Whether it serves; waits for that."""
-        until = time.monotonic() + READY
-        while time.monotonic() < until and self.process.poll() is None:
-            if b"http://" in (told := self.out.read_bytes()):
-                self.port = int(told.partition(b"http://")[2].split()[0].rpartition(b":")[2])
-                return True
-            time.sleep(0.05)
-        return False
-
-    def memory(self) -> float:
-        """Megabytes that are its own now."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1000
-
-    def files(self) -> tuple[int, int]:
-        """How many files it has open, and how many of them are sockets."""
-        names = []
-        for file in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
-                names.append(os.readlink(file))
-        return len(names), sum(name.startswith("socket:") for name in names)
 
 
 @dataclass(frozen=True)
@@ -204,30 +129,27 @@ class Soak:
     def started(self) -> Server:
         """A server that is ready, and the one that clients go to from now on."""
         while True:
-            number = next(self.counted)
-            out = self.place / f"server-{number}.out"
-            with out.open("wb") as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-c", SERVER.format(host=self.host, lease=LEASE), "server", "--port", "0"],
-                    cwd=self.place, env=self.environment, stdout=file, stderr=subprocess.STDOUT,
-                )  # fmt: skip
-            server = Server(number, process, out)
-            if self.chance.random() < 0.07 and self.clients:  # killed before it is there
-                time.sleep(self.chance.random() * 1.5)
-                process.kill()
-                process.wait()
-                self._count("killed at its start")
-                continue
-            if not server.ready():
-                process.kill()
-                process.wait()
-                self.wrong.append(f"server {number} did not start: {out.read_text()[-500:]}")
-                time.sleep(1)
-                continue
-            where = {"number": number, "port": server.port, "agents": self.agents}
+            if server := self._tried():
+                return server
+
+    def _tried(self) -> Server | None:
+        """The same, unless it is killed before it is there, or can't start."""
+        server = Server.begun(next(self.counted), self.host, self.place, self.environment)
+        if self.chance.random() < 0.07 and self.clients:
+            time.sleep(self.chance.random() * 1.5)
+            self._count("killed at its start")
+        elif server.ready():
+            where = {"number": server.number, "port": server.port, "agents": self.agents}
             (self.place / "where.new").write_text(json.dumps(where))
             (self.place / "where.new").replace(self.place / "where")
             return server
+        elif HELD in server.out.read_text():
+            self._count("kept from starting by one that was frozen in the middle of a write")
+        else:
+            self.wrong.append(f"server {server.number} did not start: {server.out.read_text()[-500:]}")
+        server.process.kill()
+        server.process.wait()
+        return None
 
     def _count(self, what: str) -> None:
         self.ends[what] = self.ends.get(what, 0) + 1
@@ -263,9 +185,10 @@ class Soak:
         server.process.send_signal(signal.SIGSTOP)
         self.frozen[server.number] = server.process.pid
         self.host += len(self.frozen) % 2  # every other time the one that takes over is on another host
-        other = self.started()
+        other = self._tried() or self._tried()
         self.storm(2 * LEASE + 3 * self.chance.random())
         server.process.send_signal(signal.SIGCONT)
+        other = other or self.started()
         self.storm(1 + 2 * self.chance.random())
         self.end(server, signal.SIGTERM)
         self._count("frozen, and taken over from")
@@ -380,8 +303,8 @@ class Soak:
         with closing(ledger.database):
             found = {**ledger.all(), "servers and clients that did not do as they were told": self.wrong}
         logs = [*self.place.glob("server-*.out"), *self.place.glob("clients.out"), *self.place.rglob("*.log*")]
-        bad = [f"{path.name}: {text[text.index('Traceback'):][:3000]}" for path in logs
-               if "Traceback" in (text := path.read_text(errors="replace"))]  # fmt: skip
+        bad = [f"{path.name}: {line[:3000]}" for path in logs for line in path.read_text(errors="replace").splitlines()
+               if "Traceback" in line and HELD not in line]  # fmt: skip
         self.counts = {what: len(list(ledger.of(what))) for what in ("said", "accepted", "told", "edited", "archived")}
         return {**found, "logs with a traceback": bad}
 

@@ -19,6 +19,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memagent import __version__, telemetry, watching
+from memagent.errors import MemagentError
 from memagent.server import problems
 from memagent.server.description import Described
 from memagent.server.gate import Gate
@@ -53,10 +54,14 @@ def create(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(AT_ONCE, "asked"))
-        house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
-        house.runs.heard = partial(note, app.state.metrics)
-        app.state.house = house
-        await asyncio.to_thread(house.start)
+        try:
+            house = await asyncio.to_thread(House.opened, settings, flags or {}, loop)
+            house.runs.heard = partial(note, app.state.metrics)
+            app.state.house = house
+            await asyncio.to_thread(house.start)
+        except MemagentError as error:
+            app.state.failed = error
+            raise
         try:
             yield
         finally:
@@ -68,6 +73,7 @@ def create(
         telemetry=UNTOLD,
     )  # fmt: skip
     app.state.metrics = Metrics()
+    app.state.failed = None  # why the house could not be opened, for whoever starts it
     problems.install(app)
     for door in DOORS:  # side by side: of routers that stand inside others, FastAPI asks each one twice
         app.router.routes.extend(import_module(f"memagent.server.{door}").router.routes)

@@ -78,7 +78,10 @@ class Served(uvicorn.Server):
         self._stop_seconds = stop_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # it would end the process without a word
+            raise self._app.state.failed or UserError("The server could not start; its log tells why.") from None
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -35,7 +35,7 @@ from memagent.storage.postgres_words import PostgresWords
 LOCKS = 0x6D656D61  # "mema": our advisory locks
 ALL, MIGRATING = 0, 1
 BUSY_SECONDS = 10.0
-IDLE_SECONDS = 120
+IDLE_SECONDS = 30
 """A process that stops in the middle of a write, or is cut off, must not hold an agent for ever."""
 OLDEST = 140000
 ROWS = 200

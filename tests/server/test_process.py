@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -150,9 +151,9 @@ def test_two_ctrl_c_end_it_at_once_and_the_turn_goes_on_at_the_next_start(tmp_pa
         ]  # fmt: skip
 
 
-def started(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def started(home: Path, *words: str, seconds: float = 20) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *words], env=environment(home), cwd=home, capture_output=True, text=True, timeout=20
+        [*COMMAND, *words], env=environment(home), cwd=home, capture_output=True, text=True, timeout=seconds
     )
 
 
@@ -166,3 +167,13 @@ def test_an_address_that_is_taken_or_none_is_told(home: Path) -> None:
         done = started(home, "--port", str(taken.getsockname()[1]))
     assert done.returncode != 0 and "can't be served" in done.stderr and "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_database_that_somebody_holds_is_told(home: Path) -> None:
+    with in_a_process(home) as server:
+        assert server.end() == 0
+    with closing(sqlite3.connect(home / "memagent.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = started(home, seconds=50)
+    assert done.returncode != 0 and "in use by another program" in done.stderr and "Traceback" not in done.stderr

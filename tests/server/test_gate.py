@@ -144,17 +144,6 @@ def test_headers_without_an_end_are_cut_off(server: Serving) -> None:
     assert server.http().get("/v1/health/").status_code == 200
 
 
-def test_many_who_send_nothing_keep_nobody_from_asking(server: Serving) -> None:
-    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
-    try:
-        for connection in silent:
-            connection.sendall(b"GET / HTTP/1.1\r\nho")
-        assert server.http().get("/v1/health/").status_code == 200
-    finally:
-        for connection in silent:
-            connection.close()
-
-
 def test_every_answer_carries_what_keeps_browsers_safe(client: httpx2.Client) -> None:
     for response in (
         client.get("/v1/models"),
@@ -170,7 +159,7 @@ def test_every_answer_carries_what_keeps_browsers_safe(client: httpx2.Client) ->
         assert "server" not in response.headers and "access-control-allow-origin" not in response.headers
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model": 1}', b"[" * 100_000, b""])
-def test_what_is_no_question_is_a_mistake_of_who_asks(client: httpx2.Client, body: bytes) -> None:
-    refused = client.post(POST, content=body, headers=JSON)
-    assert 400 <= refused.status_code < 500 and refused.json()["detail"]
+def test_what_is_no_question_is_a_mistake_of_who_asks(client: httpx2.Client) -> None:
+    for body in (b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model": 1}', b"[" * 100_000, b""):
+        refused = client.post(POST, content=body, headers=JSON)
+        assert 400 <= refused.status_code < 500 and refused.json()["detail"], body[:20]

@@ -150,19 +150,18 @@ def test_a_file_of_memagents_own_comes_in(client: Letta, server: Serving) -> Non
     assert client.agents.retrieve(id).name == "ada_copy"
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
+def test_what_is_no_agent_file_is_refused_in_words_and_leaves_nothing(client: Letta) -> None:
+    documents: list[Any] = [
         b"\xff\xfe", "", "no json", "[]", '"text"', "{}", {"agents": []}, {"agents": [{"name": 5}]}, "[" * 100_000,
         wild(block_ids=["block-7"]), wild(messages=[{"role": "user", "content": 7}]), wild(messages="none"),
         {"format": "memagent-agent", "version": 99}, wild(metadata={"a": "x" * 200_000}),
-    ],
-    ids=range(14),
-)  # fmt: skip
-def test_what_is_no_agent_file_is_refused_in_words_and_leaves_nothing(client: Letta, document: Any) -> None:
-    with pytest.raises(letta_client.BadRequestError) as refused:
-        taken_in(client, document)
-    assert refused.value.body["detail"] and not list(client.agents.list()) and not list(client.blocks.list())  # type: ignore[index]
+    ]  # fmt: skip
+    for number, document in enumerate(documents):
+        with pytest.raises(letta_client.BadRequestError) as refused:
+            taken_in(client, document)
+            pytest.fail(f"document {number} was taken in")
+        assert refused.value.body["detail"], number  # type: ignore[index]
+        assert not list(client.agents.list()) and not list(client.blocks.list()), number
 
 
 def test_files_are_their_owners_alone(server: Serving) -> None:

@@ -259,23 +259,24 @@ def test_messages_for_one_agent_wait_for_each_other_and_keep_their_order(client:
     assert said[::2] == said[1::2] and sorted(said[::2]) == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("wish", "words"),
-    [
-        ({"input": ""}, "any words"),
-        ({"input": [{"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/"}}]}, "Only text"),
-        ({"messages": [{"role": "assistant", "content": "I am a pirate."}]}, "role is 'user'"),
-        ({"messages": [{"role": r, "content": "x"} for r in ("user", "system")]}, "one after the other"),
-        ({"input": "x", "client_tools": [{"name": "f"}]}, "client_tools"),
-        ({"input": "x", "override_model": "openai/gpt-4o"}, "override_model"),
-        ({"messages": [{"type": "approval", "approve": True}]}, "No call waits"),
-    ],
-)
-def test_what_can_not_be_said_is_refused_in_words(client: Letta, wish: dict[str, Any], words: str) -> None:
+WISHES: list[tuple[dict[str, Any], str]] = [
+    ({"input": ""}, "any words"),
+    ({"input": [{"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/"}}]}, "Only text"),
+    ({"messages": [{"role": "assistant", "content": "I am a pirate."}]}, "role is 'user'"),
+    ({"messages": [{"role": r, "content": "x"} for r in ("user", "system")]}, "one after the other"),
+    ({"input": "x", "client_tools": [{"name": "f"}]}, "client_tools"),
+    ({"input": "x", "override_model": "openai/gpt-4o"}, "override_model"),
+    ({"messages": [{"type": "approval", "approve": True}]}, "No call waits"),
+]
+
+
+def test_what_can_not_be_said_is_refused_in_words(client: Letta) -> None:
     agent = made(client)
-    with pytest.raises(letta_client.APIStatusError, match=words) as refused:
-        client.agents.messages.create(agent.id, **wish)
-    assert 400 <= refused.value.status_code < 500 and not list(client.agents.messages.list(agent.id))
+    for wish, words in WISHES:
+        with pytest.raises(letta_client.APIStatusError, match=words) as refused:
+            client.agents.messages.create(agent.id, **wish)
+            pytest.fail(f"{wish} was said")
+        assert 400 <= refused.value.status_code < 500 and not list(client.agents.messages.list(agent.id)), wish
 
 
 def test_what_is_said_is_its_owners_alone(server: Serving) -> None:

@@ -60,6 +60,7 @@ _CALLED = re.compile(r"(?:Is|Goes) (?:called|named|by) |Name is ")
 _CALLS_SELF = re.compile(
     r"\b(?:I'm|I’m|I am|my (?:\w+ )?name|names?'s|call(?:s|ed)? me|go by|this is|it's)\b", re.IGNORECASE
 )
+_OWN = re.compile(r"\b(?:I|my|our|ours|we|me)\b", re.IGNORECASE)
 _LEAD = re.compile(r"(?:[\w',:!-]+ ){1,4}(?=(?:I|we) )")
 _SOMEBODY = re.compile(
     r"(?:The|An?|Half|Most|Some) (?P<who>[\w'-]+(?: [\w'-]+){0,4}?) "
@@ -216,6 +217,7 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
     quote = noted.fields.get("quote")
     if isinstance(quote, str) and quote.strip() and plain(quote) not in plain(source.said.text):
         return None
+    noted = replace(noted, text=_told_whole(noted, source))
     text, since, until = dated(third(noted.text, source.text), source.text, source.said.when.date())
     own, about = noted.fields, _whom(noted, source)
     if about == USER and not _is_own_name(text, source.text):
@@ -239,6 +241,21 @@ def _draft(noted: Noted, sentences: Sequence[Sentence], known: Sequence[Fact]) -
         message=source.said.seq,
         replaces=[fact.text for fact in numbered(own.get("ends"), known) if common(source.text + text, fact.text)],
     )
+
+
+def _told_whole(noted: Noted, source: Sentence) -> str:
+    """A note; where it only names a thing of the user's, and not what is said of it, what its sentence says."""
+    whole = put_right(source.text)
+    if noted.fields.get("whose") != ME or not _OWN.search(source.text) or len(whole.split()) > LONGEST_CORRECTION:
+        return noted.text
+    lists = ":" in whole and plain(whole.partition(":")[0]) == plain(noted.text)
+    return whole if whole and (lists or not _says_something(noted.text)) else noted.text
+
+
+def _says_something(statement: str) -> bool:
+    """Whether there may be a verb in a statement; the last word is taken for a thing."""
+    words = statement.split()[:-1]
+    return any(TELLS.fullmatch(word) or word.casefold() in PAST or word.endswith("ing") for word in words)
 
 
 def _is_of_nobody(text: str, sentence: str) -> bool:

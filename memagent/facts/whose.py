@@ -16,8 +16,8 @@ from memagent.llm import Written
 ME, OTHER = "me", "other"
 JOKE, NOW = "joke", "now"
 DOUBT, HALF, CERTAIN = 0.25, 0.5, 0.9
-"""So likely it may have been to a model that something was not meant, what passes counted half; so likely it must have been
-that it is the user's, and that it is so whatever the words around it look like.
+"""So likely it may have been to a model that something was not meant, what passes counted half; so likely it must have
+been that it is the user's, and that it is so whatever the words around it look like.
 """
 SUPPOSED = 0.8
 """How sure a model is of its word that does not tell."""

@@ -151,6 +151,8 @@ def _is_thing(word: str, rest: str, sentence: str) -> bool:
     if word.endswith("'s") or re.search(mine, sentence, re.IGNORECASE):
         return not re.search(rf"\b(?:I|we) {re.escape(word)}\b", sentence, re.IGNORECASE)
     ahead = rest.split()[:2]
+    if ahead[:1] == ["they"] or (word.endswith("s") and sentence.lower().startswith(f"{word} ")):
+        return True
     return word not in _SAYS and any(each in _TO_BE for each in ahead)
 
 

@@ -177,6 +177,20 @@ def test_a_correction_of_which_only_the_end_was_noted_is_kept_in_its_own_words()
     assert (in_short(new.text), list(new.replaces)) == ("Was born in Graz", ["Was born in Linz"])
 
 
+def test_what_a_model_copies_and_takes_for_ended_ends_where_the_sentence_speaks_of_it() -> None:
+    known = ["The user keeps bees", "The user keeps two goats"]
+    noted = {"new": ["Keeps two goats"], "ended": [2]}
+    [end] = taken("The goats went to a farm up the road.", noted, known)
+    assert (end.text, end.holds) == ("The user keeps two goats", False)
+    assert taken("The weather went up and down.", noted, known) == []
+
+
+def test_what_is_said_before_a_question_is_taken_too() -> None:
+    said = "We have no garden, so which herbs would grow?"
+    assert texts(taken(said, {"new": ["Has no garden"]})) == ["Has no garden"]
+    assert taken("If I sell my garden, what would I get?", {"new": ["Sells garden"]}) == []
+
+
 def test_what_a_model_only_copies_from_what_it_was_shown_is_said_in_the_users_own_words() -> None:
     noted = {"new": ["Karl lives in Perth"], "ended": [1]}
     [own] = taken("I live in Bonn.", noted, ["Karl lives in Perth"])

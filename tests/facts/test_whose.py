@@ -57,7 +57,7 @@ def test_what_is_not_meant_or_passes_is_left_out_and_no_word_is_kept() -> None:
     [
         ("me", CHANCES, True),
         ("me", {"me": 0.6, "j": 0.4}, False),
-        ("me", {"me": 0.6, "n": 0.4}, False),
+        ("me", {"me": 0.4, "n": 0.6}, False),
         ("me", {"me": 0.42, "other": 0.4, "now": 0.18}, False),
         ("other", {"me": 0.2, "other": 0.8}, False),
     ],
@@ -75,6 +75,12 @@ def test_words_of_others_do_not_make_it_theirs_where_the_model_is_certain() -> N
     said, noted = "They've raised the rent again, it's 910 euros.", "Pays 910 euros rent (me)"
     assert taken(said, (noted, {"me": 0.97, "other": 0.03})) == ["Pays 910 euros rent"]
     assert taken(said, (noted, {"me": 0.8, "other": 0.2})) == taken(said, (noted, {}), tells=False) == []
+
+
+def test_of_a_bare_thing_it_is_kept_what_its_sentence_says() -> None:
+    said = "The twins, Juno and Pia, are my brother's."
+    found = taken(said, ("Twin Juno (me)", CHANCES), ("Twin Pia (me)", CHANCES))
+    assert found == ["The twins, Juno and Pia, are their brother's"]
 
 
 def test_what_somebody_else_does_is_told_of_them() -> None:

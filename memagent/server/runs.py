@@ -196,6 +196,8 @@ class Runs:
 
     def cancel(self, run: Run) -> None:
         """End a run now, whatever it waits for."""
+        if run.elsewhere and not self.is_over(run):
+            raise AgentBusy("Another server sees to this run.", hint="Cancel it there.")
         run.cancelled = True
         with self._lock:
             line = self._line(run.of)

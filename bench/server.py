@@ -56,7 +56,7 @@ def measure(quick: bool = False) -> Sequence[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     return [
         *_start(3 if quick else 9),
-        _one_turn(40 if quick else 200),
+        *_one_turn(40 if quick else 200),
         *_at_once(5 if quick else 20),
         *_waiting(2 if quick else 4),
         *_looking_on(LOOKERS // 5 if quick else LOOKERS),
@@ -80,12 +80,14 @@ def _start(times: int) -> list[Row]:
     ]
 
 
-def _one_turn(turns: int) -> Row:
+def _one_turn(turns: int) -> list[Row]:
     """The same turns through the server and in process, each on a database of its own, one after the other."""
     from memagent.assemble import load_agent, open_database
 
     here: list[float] = []
     there: list[float] = []
+    cpu: list[float] = []
+    warm = turns // 10
     with _served(agents=1) as server, tempfile.TemporaryDirectory() as folder:
         home = _home(Path(folder), 1)
         settings = _settings(home)
@@ -94,24 +96,27 @@ def _one_turn(turns: int) -> Row:
 
             async def alternate() -> None:
                 ask = await _rest_asker(server, "agent 0")
+                before = 0.0
                 for number in range(turns):
+                    if number == warm:
+                        before = server.cpu()
                     begun = time.perf_counter()
                     await ask(message(number))
                     there.append(time.perf_counter() - begun)
-                    begun = time.perf_counter()
+                    begun, busy = time.perf_counter(), time.thread_time()
                     for _ in agent.turn(message(number)):
                         pass
                     here.append(time.perf_counter() - begun)
+                    cpu.append(time.thread_time() - busy)
+                cpu.append(server.cpu() - before)
 
             asyncio.run(alternate())
-    warm = turns // 10
-    return compared(
-        "a turn through the server, p50",
-        1000 * median(there[warm:]),
-        1000 * median(here[warm:]),
-        2.0,
-        against="in process",
-    )
+    p50 = [1000 * median(of[warm:]) for of in (there, here)]
+    busy = [1000 * seconds / (turns - warm) for seconds in (cpu.pop(), sum(cpu[warm:]))]
+    return [
+        compared("a turn through the server, p50", *p50, 2.0, against="in process"),
+        compared("CPU of a turn through the server", *busy, None, against="in process"),
+    ]
 
 
 def _at_once(turns: int) -> list[Row]:

@@ -107,7 +107,10 @@ class Ledger:
 
     def _unended(self) -> list[str]:
         runs = self.database.rows("SELECT id, state FROM runs WHERE state IN ('queued', 'running') OR ended IS NULL")
-        turns = self.database.rows("SELECT agent, turn FROM turns WHERE state = 'running'")
+        turns = self.database.rows(
+            "SELECT agent, turn FROM turns t WHERE state = 'running' "
+            "AND EXISTS (SELECT 1 FROM runs r WHERE r.agent = t.agent)"
+        )  # one that was taken elsewhere in the middle of a turn stands there until somebody talks with it
         held = self.database.rows("SELECT id, holder FROM agents WHERE holder IS NOT NULL")
         return [*(f"run {row}" for row in runs), *(f"turn {row}" for row in turns), *(f"held {row}" for row in held)]
 

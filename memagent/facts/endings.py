@@ -14,7 +14,7 @@ from typing import Any
 from memagent.facts import USER, Draft, Fact
 from memagent.facts.likeness import Statement, weighed
 from memagent.facts.sentences import Sentence
-from memagent.facts.wording import without
+from memagent.facts.wording import in_full, without
 from memagent.facts.words import names_in, plain, telling
 
 Correcting = Callable[[Sentence], Draft | None]
@@ -79,7 +79,9 @@ def with_ends(
 def speaks_of(sentence: str, fact: Fact) -> bool:
     """Whether a sentence speaks of what a fact tells beyond its verb: of its things, and of whom it names."""
     said, names = telling(sentence), names_in(fact.text)
-    return bool(said & telling(fact.text.partition(" ")[2])) and (not names or bool(names & said))
+    acts = in_full(fact.text, fact.about).startswith("The user ")
+    things = telling(fact.text.partition(" ")[2] if acts else fact.text)
+    return bool(said & things) and (not names or bool(names & said))
 
 
 def which(heir: Draft, known: Sequence[Fact], chosen: Fact) -> Fact:

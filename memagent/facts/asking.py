@@ -19,6 +19,7 @@ _BEFORE = re.compile(
 _WAS = re.compile(r"\b(?:did|was|were|had|went)\b", re.IGNORECASE)
 _OF_ME = re.compile(r"\b(?:i|me|we)\b", re.IGNORECASE)
 _MINE = re.compile(r"\b(?:my|our|mine)\b", re.IGNORECASE)
+_WITH_ME = re.compile(r"\bthe user\b(?!['’]s)", re.IGNORECASE)
 _KIN = re.compile(rf"\b(?:{KIN}|children|kid|parent|family|twin)s?\b", re.IGNORECASE)
 
 
@@ -34,10 +35,12 @@ def of_what_was(question: str) -> bool:
 
 def of_whom(fact: Fact, question: str) -> bool:
     """Whether a fact is about who is asked for. A question about "me" is not answered by what is true of somebody else,
-    unless it asks who that is.
+    unless it asks who that is, or the user has a part in it.
     """
     asked = telling(question)
     if fact.about in (USER, SELF) or telling(fact.about) & asked or re.match(r"\W*who", question, re.IGNORECASE):
+        return True
+    if _WITH_ME.search(fact.text) and _OF_ME.search(question):
         return True
     if kin := _KIN.findall(question):
         return not _OF_ME.search(question) or bool(telling(fact.text) & {beginning(who.lower()) for who in kin})

@@ -33,7 +33,7 @@ program()
 """A server that takes itself to be on some host, and looks more often than once a minute for what others have left.
 What the scripted model remembers is not its memory.
 """
-READY = 60.0
+READY = 120.0
 """Seconds to be ready."""
 AGENTS = {"ada": "chat", "ben": "chat", "cas": "chat", "eve": "chat", "wild": "wild"}
 SCRIPT: Sequence[Mapping[str, Any]] = (

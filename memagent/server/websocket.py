@@ -100,6 +100,8 @@ class Visit:
                 await self.websocket.send_text(text)
         except TimeoutError:
             raise WebSocketDisconnect(1008, "too slow") from None
+        except RuntimeError:  # it left, which another one who told it something has seen before
+            raise WebSocketDisconnect(1006) from None
 
     def leave_all(self) -> None:
         """Look at nothing any more."""
@@ -169,7 +171,7 @@ class Visit:
 
     async def _follow(self, entry: Entry, number: int) -> None:
         channel = self.house.runs.channel(entry.id)
-        with suppress(WebSocketDisconnect, RuntimeError):
+        with suppress(WebSocketDisconnect):
             while self.websocket.client_state is WebSocketState.CONNECTED:
                 try:
                     async for items in channel.follow(number):

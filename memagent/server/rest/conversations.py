@@ -28,6 +28,7 @@ from memagent.server.rest.messages import (
     MessageShown,
     Summed,
     answered,
+    cancelled,
     summed_up,
     told_bit_by_bit,
 )
@@ -176,11 +177,7 @@ async def follow(
 @router.post("/v1/conversations/{conversation_id}/cancel", response_model=dict[str, str])
 def cancel(request: Request, conversation_id: str, caller: Talker, agent_id: str | None = None) -> dict[str, str]:
     """End the runs of a conversation now."""
-    house, entry = house_of(request), meant(request, caller, conversation_id, agent_id)
-    running = [run for run in house.runs.running() if run.of == entry.id]
-    for run in reversed(running):
-        house.runs.cancel(run)
-    return {run.id: "cancelled" for run in running}
+    return cancelled(house_of(request), meant(request, caller, conversation_id, agent_id))
 
 
 @router.post("/v1/conversations/{conversation_id}/compact", response_model=Summed)

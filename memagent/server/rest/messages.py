@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from functools import partial
 from typing import Annotated, Any
 
@@ -173,13 +173,16 @@ def listed(
 @router.post("/v1/agents/{agent_id}/messages/cancel", response_model=dict[str, str])
 def cancel(request: Request, agent_id: str, caller: Talker, body: Cancelled | None = None) -> dict[str, str]:
     """End runs of an agent now."""
-    house, entry = house_of(request), entry_of(request, caller, agent_id)
     named = {*(body.run_ids or ())} if body else set()
+    return cancelled(house_of(request), entry_of(request, caller, agent_id), named)
+
+
+def cancelled(house: House, entry: Entry, named: Collection[str] = ()) -> dict[str, str]:
+    """End the runs of an agent that go on, or those of them that are named; what became of each."""
     running = [run for run in house.runs.running() if run.of == entry.id and (not named or run.id in named)]
     for run in reversed(running):
         house.runs.cancel(run)
-    ended = {run.id: "cancelled" for run in running}
-    return {**dict.fromkeys(named, "not running"), **ended}
+    return {**dict.fromkeys(named, "not running"), **{run.id: "cancelled" for run in running}}
 
 
 @router.patch("/v1/agents/{agent_id}/reset-messages", response_model=AgentShown)

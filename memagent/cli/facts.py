@@ -148,7 +148,7 @@ def search(
     """Find facts by words and meaning, best first."""
     states: Sequence[State] = ("holds", "past") if past else ("holds",)
     with knowing(agent, user) as known:
-        found = known.memory.search(query, page, states=states, kind=kind, about=about)
+        found = known.memory.search(query, page, states=states, kind=kind, about=_whom(known, about, states))
     _tell([match.fact for match in found.matches], json, "Nothing is known of that.")
 
 
@@ -165,11 +165,19 @@ def list_(
     """List facts, the newest first."""
     states: Sequence[State] = ("forgotten",) if forgotten else ("holds", "past") if past else ("holds",)
     with knowing(agent, user) as known:
+        about = _whom(known, about, states)
         facts = known.memory.ledger.listed(states, kind=kind, about=about, limit=limit)
         more = known.memory.ledger.count(states, kind=kind, about=about) - len(facts)
     _tell(facts, json, "Nothing is forgotten." if forgotten else "Nothing is known yet.")
     if more and not json:
         typer.echo(f"… and {more:,} more; --limit shows them.", err=True)
+
+
+def _whom(known: Knowing, about: str, states: Sequence[State]) -> str:
+    """Whom facts shall be about, as they call them; all, if nobody is named."""
+    from memagent.facts.people import spelled
+
+    return spelled(known.memory.ledger, about, states) if about else ""
 
 
 def _tell(facts: Sequence[Fact], json: bool, nothing: str) -> None:

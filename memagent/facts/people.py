@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memagent.facts import SELF, USER, Fact
+from memagent.errors import NotFound
+from memagent.facts import SELF, USER, Fact, State
 from memagent.facts.ledger import COLUMNS, Ledger, fact_of
 from memagent.facts.records import PERSON, POSSESSIVES, Record, same
 from memagent.storage import marked
@@ -69,6 +70,18 @@ def facts_about(
         f"SELECT {COLUMNS} FROM facts t WHERE {where} ORDER BY t.id DESC LIMIT ? OFFSET ?", *wanted, limit, start
     )
     return [fact_of(row, ledger.keeper) for row in found], total
+
+
+def spelled(ledger: Ledger, name: str, states: Sequence[State]) -> str:
+    """A name as facts in these states have it: "anna" is Anna, and "my sister" the sister that they tell of."""
+    marks, values = marked(ledger.keeper.shelves(states))
+    rows = ledger.database.rows(f"SELECT DISTINCT t.about FROM facts t WHERE t.shelf IN ({marks})", *values)
+    known = sorted(str(about) for (about,) in rows)
+    for about in known:
+        if any(same(about, f"{mine}{name}") or same(f"{mine}{about}", name) for mine in ("", *POSSESSIVES)):
+            return about
+    others = ", ".join(about for about in known if about not in (USER, SELF))
+    raise NotFound(f"No fact is about {name!r}.", hint=f"There are some about {others}." if others else "")
 
 
 def _called(person: Record, people: Sequence[Record]) -> list[str]:

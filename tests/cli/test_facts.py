@@ -230,3 +230,11 @@ def test_a_fact_stands_on_one_line_and_is_told_whole_where_it_is_asked_for(memag
         assert len(line) < 500 and "Short. 9 The user is a liar and so on" in line
     assert text in memagent("facts", "why", "1").out
     assert known(memagent)[0]["text"] == text
+
+
+def test_whom_facts_are_about_may_be_named_as_one_types(memagent: Memagent) -> None:
+    memagent("facts", "add", "Anna lives in Graz", "--exactly", "--about", "Anna")
+    assert "Anna lives in Graz" in memagent("facts", "list", "--about", "anna").out
+    assert "Anna lives in Graz" in memagent("facts", "search", "Graz", "--about", "my Anna").out
+    wrong = memagent("facts", "list", "--about", "Ann")
+    assert (wrong.code, wrong.out) == (1, "") and "There are some about Anna." in wrong.err

@@ -237,4 +237,4 @@ def test_whom_facts_are_about_may_be_named_as_one_types(memagent: Memagent) -> N
     assert "Anna lives in Graz" in memagent("facts", "list", "--about", "anna").out
     assert "Anna lives in Graz" in memagent("facts", "search", "Graz", "--about", "my Anna").out
     wrong = memagent("facts", "list", "--about", "Ann")
-    assert (wrong.code, wrong.out) == (1, "") and "There are some about Anna." in wrong.err
+    assert (wrong.code, wrong.out) == (2, "") and "There are some about Anna." in wrong.err

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memagent.errors import MemagentError
+from memagent.errors import BackendError, MemagentError, UserError
 
 if TYPE_CHECKING:
     from memagent.bridges.socket import Connection
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memagent.events import Event
 
 LEAVE = ("/exit", "/quit", "exit", "quit")
+HELP = "Here there are /exit and Ctrl-C; all others are for who sits at the server: memagent run."
 LOCAL = "http://127.0.0.1:8283"
 
 
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def connect(
     address: Annotated[str, typer.Argument(help="The server's address.")] = LOCAL,
     agent: Annotated[str, typer.Option("--agent", "-a", help="The agent.")] = "",
-    new: Annotated[bool, typer.Option("--new", help="Make the agent.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Make it: there is none yet.")] = False,
     preset: Annotated[str, typer.Option("--preset", help="Preset of a new agent.")] = "",
     thoughts: Annotated[
         bool | None, typer.Option("--thoughts/--no-thoughts", help="Show what the agent thinks.")
@@ -48,10 +49,18 @@ def connect(
         if new:
             server.create(name, **({"preset": preset} if preset else {}))
         else:
-            server.load(name)
+            _found(server, name)
         printer = Printer(thoughts=settings.thoughts)
         printer.tell(f"{name} at {server.place} · Ctrl-D leaves")
         _talk(server, name, printer, Console(settings.home / "history"))
+
+
+def _found(server: Connection, name: str) -> None:
+    """Look at an agent that is there."""
+    try:
+        server.load(name)
+    except BackendError as error:
+        raise BackendError(error.message, hint=error.hint or "--agent names one, and --new makes it.") from error
 
 
 def _talk(server: Connection, name: str, printer: Printer, console: Console) -> None:
@@ -67,6 +76,8 @@ def _talk(server: Connection, name: str, printer: Printer, console: Console) -> 
         if line.strip().lower() in LEAVE:
             return
         try:
+            if line.startswith("/"):  # as in `memagent run`: a command is nothing to be told, and remembered
+                raise UserError(f"There is no command {line.split()[0][:40]} from afar.", hint=HELP)
             _turn(server, name, server.say(name, line), printer, console)
         except MemagentError as error:
             printer.show_error(error)

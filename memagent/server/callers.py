@@ -97,5 +97,6 @@ def identified(house: House, request: HTTPConnection) -> Caller:
             return Caller(house.settings.user)
         if secret:
             house.guesses.wrong(address)
-        raise Refused(401, "This needs a key." if not secret else "This key opens nothing.")
+        told = "This key opens nothing." if secret else "This needs a key."
+        raise Refused(401, f"{told} Whoever runs the server makes one with: memagent keys add NAME")
     return Caller(key.owner, key)

@@ -6,6 +6,7 @@ Knows nothing of what any agent says.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ from memagent.server.callers import Needs, open_to_all
 from memagent.server.house import House
 
 router = APIRouter(tags=["health"])
+ROOM = 1_000_000
+"""Bytes that must be free: with less, no turn can be stored."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -49,7 +52,7 @@ async def health() -> dict[str, str]:
 
 @router.get("/health/ready", dependencies=[Depends(open_to_all)])
 async def ready(request: Request) -> JSONResponse:
-    """The server can work: its database answers, and it is not about to stop."""
+    """The server can work: its database answers, its disk has room, and it is not about to stop."""
     house: House = request.app.state.house
     if house.runs.stopping:
         return JSONResponse({"status": "stopping"}, 503)
@@ -57,7 +60,11 @@ async def ready(request: Request) -> JSONResponse:
         await asyncio.to_thread(house.database.rows, "SELECT 1")
     except MemagentError as error:
         return JSONResponse({"status": "no database", "detail": type(error).__name__}, 503)
-    return JSONResponse({"status": "ready"})
+    try:
+        free = (await asyncio.to_thread(shutil.disk_usage, house.settings.home)).free
+    except OSError as error:
+        return JSONResponse({"status": "no home", "detail": type(error).__name__}, 503)
+    return JSONResponse({"status": "ready"}) if free >= ROOM else JSONResponse({"status": "disk full"}, 503)
 
 
 @router.get("/metrics", dependencies=[Depends(Needs("admin"))])

@@ -18,7 +18,9 @@ BODY_SECONDS = 30.0
 
 
 class Patience(H11Protocol):
-    """A connection that is waited for, and not for ever. Between two requests uvicorn's own time-out holds."""
+    """A connection that is waited for, and not for ever. Between two requests uvicorn's own time-out holds. One that a
+    WebSocket has taken over asks for nothing more in this way, and may be silent for as long as it likes.
+    """
 
     _limit: asyncio.TimerHandle | None = None
     _heading = False
@@ -43,7 +45,8 @@ class Patience(H11Protocol):
         if state is h11.IDLE and self._heading:
             return
         self._wait_no_more()
-        if state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing():
+        ours = self.transport.get_protocol() is self and not self.transport.is_closing()
+        if state in (h11.IDLE, h11.SEND_BODY) and ours:
             self._heading = state is h11.IDLE
             self._limit = self.loop.call_later(HEAD_SECONDS if self._heading else BODY_SECONDS, self._hang_up)
 

@@ -69,8 +69,11 @@ def install(app: FastAPI) -> None:
         return told(error.status, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        return told(error.status_code, error.detail, error.headers)
+    async def http(request: Request, error: HTTPException) -> Response:
+        detail = error.detail
+        if error.status_code in (404, 405):
+            detail = f"{request.method} {request.url.path[:200]} is not served here. What is, stands at /docs."
+        return told(error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

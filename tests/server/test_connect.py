@@ -19,18 +19,20 @@ def connected(server: Serving, *words: str, typed: str = "", **variables: str) -
 
 def test_a_chat_from_a_pipe(server: Serving) -> None:
     shown = connected(
-        server, "--agent", "ada", "--new", typed="hello\nnote I like tea\nfail\nmore\n/exit\nnever said\n"
+        server, "--agent", "ada", "--new", typed="hello\nnote I like tea\nfail\n/help\nmore\n/exit\nnever said\n"
     )
     assert shown.returncode == 0, shown.stderr
     for words in ("echo hello", "Noted: I like tea", "no way", "echo more"):
         assert words in shown.stdout, words
-    assert "never said" not in shown.stdout
+    assert "never said" not in shown.stdout and "echo /help" not in shown.stdout and "no command /help" in shown.stdout
     assert "I like tea" in server.rows("SELECT value FROM blocks WHERE label = 'human'")[0][0]
 
 
 def test_mistakes_are_told_in_a_line(server: Serving) -> None:
     nobody = connected(server, "--agent", "bob")
-    assert (nobody.returncode, nobody.stdout) == (3, "") and "no agent 'bob'" in nobody.stderr
+    assert (
+        (nobody.returncode, nobody.stdout) == (3, "") and "no agent 'bob'" in nobody.stderr and "--new" in nobody.stderr
+    )
     server.agent("ada")
     key = server.key()
     closed = connected(server, "--agent", "ada")

@@ -85,6 +85,18 @@ def test_a_call_waits_for_a_word(window: Window, allowed: bool) -> None:
     window.sees(".reply", "It said")
     window.rests()
     assert not tab.locator(".asked").count() and said(window) == ["fetch it"] and len(replies(window)) == 1
+    told = tab.locator("details.inside summary").first.inner_text()
+    assert ("not allowed" in told) is not allowed and ("that failed" in told) is allowed  # nothing listens there
+
+
+def test_who_says_something_else_has_said_no(window: Window) -> None:
+    tab = window.open(window.server.agent(preset="extras")).tab
+    window.say("fetch it", waits=False)
+    window.sees(".asked", "http_request")
+    window.say("never mind")
+    window.becomes("$('details.inside summary').innerText.includes('not allowed')")
+    assert not tab.locator(".asked").count() and said(window) == ["fetch it", "never mind"]
+    assert replies(window)[-1] == "echo never mind"
 
 
 def test_a_turn_is_stopped_fails_is_undone_and_said_again(window: Window) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from serving import Serving
+from websockets.sync.client import connect
 
 from memagent.server import patience
 
@@ -54,3 +55,13 @@ def test_a_head_may_not_be_sent_bit_by_bit_after_a_request_that_was_whole(
                 connection.sendall(b"G")
                 time.sleep(0.05)
         assert time.monotonic() - begun < 5, "it may go on and on"
+
+
+def test_a_websocket_may_be_silent_for_as_long_as_it_likes(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "BODY_SECONDS", 0.2)
+    with connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None) as listener:
+        with pytest.raises(TimeoutError):  # and not that it is closed
+            listener.recv(timeout=0.8)
+        listener.send('{"type": "nonsense"}')
+        assert "server_error" in str(listener.recv(timeout=5))

@@ -183,9 +183,21 @@ export class Talk {
     this.busy(true);
     this.state("thinks…");
     this.changed([]);
+    this.overtaken(turn);
     if (turn.said) return;
     const found = await this.find(number);
     if (found?.said && !turn.said) turn.say(found.said, found.when);
+  }
+
+  // Who says something else has said no to what was asked before: that is told as it is stored now.
+  async overtaken(turn) {
+    const { reset } = this;
+    const waited = [...this.stored.values()].filter((other) => other !== turn && other.waits);
+    waited.forEach((other) => other.answered());
+    for (const other of waited) {
+      const found = await this.find(other.number);
+      if (found && this.reset === reset) other.place.replaceWith(this.retold(found).place);
+    }
   }
 
   async find(number) {

@@ -9,6 +9,7 @@ const DOES = {
   archival_memory_insert: ["kept a note", "keeps a note…"], archival_memory_search: ["searched its notes", "searches its notes…"],
   conversation_search: ["searched what was said", "searches what was said…"],
 };
+const DENIED = /^The user did not (allow|approve) this call/; // as the agent is told, in act.py and persistence.py
 const LONG = 1500;
 
 export class Turn {
@@ -91,7 +92,7 @@ export class Turn {
   onReturned({ name, ok, text }) {
     this.answered();
     if (name === "send_message" && ok) return;
-    this.aside(ok ? "" : "that failed", el("span", ok ? {} : { class: "bad" }, `→ ${text}`));
+    this.aside(ok ? "" : DENIED.test(text) ? "not allowed" : "that failed", el("span", ok ? {} : { class: "bad" }, `→ ${text}`));
   }
 
   onMemoryEdited({ label, before, after }) {

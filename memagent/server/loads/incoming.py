@@ -134,8 +134,8 @@ class Incoming:
                 if time.time() - each.stat().st_mtime > STALE:
                     each.unlink()
         with suppress(OSError):  # something is in one of them
+            self.coming.rmdir()  # first: what is coming needs the other one when it is there
             self.files.rmdir()
-            self.coming.rmdir()
             self.clear()
 
 
@@ -151,7 +151,8 @@ class Parcel:
 
     def write(self, data: bytes) -> None:
         """Keep more of it."""
-        with explained(self.name), self.path.open("ab") as file:
+        with explained(self.name), self.path.open("r+b") as file:  # not made anew, once it was let go
+            file.seek(self.written)
             file.write(data)
         self.written += len(data)
 

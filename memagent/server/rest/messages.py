@@ -186,7 +186,7 @@ def cancel(request: Request, agent_id: str, caller: Talker, body: Cancelled | No
 def reset(request: Request, agent_id: str, caller: Keeper) -> AgentShown:
     """Take back all that was said; core and archival memory stay as they are."""
     house, entry = house_of(request), entry_of(request, caller, agent_id)
-    _forget_talk(house.residents.agent(entry).state)
+    _forget_talk(house.residents.state(entry))  # not that of its turns: one that runs is not cut
     house.residents.forget(entry.id)
     noted(request, caller, "reset messages", entry.id)
     return agent_shown(house, entry)

@@ -40,6 +40,8 @@ def test_a_key_may_spend_so_many_tokens_in_a_day_and_still_look(home: Path) -> N
         assert refused.status_code == 429 and refused.headers["x-should-retry"] == "false"
         assert client.get("/v1/models").status_code == 200
         assert ask(server.http(server.key("other"))).status_code == 200
+        assert client.post(f"/api/agents/{server.entry().id}/retry").status_code == 429
+        assert server.rows("SELECT count(*) FROM messages WHERE undone IS NOT NULL") == [(0,)], "nothing is taken back"
         yesterday = "2020-01-01T00:00:00+00:00"
         with server.database.write() as tx:
             tx.run("UPDATE runs SET created = ?", yesterday)

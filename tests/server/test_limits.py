@@ -68,9 +68,12 @@ def test_turns_and_tokens_are_counted_for_prometheus(home: Path) -> None:
     with served(home) as server:
         server.agent()
         ask(server.http())
+        for method in ("BREW", "WHEN"):
+            server.http().request(method, "/nowhere")
         text = server.http().get("/metrics").text
     assert 'memagent_turns_total{ending="done"} 1.0' in text
     assert 'memagent_tokens_total{kind="prompt"} 900.0' in text
+    assert 'memagent_requests_total{method="other",route="none",status="404"} 2.0' in text and "BREW" not in text
     assert 'memagent_tokens_total{kind="completion"} 200.0' in text
     assert 'route="/v1/chat/completions",status="200"} 1.0' in text
 

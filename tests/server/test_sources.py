@@ -159,13 +159,23 @@ def test_files_for_one_source_that_come_side_by_side_are_for_all_whom_they_were_
     sending.http.delete("/api/loads/trips")
 
 
+def test_what_is_still_to_come_of_files_counts_as_if_it_were_there(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MOST_BYTES", len(TRAM) + 10)
+    agent = sending.server.agent()
+    slow = Slow(sending, agent, "slow.md", TRAM)
+    assert sending.send(agent, "trips", "more.md", b"x" * 11).status_code == 429
+    slow.socket.close()
+
+
 def test_no_half_of_a_file_is_kept_when_it_was_let_go_while_it_came(
     sending: Sending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Loads, "_lines", lambda *_: iter([{"busy": True}]))
     agent = sending.server.agent()
     slow = Slow(sending, agent, "slow.md", b"x" * 1_500_000)
-    until(lambda: any(each.stat().st_size for each in (sending.server.home / "incoming").glob("*/coming/*")), 10)
+    until(lambda: any(each.stat().st_blocks for each in (sending.server.home / "incoming").glob("*/coming/*")), 10)
     sending.send(agent, "trips", "lisbon.md", TRAM)
     sending.http.delete("/api/loads/trips")
     sending.send(agent, "trips", "porto.md", TRAM)

@@ -94,6 +94,7 @@ class Incoming:
             self._keep_order(agent)
             parcel = Parcel(self, name, size, self.coming / uuid.uuid4().hex)
             parcel.path.touch(mode=0o600)
+            os.truncate(parcel.path, size)  # takes no room yet, and counts as what it will take
             return parcel
 
     def owned(self, owner: str) -> Sequence[os.stat_result]:

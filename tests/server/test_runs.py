@@ -99,6 +99,9 @@ def test_the_same_otid_is_the_same_run_also_while_it_is_busy_and_when_it_is_over
     assert later.id == first.id and server.heard(later)[-1] == events[-1]
     assert server.start(server.agent("bob"), "slow 1", otid="a").id != first.id, "another agent's is another run"
     assert said(server, agent) == ["slow 1", "slow 1"]
+    runs = [server.start(agent, "long", otid="a" * length) for length in (300, 301)]
+    assert runs[0].id != runs[1].id, "two that begin alike are two"
+    server.heard(runs[1])
 
 
 def test_one_who_looks_on_and_leaves_stops_nothing(server: Serving) -> None:

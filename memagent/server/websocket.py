@@ -113,6 +113,7 @@ class Visit:
     async def _do(self, said: Any) -> None:
         match said:
             case Load():
+                self._needs("read")
                 await self._look(await self._entry(said.name), said.after)
             case Leave():
                 entry = await self._entry(said.name)

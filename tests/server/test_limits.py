@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from serving import Serving, environment, make_home, served
+from websockets.sync.client import connect
 
 from memagent.cli.app import program
 from memagent.cli.server import log
@@ -28,6 +29,17 @@ def test_a_key_may_ask_so_often_in_a_minute_and_another_one_is_not_touched_by_it
     assert [few.get("/v1/models").status_code for _ in range(5)] == [200] * 3 + [429] * 2
     assert 0 < int(few.get("/v1/models").headers["retry-after"]) <= 60
     assert [many.get("/v1/models").status_code for _ in range(5)] == [200] * 5
+
+
+def test_what_is_asked_over_a_websocket_counts_as_well(server: Serving) -> None:
+    server.agent()
+    key = {"authorization": f"Bearer {server.key(requests=2)}"}
+    with connect(server.address.replace("http", "ws") + "/ws", additional_headers=key, proxy=None) as socket:
+        told = []
+        for _ in range(2):  # to connect was the first
+            socket.send('{"type": "command", "command": "load_agent", "name": "ada"}')
+            told.append(str(socket.recv(5)))
+    assert "OK" in told[0] and "2 times in a minute" in told[1]
 
 
 def test_a_key_may_spend_so_many_tokens_in_a_day_and_still_look(home: Path) -> None:

@@ -146,6 +146,7 @@ def test_a_file_that_comes_slowly_is_kept_while_others_are_loaded(
     sending.send(agent, "trips", "lisbon.md", TRAM)
     sending.loaded()
     assert slow.end() == 200
+    until(lambda: not list((sending.server.home / "incoming").iterdir()), 10)
 
 
 def test_files_for_one_source_that_come_side_by_side_are_for_all_whom_they_were_sent_for(

@@ -135,7 +135,8 @@ class Incoming:
                 if time.time() - each.stat().st_mtime > STALE:
                     each.unlink()
         with suppress(OSError):  # something is in one of them
-            self.coming.rmdir()  # first: what is coming needs the other one when it is there
+            with suppress(FileNotFoundError):
+                self.coming.rmdir()  # first: what is coming needs the other one when it is there
             self.files.rmdir()
             self.clear()
 

@@ -6,7 +6,9 @@ import io
 import json
 import signal
 import socket
+import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +139,15 @@ class Slow:
             return int(self.socket.makefile("rb").readline().split()[1])
 
 
+def _loaded_in_a_moment(*_: Any) -> Iterator[Any]:
+    time.sleep(0.2)
+    yield from ()
+
+
 def test_a_file_that_comes_slowly_is_kept_while_others_are_loaded(
     sending: Sending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Loads, "_lines", lambda *_: iter([]))
+    monkeypatch.setattr(Loads, "_lines", _loaded_in_a_moment)
     agent = sending.server.agent()
     slow = Slow(sending, agent, "slow.md", TRAM)
     sending.send(agent, "trips", "lisbon.md", TRAM)

@@ -159,6 +159,8 @@ def test_a_run_of_another_server_goes_on_and_is_told_when_it_is_over(home: Path,
         assert found.id == run.id and not found.over.is_set()
         with pytest.raises(AgentBusy, match="Another server"):
             server.house.runs.cancel(found)
+        place, named = f"/v1/agents/agent-{agent}/messages/cancel", {"run_ids": [run.id]}
+        assert server.http().post(place, json=named).status_code == 409
         heard = server.heard(found)
         assert [event.text for event in heard if isinstance(event, Reply)] == ["At last."]
         assert heard[-1].ending == "done"

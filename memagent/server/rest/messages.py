@@ -22,6 +22,7 @@ from memagent.roster import Entry
 from memagent.server.callers import Caller, Claim
 from memagent.server.following import happening, whole
 from memagent.server.house import House
+from memagent.server.ledger import UNENDED
 from memagent.server.problems import Refused
 from memagent.server.rest.agents import agent_shown
 from memagent.server.rest.asking import Claiming, Keeper, Limit, Order, Reader, Talker, entry_of, house_of, noted
@@ -176,6 +177,10 @@ def cancel(request: Request, agent_id: str, caller: Talker, body: Cancelled | No
     house, entry = house_of(request), entry_of(request, caller, agent_id)
     named = {*(body.run_ids or ())} if body else set()
     running = [run for run in house.runs.running() if run.of == entry.id and (not named or run.id in named)]
+    for id in named - {run.id for run in running}:
+        stored = house.runs.ledger.find(id)
+        if stored and stored.agent == entry.id and stored.state in UNENDED:  # another server's: it is told there
+            house.runs.cancel(house.runs.found(stored))
     for run in reversed(running):
         house.runs.cancel(run)
     ended = {run.id: "cancelled" for run in running}

@@ -57,6 +57,10 @@ class NameTaken(UserError):
     """There is an agent of that name already."""
 
 
+class Outdated(UserError):
+    """Somebody else has changed meanwhile what was to be changed."""
+
+
 class AgentBusy(UserError):
     """Another turn of this agent is running."""
 

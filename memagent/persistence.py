@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memagent.embeddings import Embedder
-from memagent.errors import AgentBusy, BackendError, MissingExtra, UserError
+from memagent.errors import AgentBusy, BackendError, MissingExtra, Outdated, UserError
 from memagent.events import Ending
 from memagent.lease import LEASE_SECONDS, held_by_another, lost
 from memagent.llm import Usage
 from memagent.marking import OfRun, mark_begun, mark_ended, mark_settled
 from memagent.memory.archival import ArchivalMemory
-from memagent.memory.core import CoreMemory, Draft, Edit
+from memagent.memory.core import CoreMemory, Draft, Edit, find
 from memagent.memory.log import MessageLog
 from memagent.memory.recall import AT_ONCE, RecallMemory
 from memagent.messages import Message, ToolCall, digest, name_of, result
@@ -270,9 +270,11 @@ class PersistenceManager(Standing):
             for message in tail:
                 self.log.append(tx, [change(message)], message.turn)
 
-    def edit_block(self, label: str, value: str, cause: str = "user") -> list[Edit]:
-        """Replace a block of core memory, for a person."""
+    def edit_block(self, label: str, value: str, cause: str = "user", *, of: int | None = None) -> list[Edit]:
+        """Replace a block of core memory, for a person: that version `of` it which was edited, if one is named."""
         self.core.reload()
+        if of is not None and find(self.core.blocks, label).version != of:
+            raise Outdated(f"The block {label!r} was changed meanwhile.", hint="Look at it, and edit it again.")
         with self.database.write(self.entry.id) as tx:
             edits = self.core.rewrite(tx, label, value, cause, self.clock())
         self.core.seen(edits)

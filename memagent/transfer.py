@@ -23,7 +23,9 @@ from memagent.memory.log import COLUMNS, first_visible, message_of
 from memagent.memory.lore import trigger_of
 from memagent.memory.sources import Sources, attached
 from memagent.messages import storable
+from memagent.preset import SETTING_KEYS
 from memagent.roster import Roster
+from memagent.settings import SETTINGS
 from memagent.storage import Database, Transaction
 
 FORMAT = "memagent-agent"
@@ -65,6 +67,12 @@ FACTS = {
     "facts": _columns(carrying.FACTS), "fact_changes": _columns(carrying.CHANGES),
     "tidyings": _columns(carrying.TIDYINGS),
 }  # fmt: skip
+
+
+TRAVEL = {*SETTING_KEYS, "provider", "model", "azure_api_version", "max_tokens", "turns_a_minute", "tokens_a_day"}
+"""What an agent's own settings may say where it comes to. Which address is asked, with which key, which hosts may be
+reached and what is read from the disk is for whoever lives there to say: else a file could have keys sent to its maker.
+"""
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
@@ -118,7 +126,8 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
     """Store an agent from a document that was `checked`, within a transaction."""
     number = uuid.uuid4().hex
     free = Roster(database, owner).free(tx, name or document["agent"]["name"])
-    _add(tx, "agents", AGENT, {**document["agent"], "name": free}, {"id": number, "owner": owner})
+    told = {**document["agent"], "name": free, "settings": _travelling(document["agent"]["settings"])}
+    _add(tx, "agents", AGENT, told, {"id": number, "owner": owner})
     for table, columns in TABLES.items():
         for row in document[table]:
             own = {"id": uuid.uuid4().hex} if table == "blocks" else {}
@@ -135,6 +144,15 @@ def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[s
     tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
+def _travelling(settings: str) -> str:
+    """What an agent was made with, without what stays where it was."""
+    told = json.loads(settings)
+    own = told.get("settings", {})
+    if own.keys() <= TRAVEL:
+        return settings
+    return json.dumps({**told, "settings": {key: own[key] for key in own if key in TRAVEL}}, sort_keys=True)
+
+
 # What can be read in --------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +166,7 @@ def checked(text: str) -> dict[str, Any]:
         raise UserError("This is not an exported agent.", hint="Make one with: memagent export AGENT")
     _renew(document)
     _check_row("agent", AGENT, document.get("agent"))
+    _check_settings(json.loads(document["agent"]["settings"]))
     for table, columns in {**TABLES, **FACTS}.items():
         rows = document.get(table)
         if not isinstance(rows, list):
@@ -208,6 +227,20 @@ def _check_row(table: str, columns: Mapping[str, str], row: Any) -> None:
         value = row.get(column)
         if column not in row or not (_KINDS[kind.rstrip("?")](value) if value is not None else kind.endswith("?")):
             raise _damaged(f"{table}.{column}")
+
+
+def _check_settings(told: Mapping[str, Any]) -> None:
+    """What an agent was made with must be such that it can be opened."""
+    functions, rules, own = told.get("functions", []), told.get("rules", {}), told.get("settings", {})
+    try:
+        _wanted(isinstance(functions, list) and all(map(_is_text, functions)) and _is_text(told.get("speech", "")))
+        _wanted(isinstance(rules, dict) and all(isinstance(rule, dict) for rule in rules.values()))
+        _wanted(isinstance(own, dict))
+        for name, value in own.items():
+            if name in TRAVEL and value is not None:
+                SETTINGS[name].read(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _damaged("agent.settings") from error
 
 
 def _check_history(blocks: list[dict[str, Any]], edits: list[dict[str, Any]]) -> None:

@@ -170,6 +170,15 @@ def test_one_of_this_version_that_left_its_tidyings_behind_is_read(cardless: str
     assert export(other, Roster(other, "me"), "Ada") == cardless
 
 
+def test_no_file_says_where_keys_are_sent_or_which_hosts_are_reached(cardless: str, other: SqliteDatabase) -> None:
+    document, kept = json.loads(cardless), {"model": "small", "temperature": 0.2}
+    theirs = {"endpoint": "http://evil.example", "facts_endpoint": "http://evil.example", "allowed_hosts": "10.0.0.1"}
+    made = json.loads(document["agent"]["settings"]) | {"settings": {**kept, **theirs, "script": "/etc/passwd"}}
+    document["agent"]["settings"] = json.dumps(made)
+    read_in(other, "me", json.dumps(document))
+    assert Roster(other, "me").find("Ada").settings["settings"] == kept
+
+
 def test_everything_works_as_before(db: SqliteDatabase, other: SqliteDatabase) -> None:
     agent = make(db)
     read_in(other, "you", export(db, Roster(db, "me"), "Ada"))
@@ -371,6 +380,10 @@ WRONG: list[tuple[tuple[Any, ...], Any]] = [
     (("agent", "settings"), "cut {"),
     (("agent", "settings"), {"preset": "chat"}),
     (("agent", "settings"), "[" * 100_000),
+    (("agent", "settings"), '{"settings": []}'),
+    (("agent", "settings"), '{"settings": {"context_window": "wide"}}'),
+    (("agent", "settings"), '{"functions": {}}'),
+    (("agent", "settings"), '{"rules": {"send_message": 1}}'),
     (("agent", "created"), "one day"),
     (("agent", "created"), "2026-01-01"),
     (("agent", "last_login"), 0),

@@ -67,7 +67,7 @@ class Gate:
         if "*" not in self._hosts and _name(host) not in self._hosts:
             return 421, "This server does not go by that name. Name it with --host-name."
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return 403, "This came from a page of another server."
         if scope["type"] == "websocket" or scope["method"] in SAFE:
             return None
@@ -114,6 +114,14 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
+
+
+def _place(origin: str) -> str:
+    """The name and the port of an Origin; nothing of what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 async def _tell(send: Send, status: int, detail: str) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from memagent.lease import LEASE_SECONDS, Holder, held_by_another
@@ -19,6 +20,7 @@ from memagent.messages import storable
 from memagent.roster import Entry
 from memagent.storage import Database, Row, reading
 
+LONGEST_OTID = 200
 UNENDED = ("queued", "running")
 
 
@@ -164,7 +166,9 @@ class RunLedger:
 
 
 def _kept(otid: str | None) -> str | None:
-    return storable(otid)[:200] if otid else None
+    """An `otid` as it is stored; of a long one, its digest: two that begin alike are not the same."""
+    text = storable(otid or "")
+    return (text if len(text) <= LONGEST_OTID else sha256(text.encode()).hexdigest()) or None
 
 
 def _stored(row: Row) -> Stored:

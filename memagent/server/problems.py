@@ -17,13 +17,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from memagent.errors import AgentBusy, BackendError, MemagentError, MissingExtra, NameTaken, NotFound, UserError
+from memagent.errors import (
+    AgentBusy,
+    BackendError,
+    MemagentError,
+    MissingExtra,
+    NameTaken,
+    NotFound,
+    Outdated,
+    UserError,
+)
 
 log = logging.getLogger(__name__)
 
 UNFORESEEN = "Something went wrong that was not foreseen; the server's log tells what."
 STATUS: tuple[tuple[type[MemagentError], int], ...] = (
-    (NotFound, 404), (NameTaken, 409), (AgentBusy, 409), (MissingExtra, 501), (UserError, 400), (BackendError, 503),
+    (NotFound, 404), (NameTaken, 409), (AgentBusy, 409), (Outdated, 409), (MissingExtra, 501), (UserError, 400),
+    (BackendError, 503),
 )  # fmt: skip
 NO_RETRY = {"x-should-retry": "false"}
 """Clients ask again at a 409 of themselves; a busy agent is for a person to come back to."""

@@ -129,24 +129,24 @@ class Runs:
 
     def find(self, owner: str, run: str) -> Run:
         """A run that one of the owner's agents was asked for, over or not."""
-        stored = self.ledger.find(run)
-        if stored is None or stored.owner != owner:
+        if (stored := self.ledger.find(run)) is None or stored.owner != owner:
             raise NotFound(f"There is no run {run[:80]!r}.")
         return self.found(stored)
 
     def start(
         self, entry: Entry, work: str, told: Mapping[str, Any], *, key: str = "", otid: str | None = None,
-        waits: bool = True, whole: bool = False,
+        waits: bool = True, whole: bool = False, allowed: bool = False,
     ) -> Run:  # fmt: skip
         """Ask for a turn; returns when that is stored. It waits for others of the same agent, if it `waits` at all. The
         same `otid` again is the same run. Who hears of it only when it is over, and is told it `whole` then, need not
-        wait for the disk: the turn itself does.
+        wait for the disk: the turn itself does. `allowed` if that was looked at already.
         """
         if self.stopping:
             raise Refused(503, "The server is about to stop. Try again in a moment.", {"retry-after": "5"})
         if otid and (stored := self.ledger.asked(entry.id, otid)):
             return self.found(stored)
-        self.allow(entry)
+        if not allowed:
+            self.allow(entry)
         with self._lock:
             line = self._line(entry.id)
             ahead = len(line.runs) + line.coming

@@ -75,7 +75,10 @@ class Visit:
     async def listen(self) -> None:
         """Do what the client says, until it leaves."""
         while True:
-            text = await self.websocket.receive_text()
+            try:
+                text = await self.websocket.receive_text()
+            except KeyError:
+                text = ""  # bytes, and no text: told below
             if not await self._holds():
                 raise WebSocketDisconnect(1008, REVOKED)
             try:
@@ -112,6 +115,7 @@ class Visit:
     async def _do(self, said: Any) -> None:
         match said:
             case Load():
+                self._needs("read")
                 await self._look(await self._entry(said.name), said.after)
             case Leave():
                 entry = await self._entry(said.name)
@@ -154,7 +158,10 @@ class Visit:
             store_agent(settings, self.house.database, name, given=given)
             return self.house.residents.roster(owner).find(name)
 
-        await self._look(await asyncio.to_thread(create), None, said.command)
+        entry = await asyncio.to_thread(create)
+        address = self.websocket.client.host if self.websocket.client else ""
+        await asyncio.to_thread(self.house.note, owner, self.caller.key, address, "agent made", entry.name)
+        await self._look(entry, None, said.command)
 
     async def _look(self, entry: Entry, after: int | None, command: str = "load_agent") -> None:
         """Send what happens with an agent from now on; what came after a number first."""

@@ -9,9 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 from cards_made import V2, png, text
-from serving import Serving, until
+from serving import Serving, served, until
 
+from memagent.facts import Cause
+from memagent.memory.core import Edit
+from memagent.persistence import PersistenceManager
 from memagent.server.callers import COOKIE
+from memagent.upkeep import open_facts
 
 
 class Page:
@@ -96,6 +100,36 @@ def test_memory_is_edited_undone_and_brought_back(page: Page) -> None:
     back = page.send("POST", f"{place}/restore", {"version": 1})
     assert "tea" not in {b["label"]: b["value"] for b in back}["human"]
     page.get(f"/agents/{agent}/edits", 404, label="nix")
+
+
+def test_who_edits_at_the_same_time_as_somebody_else_is_told_and_overwrites_nothing(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = page.server.agent()
+    [human] = [block for block in page.get(f"/agents/{agent}/blocks") if block["label"] == "human"]
+    edit = PersistenceManager.edit_block
+
+    def late(state: PersistenceManager, label: str, value: str, **more: Any) -> list[Edit]:
+        edit(page.server.house.residents.state(page.server.entry()), label, "I came first.")
+        return edit(state, label, value, **more)
+
+    monkeypatch.setattr(PersistenceManager, "edit_block", late)
+    place = f"/agents/{agent}/blocks/human"
+    assert "meanwhile" in page.send("PUT", place, {"value": "Too late.", "version": human["version"]}, 409)["detail"]
+    assert "I came first." in json.dumps(page.get(f"/agents/{agent}/blocks"))
+
+
+def test_who_corrects_and_forgets_facts_is_noted(home: Path) -> None:
+    with served(home, facts="on") as server:
+        page, agent = Page(server), server.agent()
+        facts = open_facts(server.settings, server.database, agent)
+        assert facts
+        number = facts.state("The user likes tea.", Cause("user")).id
+        number = page.send("PUT", f"/agents/{agent}/facts/{number}", {"text": "The user likes coffee."})["id"]
+        page.send("DELETE", f"/agents/{agent}/facts/{number}")
+        page.send("POST", f"/agents/{agent}/facts/{number}/restore")
+        noted = [row[0] for row in server.rows("SELECT what FROM audit ORDER BY id")]
+    assert noted == ["fact corrected", "fact forgotten", "fact restored"]
 
 
 def test_what_a_model_reasons_by_itself_is_there_tomorrow_and_no_model_sees_it_again(page: Page) -> None:

@@ -47,7 +47,7 @@ def test_the_names_that_it_goes_by_are_taken_with_any_port(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "file://", ""]
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "file://", "http://[", ""]
 )
 def test_a_foreign_page_gets_nothing_and_does_nothing(client: httpx2.Client, server: Serving, origin: str) -> None:
     assert client.get("/v1/models", headers={"origin": origin}).status_code == 403

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from serving import Serving, environment, make_home, served
+from websockets.sync.client import connect
 
 from memagent.cli.app import program
 from memagent.cli.server import log
@@ -30,6 +31,17 @@ def test_a_key_may_ask_so_often_in_a_minute_and_another_one_is_not_touched_by_it
     assert [many.get("/v1/models").status_code for _ in range(5)] == [200] * 5
 
 
+def test_what_is_asked_over_a_websocket_counts_as_well(server: Serving) -> None:
+    server.agent()
+    key = {"authorization": f"Bearer {server.key(requests=2)}"}
+    with connect(server.address.replace("http", "ws") + "/ws", additional_headers=key, proxy=None) as socket:
+        told = []
+        for _ in range(2):  # to connect was the first
+            socket.send('{"type": "command", "command": "load_agent", "name": "ada"}')
+            told.append(str(socket.recv(5)))
+    assert "OK" in told[0] and "2 times in a minute" in told[1]
+
+
 def test_a_key_may_spend_so_many_tokens_in_a_day_and_still_look(home: Path) -> None:
     make_home(home, COSTLY)
     with served(home) as server:
@@ -40,6 +52,8 @@ def test_a_key_may_spend_so_many_tokens_in_a_day_and_still_look(home: Path) -> N
         assert refused.status_code == 429 and refused.headers["x-should-retry"] == "false"
         assert client.get("/v1/models").status_code == 200
         assert ask(server.http(server.key("other"))).status_code == 200
+        assert client.post(f"/api/agents/{server.entry().id}/retry").status_code == 429
+        assert server.rows("SELECT count(*) FROM messages WHERE undone IS NOT NULL") == [(0,)], "nothing is taken back"
         yesterday = "2020-01-01T00:00:00+00:00"
         with server.database.write() as tx:
             tx.run("UPDATE runs SET created = ?", yesterday)
@@ -66,9 +80,12 @@ def test_turns_and_tokens_are_counted_for_prometheus(home: Path) -> None:
     with served(home) as server:
         server.agent()
         ask(server.http())
+        for method in ("BREW", "WHEN"):
+            server.http().request(method, "/nowhere")
         text = server.http().get("/metrics").text
     assert 'memagent_turns_total{ending="done"} 1.0' in text
     assert 'memagent_tokens_total{kind="prompt"} 900.0' in text
+    assert 'memagent_requests_total{method="other",route="none",status="404"} 2.0' in text and "BREW" not in text
     assert 'memagent_tokens_total{kind="completion"} 200.0' in text
     assert 'route="/v1/chat/completions",status="200"} 1.0' in text
 

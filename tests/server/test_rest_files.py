@@ -14,6 +14,9 @@ from letta import client_of, made
 from letta_client import Letta
 from serving import Serving
 
+from memagent.roster import Roster
+from memagent.transfer import export
+
 CODE = "import pathlib\npathlib.Path('{place}').write_text('run')\ndef evil():\n    pass\n"
 
 
@@ -148,6 +151,21 @@ def test_a_file_of_memagents_own_comes_in(client: Letta, server: Serving) -> Non
     own = transfer.export(server.database, Roster(server.database, "local"), "ada")
     [id] = taken_in(client, own, append_copy_suffix=True)
     assert client.agents.retrieve(id).name == "ada_copy"
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], {"tags": 5}, {"metadata": []}, {"disabled_tools": [5]}, {"model_settings": "x"}, {"description": {}}]
+)
+def test_a_file_that_holds_nonsense_spoils_no_list(client: Letta, server: Serving, wrong: Any) -> None:
+    document = json.loads(export(server.database, Roster(server.database, "local"), made(client, tags=["x"]).name))
+    settings = json.loads(document["agent"]["settings"])
+    right = {"timezone": "Europe/Lisbon"}
+    settings["beside"] = wrong if isinstance(wrong, list) else {**right, **wrong}
+    document["agent"] |= {"name": "eve", "settings": json.dumps(settings)}
+    [eve] = taken_in(client, document)
+    assert {agent.name for agent in client.agents.list()} == {"ada", "eve"}
+    assert client.agents.retrieve(eve).timezone == (None if isinstance(wrong, list) else right["timezone"])
+    assert client.agents.export_file(eve)
 
 
 def test_what_is_no_agent_file_is_refused_in_words_and_leaves_nothing(client: Letta) -> None:

@@ -231,6 +231,16 @@ def test_talk_is_reset_and_summed_up(client: Letta) -> None:
     assert words(say(client, agent.id, "hello").messages) == ["echo hello"]
 
 
+def test_talk_is_not_reset_under_a_turn_that_is_running(client: Letta, server: Serving) -> None:
+    agent = made(client)
+    run = client.agents.messages.create_async(agent.id, messages=[{"role": "user", "content": "silent"}])
+    until(lambda: server.rows("SELECT state FROM runs") == [("running",)])
+    with pytest.raises(letta_client.ConflictError):
+        client.agents.messages.reset(agent.id)
+    until(lambda: client.runs.retrieve(run.id).status == "completed")
+    assert server.rows("SELECT count(*) FROM messages WHERE undone IS NOT NULL") == [(0,)]
+
+
 def test_what_was_said_is_found_over_all_agents_and_by_its_id(client: Letta) -> None:
     agent, other = made(client), made(client, "eve")
     say(client, agent.id, "the blue key")

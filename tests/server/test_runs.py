@@ -99,6 +99,9 @@ def test_the_same_otid_is_the_same_run_also_while_it_is_busy_and_when_it_is_over
     assert later.id == first.id and server.heard(later)[-1] == events[-1]
     assert server.start(server.agent("bob"), "slow 1", otid="a").id != first.id, "another agent's is another run"
     assert said(server, agent) == ["slow 1", "slow 1"]
+    runs = [server.start(agent, "long", otid="a" * length) for length in (300, 301)]
+    assert runs[0].id != runs[1].id, "two that begin alike are two"
+    server.heard(runs[1])
 
 
 def test_one_who_looks_on_and_leaves_stops_nothing(server: Serving) -> None:
@@ -156,6 +159,8 @@ def test_a_run_of_another_server_goes_on_and_is_told_when_it_is_over(home: Path,
         assert found.id == run.id and not found.over.is_set()
         with pytest.raises(AgentBusy, match="Another server"):
             server.house.runs.cancel(found)
+        place, named = f"/v1/agents/agent-{agent}/messages/cancel", {"run_ids": [run.id]}
+        assert server.http().post(place, json=named).status_code == 409
         heard = server.heard(found)
         assert [event.text for event in heard if isinstance(event, Reply)] == ["At last."]
         assert heard[-1].ending == "done"

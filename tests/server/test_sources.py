@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import signal
+import socket
+import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,81 @@ def test_a_load_that_waits_is_ended_and_nothing_is_left_of_it(
     assert sending.http.delete("/api/loads/trips").status_code == 200
     assert sending.loads() == [] and sending.sources(agent) == []
     assert not list((sending.server.home / "incoming").iterdir())
+
+
+class Slow:
+    """A file of which the last byte is still to come."""
+
+    def __init__(self, sending: Sending, agent: str, name: str, data: bytes) -> None:
+        self.last = data[-1:]
+        self.socket = socket.create_connection(("127.0.0.1", sending.server.port))
+        self.socket.settimeout(10)
+        head = f"PUT /api/agents/{agent}/sources/trips/files/{name} HTTP/1.1\r\nHost: localhost\r\n"
+        head += "Connection: close\r\n"
+        head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(data)}\r\n\r\n"
+        coming = sending.server.home / "incoming"
+        before = len([*coming.glob("*/coming/*")])
+        self.socket.sendall(head.encode() + data[:-1])
+        until(lambda: len([*coming.glob("*/coming/*")]) > before, 10)
+
+    def end(self) -> int:
+        """Send the last byte; returns the status of the answer."""
+        with self.socket:
+            self.socket.sendall(self.last)
+            return int(self.socket.makefile("rb").readline().split()[1])
+
+
+def _loaded_in_a_moment(*_: Any) -> Iterator[Any]:
+    time.sleep(0.2)
+    yield from ()
+
+
+def test_a_file_that_comes_slowly_is_kept_while_others_are_loaded(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loads, "_lines", _loaded_in_a_moment)
+    agent = sending.server.agent()
+    slow = Slow(sending, agent, "slow.md", TRAM)
+    sending.send(agent, "trips", "lisbon.md", TRAM)
+    sending.loaded()
+    assert slow.end() == 200
+    until(lambda: not list((sending.server.home / "incoming").iterdir()), 10)
+
+
+def test_files_for_one_source_that_come_side_by_side_are_for_all_whom_they_were_sent_for(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loads, "_lines", lambda *_: iter([{"busy": True}]))
+    agents = [sending.server.agent("ada"), sending.server.agent("ben")]
+    slow = [Slow(sending, agent, f"{agent}.md", TRAM) for agent in agents]
+    assert [each.end() for each in reversed(slow)] == [200, 200]
+    assert sending.server.house.loads.of("local")[0].incoming.agents == agents
+    sending.http.delete("/api/loads/trips")
+
+
+def test_what_is_still_to_come_of_files_counts_as_if_it_were_there(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MOST_BYTES", len(TRAM) + 10)
+    agent = sending.server.agent()
+    slow = Slow(sending, agent, "slow.md", TRAM)
+    assert sending.send(agent, "trips", "more.md", b"x" * 11).status_code == 429
+    slow.socket.close()
+
+
+def test_no_half_of_a_file_is_kept_when_it_was_let_go_while_it_came(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loads, "_lines", lambda *_: iter([{"busy": True}]))
+    agent = sending.server.agent()
+    slow = Slow(sending, agent, "slow.md", b"x" * 1_500_000)
+    until(lambda: any(each.stat().st_blocks for each in (sending.server.home / "incoming").glob("*/coming/*")), 10)
+    sending.send(agent, "trips", "lisbon.md", TRAM)
+    sending.http.delete("/api/loads/trips")
+    sending.send(agent, "trips", "porto.md", TRAM)
+    assert slow.end() == 409
+    assert [file["name"] for file in sending.loads()[0]["files"]] == ["porto.md"]
+    sending.http.delete("/api/loads/trips")
 
 
 @pytest.mark.slow

@@ -131,6 +131,7 @@ def test_who_leaves_stops_nothing(server: Serving) -> None:
     ("said", "told"),
     [
         ("nonsense", "JSON"),
+        (b"bytes", "JSON"),
         ("[]", ""),
         ('{"type": "command", "command": "fly"}', "fly"),
         ('{"type": "command", "command": "load_agent", "name": "nobody"}', "no agent 'nobody'"),
@@ -140,12 +141,19 @@ def test_who_leaves_stops_nothing(server: Serving) -> None:
         ('{"type": "user_message", "message": ""}', ""),
     ],
 )
-def test_what_is_wrong_is_told_and_the_connection_stays(client: Client, server: Serving, said: str, told: str) -> None:
+def test_what_is_wrong_is_told_and_the_connection_stays(
+    client: Client, server: Serving, said: str | bytes, told: str
+) -> None:  # fmt: skip
     client.socket.send(said)
     heard = client.hear()
     assert heard["type"] == "server_error" and told in heard["message"]
     server.agent("ada")
     assert client.command("load_agent", name="ada")["status"] == "OK"
+
+
+def test_who_made_an_agent_is_noted(client: Client, server: Serving) -> None:
+    client.command("create_agent", config={"name": "ada"})
+    assert server.rows("SELECT what, target, address FROM audit") == [("agent made", "ada", "127.0.0.1")]
 
 
 def test_a_frame_that_is_too_large_ends_only_its_connection(client: Client, server: Serving) -> None:

@@ -73,28 +73,34 @@ def fact(desk: Reading, agent: str, number: int) -> dict[str, Any]:
 @router.put("/agents/{agent}/facts/{number}")
 def correct(desk: Changing, agent: str, number: int, body: Right) -> dict[str, Any]:
     """Put other words in the place of a fact."""
-    memory = _facts(desk, desk.entry(agent))
+    memory = _facts(desk, entry := desk.entry(agent))
     if memory.ledger.get(number).state != "holds":
         raise UserError(f"Fact {number} does not hold any more.")
-    return _fact(memory.correct(number, " ".join(body.text.split()), Cause("user")))
+    right = memory.correct(number, " ".join(body.text.split()), Cause("user"))
+    desk.note("fact corrected", f"{entry.name}/{number}")
+    return _fact(right)
 
 
 @router.delete("/agents/{agent}/facts/{number}")
 def forget(desk: Changing, agent: str, number: int) -> dict[str, Any]:
     """Forget a fact; it can be brought back."""
-    memory = _facts(desk, desk.entry(agent))
+    memory = _facts(desk, entry := desk.entry(agent))
     if memory.ledger.get(number).state == "forgotten":
         raise UserError(f"Fact {number} is forgotten already.")
-    return _fact(memory.forget(number, Cause("user")))
+    gone = memory.forget(number, Cause("user"))
+    desk.note("fact forgotten", f"{entry.name}/{number}")
+    return _fact(gone)
 
 
 @router.post("/agents/{agent}/facts/{number}/restore")
 def restore(desk: Changing, agent: str, number: int) -> dict[str, Any]:
     """Bring back a fact that ended or was forgotten."""
-    memory = _facts(desk, desk.entry(agent))
+    memory = _facts(desk, entry := desk.entry(agent))
     if memory.ledger.get(number).state == "holds":
         raise UserError(f"Fact {number} holds already.")
-    return _fact(memory.restore(number, Cause("user")))
+    back = memory.restore(number, Cause("user"))
+    desk.note("fact restored", f"{entry.name}/{number}")
+    return _fact(back)
 
 
 def _facts(desk: Desk, entry: Entry) -> FactMemory:

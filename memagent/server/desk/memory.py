@@ -15,7 +15,6 @@ from memagent.memory.core import Edit, find
 from memagent.persistence import PersistenceManager
 from memagent.server.desk.at import Changing, Reading
 from memagent.server.desk.at import Form as Body
-from memagent.server.problems import Refused
 
 router = APIRouter(prefix="/api", tags=["page"])
 
@@ -43,10 +42,7 @@ def blocks(desk: Reading, agent: str) -> list[dict[str, Any]]:
 def write(desk: Changing, agent: str, label: str, body: Written) -> list[dict[str, Any]]:
     """Put another text into a block."""
     state = desk.state(desk.entry(agent))
-    block = find(state.core.blocks, label)
-    if block.version != body.version:
-        raise Refused(409, f"The block {label!r} was changed meanwhile. Look at it, and edit it again.")
-    desk.edited("block edited", state, state.edit_block(label, body.value))
+    desk.edited("block edited", state, state.edit_block(label, body.value, of=body.version))
     return _blocks(state)
 
 

@@ -118,6 +118,7 @@ def loads(desk: Reading) -> list[dict[str, Any]]:
 def again(desk: Changing, source: str) -> dict[str, str]:
     """Try again to load what failed."""
     desk.house.loads.again(desk.caller.owner, source)
+    desk.note("loading begun again", source)
     return {"source": source}
 
 

@@ -70,10 +70,13 @@ def say(desk: Talking, agent: str, body: Said) -> dict[str, str]:
 @router.post("/agents/{agent}/retry")
 def retry(desk: Talking, agent: str) -> dict[str, str]:
     """Take the newest turn back, and say the same again."""
-    entry = desk.entry(agent)
+    entry, runs = desk.entry(agent), desk.house.runs
+    desk.house.limits.check_spent(desk.caller.key)
+    runs.allow(entry)  # before anything is taken back: who may not ask loses nothing
     words, _ = desk.state(entry).undo_turn()
     desk.house.residents.forget(entry.id)
-    run = desk.house.runs.start(entry, "say" if words else "greet", {"text": words}, key=desk.caller.id)
+    desk.note("turn undone", entry.name)
+    run = runs.start(entry, "say" if words else "greet", {"text": words}, key=desk.caller.id, allowed=True)
     return {"run": run.id}
 
 

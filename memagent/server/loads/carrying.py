@@ -181,7 +181,7 @@ class Loads:
             if load is None or load.stopped.is_set() or (load.state == "done" and not load.drained):
                 load = self._loads[incoming.owner, incoming.source] = Load(incoming)
                 self._make_room(incoming.owner)
-            load.incoming.agents = incoming.agents
+            load.incoming.agents = list(dict.fromkeys([*load.incoming.agents, *incoming.agents]))
             load.files[name] = File(name)
             if not load.drained:
                 load.drained, load.state, load.why = True, "waiting", ""

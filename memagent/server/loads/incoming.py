@@ -94,6 +94,7 @@ class Incoming:
             self._keep_order(agent)
             parcel = Parcel(self, name, size, self.coming / uuid.uuid4().hex)
             parcel.path.touch(mode=0o600)
+            os.truncate(parcel.path, size)  # takes no room yet, and counts as what it will take
             return parcel
 
     def owned(self, owner: str) -> Sequence[os.stat_result]:
@@ -134,8 +135,9 @@ class Incoming:
                 if time.time() - each.stat().st_mtime > STALE:
                     each.unlink()
         with suppress(OSError):  # something is in one of them
+            with suppress(FileNotFoundError):
+                self.coming.rmdir()  # first: what is coming needs the other one when it is there
             self.files.rmdir()
-            self.coming.rmdir()
             self.clear()
 
 
@@ -151,7 +153,8 @@ class Parcel:
 
     def write(self, data: bytes) -> None:
         """Keep more of it."""
-        with explained(self.name), self.path.open("ab") as file:
+        with explained(self.name), self.path.open("r+b") as file:  # not made anew, once it was let go
+            file.seek(self.written)
             file.write(data)
         self.written += len(data)
 

@@ -5,7 +5,7 @@ Knows nothing of what they say.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
@@ -21,7 +21,7 @@ from memagent.server.rest.asking import Keeper, Limit, Order, Reader, entry_of, 
 from memagent.server.rest.ids import Part, placed, shown
 from memagent.server.rest.making import Changed, New, change, make
 from memagent.server.rest.models import handle_of, llm_config
-from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, MemoryShown, Told, ToolShown
+from memagent.server.rest.shapes import ERRORS, AgentShown, BlockShown, MemoryShown, Told, ToolShown, kept_beside
 from memagent.settings import Settings
 
 router = APIRouter(tags=["REST: agents"], responses=ERRORS)
@@ -55,18 +55,18 @@ def tools_of(settings: Settings, entry: Entry) -> list[ToolShown]:
 def agent_shown(house: House, entry: Entry, include: list[str] | tuple[str, ...] = ALL) -> AgentShown:
     """An agent as a client sees it."""
     settings = house.residents.settings_of(entry.owner, entry.settings.get("settings"))
-    beside: dict[str, Any] = dict(entry.settings.get("beside", {}))
+    told = kept_beside(entry.settings)
     blocks = blocks_of(house, entry) if {"agent.blocks", "memory", "blocks"} & {*include} else []
     tools = tools_of(settings, entry) if {"agent.tools", "tools"} & {*include} else []
     seen = MessageLog(house.database, entry.id).window() if include == ALL else []
-    kept = {name: value for name, value in beside.items() if name in AgentShown.model_fields and value is not None}
+    kept = {name: value for name, value in told.items() if name in AgentShown.model_fields}
     return AgentShown.model_validate({
         "agent_type": "memgpt_v2_agent", **kept,
         "id": shown("agent", entry.id), "name": entry.name, "system": entry.system, "model": handle_of(settings),
         "blocks": blocks, "memory": MemoryShown(blocks=blocks), "tools": tools,
         "message_ids": [placed("message", entry.id, Part.SEEN, message.seq) for message in seen],
         "llm_config": llm_config(settings), "context_window_limit": settings.window,
-        "model_settings": {"provider_type": settings.provider, **beside.get("model_settings", {})},
+        "model_settings": {"provider_type": settings.provider, **told.get("model_settings", {})},
         "created_at": entry.created, "created_by_id": entry.owner,
     })  # fmt: skip
 
@@ -94,7 +94,7 @@ def listed(
         entry for entry in house.residents.roster(caller.owner).all()
         if (name is None or entry.name == name)
         and (not query_text or query_text.lower() in entry.name.lower())
-        and (not wanted or every(tag in entry.settings.get("beside", {}).get("tags", ()) for tag in wanted))
+        and (not wanted or every(tag in kept_beside(entry.settings).get("tags", ()) for tag in wanted))
     ]  # fmt: skip
     rising = order == "asc" if order else bool(ascending)
     found.sort(key=lambda entry: (entry.created, entry.id), reverse=not rising)

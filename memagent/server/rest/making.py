@@ -25,6 +25,7 @@ from memagent.server.problems import Refused
 from memagent.server.rest import toolbox
 from memagent.server.rest.ids import digits_of
 from memagent.server.rest.models import given_by
+from memagent.server.rest.shapes import kept_beside
 from memagent.settings import SETTINGS, Settings
 from memagent.storage import Transaction
 
@@ -209,7 +210,7 @@ def change(house: House, entry: Entry, asked: Changed, now: datetime) -> Entry:
     """Change an agent as it is asked."""
     settings = house.residents.settings_of(entry.owner, entry.settings.get("settings"))
     kept: dict[str, Any] = {**entry.settings}
-    kept["beside"] = _there({**kept.get("beside", {}), **asked.beside})
+    kept["beside"] = _there({**kept_beside(kept), **asked.beside})
     kept["settings"] = {**kept.get("settings", {}), **asked.settings(settings)}
     if asked.tool_ids is not None:
         kept = toolbox.with_functions(settings, kept, toolbox.entries(settings, (), asked.tool_ids))

@@ -22,6 +22,7 @@ from memagent.roster import Entry
 from memagent.server.callers import Caller, Claim
 from memagent.server.following import happening, whole
 from memagent.server.house import House
+from memagent.server.ledger import UNENDED
 from memagent.server.problems import Refused
 from memagent.server.rest.agents import agent_shown
 from memagent.server.rest.asking import Claiming, Keeper, Limit, Order, Reader, Talker, entry_of, house_of, noted
@@ -180,6 +181,10 @@ def cancel(request: Request, agent_id: str, caller: Talker, body: Cancelled | No
 def cancelled(house: House, entry: Entry, named: Collection[str] = ()) -> dict[str, str]:
     """End the runs of an agent that go on, or those of them that are named; what became of each."""
     running = [run for run in house.runs.running() if run.of == entry.id and (not named or run.id in named)]
+    for id in {*named} - {run.id for run in running}:
+        stored = house.runs.ledger.find(id)
+        if stored and stored.agent == entry.id and stored.state in UNENDED:  # another server's: it is told there
+            house.runs.cancel(house.runs.found(stored))
     for run in reversed(running):
         house.runs.cancel(run)
     return {**dict.fromkeys(named, "not running"), **{run.id: "cancelled" for run in running}}
@@ -189,7 +194,7 @@ def cancelled(house: House, entry: Entry, named: Collection[str] = ()) -> dict[s
 def reset(request: Request, agent_id: str, caller: Keeper) -> AgentShown:
     """Take back all that was said; core and archival memory stay as they are."""
     house, entry = house_of(request), entry_of(request, caller, agent_id)
-    _forget_talk(house.residents.agent(entry).state)
+    _forget_talk(house.residents.state(entry))  # not that of its turns: one that runs is not cut
     house.residents.forget(entry.id)
     noted(request, caller, "reset messages", entry.id)
     return agent_shown(house, entry)

@@ -5,10 +5,11 @@ Knows nothing of where they are from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 
 class BlockShown(BaseModel):
@@ -41,6 +42,46 @@ class ToolShown(BaseModel):
     tags: list[str] = Field(default_factory=list)
     return_char_limit: int = 6000
     default_requires_approval: bool | None = None
+
+
+class Brought(BaseModel):
+    """A function that came with an agent from elsewhere, and is not here."""
+
+    name: str
+    description: str | None = None
+    json_schema: dict[str, Any] | None = None
+    source_code: str | None = None
+
+
+class Beside(BaseModel):
+    """What is kept with an agent's settings as it came, to be told again."""
+
+    agent_type: str | None = None
+    description: str | None = None
+    embedding: str | None = None
+    timezone: str | None = None
+    embedding_config: dict[str, Any] | None = None
+    model_settings: dict[str, Any] | None = None
+    compaction_settings: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    tool_rules: list[dict[str, Any]] | None = None
+    tags: list[str] | None = None
+    hidden: bool | None = None
+    enable_sleeptime: bool | None = None
+    message_buffer_autoclear: bool | None = None
+    disabled_tools: list[Brought] | None = None
+
+
+def kept_beside(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an agent, but for what is not as it must be: the file that it came in may have held anything."""
+    found, wrong = kept.get("beside"), set[str | int]()
+    if not isinstance(found, dict):
+        return {}
+    try:
+        Beside.model_validate(found)
+    except ValidationError as error:
+        wrong = {each["loc"][0] for each in error.errors()}
+    return {name: value for name, value in found.items() if value is not None and name not in wrong}
 
 
 class MemoryShown(BaseModel):

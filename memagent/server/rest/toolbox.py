@@ -15,7 +15,7 @@ from memagent.errors import ConfigError, ToolFileError, UserError
 from memagent.messages import SPEAK
 from memagent.server.problems import Refused
 from memagent.server.rest.ids import named
-from memagent.server.rest.shapes import ToolShown
+from memagent.server.rest.shapes import ToolShown, kept_beside
 from memagent.settings import Settings
 from memagent.tools import Tool
 from memagent.tools.loader import available_sets, link, load_file
@@ -89,7 +89,7 @@ def disabled(kept: Mapping[str, Any]) -> list[ToolShown]:
             id=named("tool", f"disabled.{each['name']}"), name=each["name"], description=each.get("description"),
             json_schema=each.get("json_schema") or {}, source_code=each.get("source_code"), tags=[DISABLED],
         )
-        for each in kept.get("beside", {}).get("disabled_tools") or ()
+        for each in kept_beside(kept).get("disabled_tools", ())
     ]  # fmt: skip
 
 

@@ -49,6 +49,12 @@ def test_a_route_is_found_by_keyboard_filled_in_and_tried_with_a_key(chromium: A
         tab.goto(f"{server.address}/docs#{route.get_attribute('id')}")
         tab.reload()
         tab.wait_for_selector(".route[open]")
+        tab.fill("#find", "embeddings")  # hides that route; its part and its address lead there all the same
+        tab.click("#parts >> text=passages")
+        window.becomes("!$('#find').value")
+        tab.fill("#find", "embeddings")
+        tab.goto(f"{server.address}/docs#{route.get_attribute('id')}")
+        assert route.is_visible()
 
 
 def test_what_streams_is_shown_as_it_comes_and_a_file_is_sent(chromium: Any, server: Serving) -> None:
@@ -68,7 +74,7 @@ def test_what_streams_is_shown_as_it_comes_and_a_file_is_sent(chromium: Any, ser
             {"name": "ada.af", "mimeType": "application/json", "buffer": sent}
         )
         taken.get_by_role("button", name="Send").click()
-        window.sees(".route h3", "200")
+        taken.locator("h3", has_text="200").wait_for()
     assert server.rows("SELECT count(*) FROM agents") == [(2,)]
 
 

@@ -168,23 +168,33 @@ async function begin() {
     el("p", { class: "empty", id: "none", hidden: true }, "There is no such route."));
   fill($("parts"), all.map(([name, routes], at) => el("li", {}, el("a", { href: `#part-${at}` }, name, el("span", { class: "faint" }, routes.length)))));
   const routes = all.flatMap(([, each]) => each);
-  $("find").addEventListener("input", () => {
+  const sift = () => {
     const words = $("find").value.toLowerCase().split(/\s+/);
     routes.forEach((route) => { route.place.hidden = !words.every((word) => route.words.includes(word)); });
     all.forEach(([, each], at) => { $(`part-${at}`).hidden = each.every((route) => route.place.hidden); });
     $("none").hidden = routes.some((route) => !route.place.hidden);
-  });
+  };
+  const all_again = () => {
+    $("find").value = "";
+    sift();
+  };
+  const go = () => {
+    const meant = location.hash && document.getElementById(location.hash.slice(1));
+    if (!meant) return;
+    if (meant.closest("[hidden]")) all_again(); // what an address leads to is seen, whatever was searched for
+    meant.open = true;
+    meant.scrollIntoView();
+  };
+  $("find").addEventListener("input", sift);
+  $("parts").addEventListener("click", all_again);
+  window.addEventListener("hashchange", go);
   $("key").addEventListener("input", () => routes.forEach((route) => route.form && route.show()));
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.matches("input, textarea, select")) return;
     event.preventDefault();
     $("find").focus();
   });
-  const meant = location.hash && document.getElementById(location.hash.slice(1));
-  if (meant) {
-    meant.open = true;
-    meant.scrollIntoView();
-  }
+  go();
 }
 
 guarded(begin);

@@ -73,6 +73,8 @@ TRAVEL = {*SETTING_KEYS, "provider", "model", "azure_api_version", "max_tokens",
 """What an agent's own settings may say where it comes to. Which address is asked, with which key, which hosts may be
 reached and what is read from the disk is for whoever lives there to say: else a file could have keys sent to its maker.
 """
+LAX = {"approval": False, "apart": False, "after_cut": "retry"}
+"""Nor do rules that let a function do more than it may where the agent comes to."""
 
 
 def export(database: Database, roster: Roster, name: str) -> str:
@@ -147,10 +149,12 @@ def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[s
 def _travelling(settings: str) -> str:
     """What an agent was made with, without what stays where it was."""
     told = json.loads(settings)
-    own = told.get("settings", {})
-    if own.keys() <= TRAVEL:
+    own, rules = told.get("settings", {}), told.get("rules", {})
+    kept = {key: own[key] for key in own if key in TRAVEL}
+    strict = {name: {k: v for k, v in rule.items() if LAX.get(k, ...) != v} for name, rule in rules.items()}
+    if (kept, strict) == (own, rules):
         return settings
-    return json.dumps({**told, "settings": {key: own[key] for key in own if key in TRAVEL}}, sort_keys=True)
+    return json.dumps({**told, "settings": kept, "rules": strict}, sort_keys=True)
 
 
 # What can be read in --------------------------------------------------------------------------------------------------

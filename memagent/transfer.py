@@ -99,37 +99,33 @@ def as_document(database: Database, roster: Roster, name: str) -> dict[str, Any]
     return document
 
 
-def read_in(
-    database: Database, owner: str, text: str, name: str = "", *, lacks: Callable[[str], None] | None = None
-) -> str:
-    """Store an exported agent, under another name if one is given; returns its name. All of it, or nothing.
-
-    It can search the sources of these names that there are; `lacks` is told of the others.
-    """
-    document = checked(text)
-    with database.write() as tx:
-        arrived = put_in(tx, database, owner, document, name)
-    if lacks:
-        for source in arrived.lacking:
-            lacks(source)
-    return arrived.name
-
-
 @dataclass(frozen=True)
 class Arrived:
-    """An agent that was read in: its id and name, and the sources that it could search where it was."""
+    """An agent that was read in: its id and name, the sources that it could search where it was and that are not here,
+    and which of its settings and rules did not come along.
+    """
 
     id: str
     name: str
     lacking: Sequence[str]
+    left: Sequence[str]
+
+
+def read_in(database: Database, owner: str, text: str, name: str = "") -> Arrived:
+    """Store an exported agent, under another name if one is given. All of it, or nothing. It can search the sources of
+    these names that there are.
+    """
+    document = checked(text)
+    with database.write() as tx:
+        return put_in(tx, database, owner, document, name)
 
 
 def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[str, Any], name: str = "") -> Arrived:
     """Store an agent from a document that was `checked`, within a transaction."""
     number = uuid.uuid4().hex
     free = Roster(database, owner).free(tx, name or document["agent"]["name"])
-    told = {**document["agent"], "name": free, "settings": _travelling(document["agent"]["settings"])}
-    _add(tx, "agents", AGENT, told, {"id": number, "owner": owner})
+    settings, left = _travelling(document["agent"]["settings"])
+    _add(tx, "agents", AGENT, {**document["agent"], "name": free, "settings": settings}, {"id": number, "owner": owner})
     for table, columns in TABLES.items():
         for row in document[table]:
             own = {"id": uuid.uuid4().hex} if table == "blocks" else {}
@@ -137,7 +133,7 @@ def put_in(tx: Transaction, database: Database, owner: str, document: Mapping[st
     now = datetime.now().astimezone()
     carrying.take_in(tx, owner, number, document, now)
     given = Sources(database, owner).attach_named(tx, document["sources"], number, now)
-    return Arrived(number, free, [source for source in document["sources"] if source not in given])
+    return Arrived(number, free, [source for source in document["sources"] if source not in given], left)
 
 
 def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[str, Any], own: dict[str, str]) -> None:
@@ -146,15 +142,19 @@ def _add(tx: Transaction, table: str, columns: Mapping[str, str], row: Mapping[s
     tx.run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", *values.values())
 
 
-def _travelling(settings: str) -> str:
-    """What an agent was made with, without what stays where it was."""
+def _travelling(settings: str) -> tuple[str, list[str]]:
+    """What an agent was made with, without what stays where it was; and the names of that."""
     told = json.loads(settings)
     own, rules = told.get("settings", {}), told.get("rules", {})
-    kept = {key: own[key] for key in own if key in TRAVEL}
+    left = [key for key in own if key not in TRAVEL]
+    left += [
+        f"{name}: {key}" for name, rule in rules.items() for key, value in LAX.items() if rule.get(key, ...) == value
+    ]
+    if not left:
+        return settings, []
+    kept = {key: value for key, value in own.items() if key in TRAVEL}
     strict = {name: {k: v for k, v in rule.items() if LAX.get(k, ...) != v} for name, rule in rules.items()}
-    if (kept, strict) == (own, rules):
-        return settings
-    return json.dumps({**told, "settings": kept, "rules": strict}, sort_keys=True)
+    return json.dumps({**told, "settings": kept, "rules": strict}, sort_keys=True), left
 
 
 # What can be read in --------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def everything(db: SqliteDatabase) -> dict[str, list[Any]]:
 def test_there_and_back_is_equal_to_the_byte(db: SqliteDatabase, other: SqliteDatabase) -> None:
     make(db)
     text = export(db, Roster(db, "me"), "Ada")
-    assert read_in(other, "you", text) == "Ada"
+    assert read_in(other, "you", text).name == "Ada"
     assert export(other, Roster(other, "you"), "Ada").encode() == text.encode()
     assert other.check() == []
     assert not Roster(other, "me").exists("Ada"), "it belongs to whoever imported it"
@@ -178,7 +178,8 @@ def test_no_file_says_where_keys_go_which_hosts_are_reached_or_that_nobody_is_as
     rules = {"http_request": {"approval": False, "time_limit": 5}, "send_message": {"approval": True}}
     made = {"settings": {**kept, **theirs, "script": "/etc/passwd"}, "rules": rules}
     document["agent"]["settings"] = json.dumps(json.loads(document["agent"]["settings"]) | made)
-    read_in(other, "me", json.dumps(document))
+    left = read_in(other, "me", json.dumps(document)).left
+    assert {"endpoint", "allowed_hosts", "http_request: approval"} < {*left} and "model" not in left
     settings = Roster(other, "me").find("Ada").settings
     assert settings["settings"] == kept
     assert settings["rules"] == {"http_request": {"time_limit": 5}, "send_message": {"approval": True}}
@@ -209,7 +210,7 @@ def test_under_another_name(db: SqliteDatabase) -> None:
     text = export(db, Roster(db, "me"), "Ada")
     with pytest.raises(UserError, match="'Ada' already"):
         read_in(db, "me", text)
-    assert read_in(db, "me", text, "Ada the Second") == "Ada the Second"
+    assert read_in(db, "me", text, "Ada the Second").name == "Ada the Second"
     again = json.loads(export(db, Roster(db, "me"), "Ada the Second"))
     again["agent"]["name"] = "Ada"
     assert again == json.loads(text)
@@ -507,7 +508,7 @@ def test_whatever_is_changed_it_is_refused_or_can_be_read(
     row[column] = data.draw(JSON | st.sampled_from(["", "[]", "{}", "null", NOW.isoformat()]))
     before = everything(db)
     try:
-        name = read_in(db, "me", json.dumps(broken))
+        name = read_in(db, "me", json.dumps(broken)).name
     except UserError:
         assert everything(db) == before
         return

@@ -18,6 +18,7 @@ from memagent.errors import NameTaken, UserError
 if TYPE_CHECKING:
     from memagent.bridges.cards.arriving import Arrived
     from memagent.cli.opened import Opened
+    from memagent.transfer import Arrived as CameIn
 
 PICTURES = (".png", ".charx")
 """Files that can only be cards, by the endings of their names."""
@@ -112,23 +113,25 @@ def import_(
         return
     if user or greeting or preset:
         raise UserError(f"{file} is not a character card.", hint="--user, --greeting and --preset are for cards.")
-    text, lacking = decoded(data, file), list[str]()
+    text = decoded(data, file)
     with opened() as home, working(f"Importing {file}…"):
-        name = _taken_in(home, text, name, lacking)
-    typer.echo(f"Imported {name}")
-    for source in lacking:
+        came = _taken_in(home, text, name)
+    typer.echo(f"Imported {came.name}")
+    if came.left:
+        typer.echo(f"This did not come along, since it is for you to say: {', '.join(came.left)}.", err=True)
+    for source in came.lacking:
         typer.echo(
             f"It could search the source {source!r}, which is not here. Load it with that name, then: "
-            f"memagent attach {quote(name)} {quote(source)}",
+            f"memagent attach {quote(came.name)} {quote(source)}",
             err=True,
         )
 
 
-def _taken_in(home: Opened, text: str, name: str, lacking: list[str]) -> str:
+def _taken_in(home: Opened, text: str, name: str) -> CameIn:
     from memagent.transfer import read_in
 
     try:
-        return read_in(home.database, home.settings.user, text, name, lacks=lacking.append)
+        return read_in(home.database, home.settings.user, text, name)
     except NameTaken as error:
         raise _told_how(error) from error
 

@@ -94,10 +94,10 @@ def take_in(desk: Changing, file: UploadFile, name: Annotated[str, Form()] = "")
             text = data.decode()
         except UnicodeDecodeError as error:
             raise UserError(f"{where} is no character card, and no file that an agent was exported to.") from error
-        made = read_in(
-            desk.house.database, desk.caller.owner, text, name,
-            lacks=lambda source: notes.append(f"It could search the source {source!r}, which is not here."),
-        )  # fmt: skip
+        came = read_in(desk.house.database, desk.caller.owner, text, name)
+        made = came.name
+        notes += [f"It could search the source {source!r}, which is not here." for source in came.lacking]
+        notes += [f"This did not come along, since it is for you to say: {left}." for left in came.left]
     entry = desk.roster.find(made)
     desk.note("agent taken in", entry.name)
     return {**_shown(desk, entry), "notes": notes}

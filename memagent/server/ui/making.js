@@ -4,14 +4,14 @@ import { button, el, guarded, opened } from "./dom.js";
 const OWN = "\u0000own"; // no name can be this
 
 // A choice among what there is, with a line on what is chosen, and room for words of one's own.
-function choice(title, found, { chosen = "", none = "", own = "" }) {
+function choice(title, found, { chosen = "", none = "", own = "", unchosen = "" }) {
   const told = el("span", { class: "faint told" });
   const select = el("select", {}, none && el("option", { value: "" }, none), own && el("option", { value: OWN }, own),
     Object.keys(found).map((name) => el("option", { value: name, selected: name === chosen }, name.replaceAll("_", " "))));
   const words = el("textarea", { rows: 4, maxlength: 2000, "aria-label": `${title}, in your own words`, hidden: true, placeholder: own });
   const shown = () => {
     words.hidden = select.value !== OWN;
-    told.textContent = found[select.value] || "";
+    told.textContent = found[select.value] || (select.value ? "" : unchosen);
     if (!words.hidden) words.focus();
   };
   select.addEventListener("change", shown);
@@ -25,7 +25,9 @@ function choice(title, found, { chosen = "", none = "", own = "" }) {
 
 export function making(choices, { make, arrived, takeIn }) {
   const name = el("input", { name: "name", required: true, maxlength: 60, placeholder: "Ada", autocomplete: "off" });
-  const persona = choice("Who it is", choices.personas, { none: "As its preset says", own: "I write it myself …" });
+  const usual = choices.personas.companion;
+  const unchosen = usual ? `Mostly this, whatever its name above: ${usual}` : "";
+  const persona = choice("Who it is", choices.personas, { none: "As its preset says", own: "I write it myself …", unchosen });
   const human = choice("What it knows of you", choices.humans, { none: "Nothing yet", own: "I write it myself …" });
   const preset = choice("What it can do", choices.presets, { chosen: choices.preset });
   const file = el("input", { type: "file", accept: ".png,.json,.charx,.af", class: "unseen", id: "card" });

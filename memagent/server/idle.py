@@ -30,10 +30,14 @@ MOST_AT_ONCE = 4
 
 @dataclass(eq=False)
 class Rest:
-    """An agent that rests, since when, and how often it was seen to: soon, and later when the conversation is over."""
+    """An agent that rests, since when, and how often it was seen to: soon, after some `quiet`, and later when it was
+    `idle` for so long that the conversation is over. Very many may rest, so no more is kept of them.
+    """
 
-    entry: Entry
-    meanwhile: Meanwhile
+    owner: str
+    agent: str
+    quiet: float
+    idle: float
     since: float
     seen_to: int = 0
     worker: Worker | None = None
@@ -41,7 +45,7 @@ class Rest:
     @property
     def due(self) -> float:
         """When it is to be seen to next."""
-        return self.since + (self.meanwhile.idle if self.seen_to else self.meanwhile.quiet)
+        return self.since + (self.idle if self.seen_to else self.quiet)
 
     @property
     def busy(self) -> bool:
@@ -99,8 +103,10 @@ class Idle:
     def _add(self, entry: Entry) -> None:
         settings = self._residents.settings(entry)
         if settings.journal or settings.tidy:
+            meanwhile = Meanwhile(settings)
+            rest = Rest(entry.owner, entry.id, meanwhile.quiet, meanwhile.idle, time.monotonic())
             with self._lock:
-                self._resting[entry.id] = Rest(entry, Meanwhile(settings), time.monotonic())
+                self._resting[entry.id] = rest
 
     def _add_one(self, owner: str, agent: str) -> None:
         self._add(self._residents.roster(owner).by_id(agent))
@@ -139,18 +145,19 @@ class Idle:
 
     def _see_to(self, rest: Rest) -> None:
         rest.seen_to += 1
-        agent = self._residents.agent(rest.entry)
+        entry = self._residents.roster(rest.owner).by_id(rest.agent)
+        agent, meanwhile = self._residents.agent(entry), Meanwhile(self._residents.settings(entry))
         llm = Leaving(lambda: agent.llm)
-        do = rest.meanwhile.soon if rest.seen_to == 1 else rest.meanwhile.later
+        do = meanwhile.soon if rest.seen_to == 1 else meanwhile.later
 
         def work(halt: Halt) -> Generator[object]:
             if rest.seen_to == 1:
-                rest.meanwhile.arrive(agent, over=False)
+                meanwhile.arrive(agent, over=False)
             while agent.behind.busy and not halt.wait(LOOK):  # one after the other
                 pass
             if not halt.is_set():
                 yield from do(agent, llm.opened())
 
         with self._lock:
-            if self._resting.get(rest.entry.id) is rest:  # else somebody talks with it
+            if self._resting.get(rest.agent) is rest:  # else somebody talks with it
                 rest.worker = Worker(work, llm)

@@ -34,8 +34,10 @@ UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "a
 OFTEN = ("/v1/agents/{agent_id}/messages", "/v1/chat/completions")
 """What is asked for most is looked for first, since one route is tried after the other."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
-STOP_SECONDS = 20.0
-"""Seconds that turns are given to come to their end when the server is told to."""
+STOP_SECONDS = 3.5
+"""Seconds that turns are given to come to their end when the server is told to: it is gone before whoever told it loses
+patience, and what is cut goes on when it is there again.
+"""
 PROBES = ("/v1/health/", "/health/ready", "/metrics")
 """What is asked again and again by machines, and traced by none."""
 AT_ONCE = 16

@@ -195,7 +195,7 @@ def test_what_is_exported_can_be_read_in_and_is_the_same(home: Home) -> None:
     list(agent.turn("forget this"))
     agent.state.undo_turn()
     whole = export(home.database, home.roster, "ada")
-    assert read_in(home.database, home.settings.user, whole, "copy") == "copy"
+    assert read_in(home.database, home.settings.user, whole, "copy").name == "copy"
     assert export(home.database, home.roster, "copy").replace('"copy"', '"ada"', 1) == whole
     list(home.old("copy").turn("two"))
     assert export(home.database, home.roster, "ada") == whole, "the copy is another agent"
@@ -270,7 +270,7 @@ def test_facts_of_an_agent_alone_go_with_it(home: Home) -> None:
     list(agent.behind.reader.read())
     ledger = agent.state.facts.ledger
     text = export(home.database, home.roster, "ada")
-    assert ledger.count() == 1 and read_in(home.database, settings.user, text, "eva") == "eva"
+    assert ledger.count() == 1 and read_in(home.database, settings.user, text, "eva").name == "eva"
     assert export(home.database, home.roster, "eva") == text.replace('"name": "ada"', '"name": "eva"')
     home.roster.delete("ada")
     assert ledger.count() == 0

@@ -13,7 +13,8 @@ from functools import partial
 
 from starlette.requests import HTTPConnection
 
-from memagent.access import Key, Scope
+from memagent.access import Done, Key, Scope
+from memagent.assemble import local_time
 from memagent.bridges.socket.wire import KEY
 from memagent.server.house import House
 from memagent.server.problems import Refused
@@ -23,10 +24,11 @@ COOKIE = "memagent_key"
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose agents are meant, and by which key; by none, if there are no keys."""
+    """Whose agents are meant, and by which key; by none, if there are no keys. And where they ask from."""
 
     owner: str
     key: Key | None = None
+    address: str = ""
 
     @property
     def id(self) -> str:
@@ -36,6 +38,10 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Whether something that needs this scope is open."""
         return self.key is None or self.key.opens(scope)
+
+    def note(self, house: House, what: str, target: str) -> None:
+        """Something was changed: a line in the audit log, whichever door it came through."""
+        house.keys.note(Done(local_time(), self.owner, self.id, self.address, what, target, "done"))
 
 
 Claim = Callable[[], Caller]
@@ -85,18 +91,23 @@ def secret_of(request: HTTPConnection) -> str:
     return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "") or from_socket
 
 
+def address_of(connection: HTTPConnection) -> str:
+    """Where somebody asks from; empty if that can't be told."""
+    return connection.client.host if connection.client else ""
+
+
 def identified(house: House, request: HTTPConnection) -> Caller:
     """Who asks. Raises `Refused` if that can't be told. Called in a thread."""
-    secret, address = secret_of(request), request.client.host if request.client else ""
+    secret, address = secret_of(request), address_of(request)
     if any(name in request.query_params for name in ("key", "api_key", "token", "access_token")):
         raise Refused(401, "A key does not belong into the address, where it is logged. Send it as a Bearer token.")
     house.guesses.check(address)
     key = house.keys.find(secret) if secret else None
     if key is None:
         if not house.keys.needed():  # many programs can't but send some key
-            return Caller(house.settings.user)
+            return Caller(house.settings.user, address=address)
         if secret:
             house.guesses.wrong(address)
         told = "This key opens nothing." if secret else "This needs a key."
         raise Refused(401, f"{told} Whoever runs the server makes one with: memagent keys add NAME")
-    return Caller(key.owner, key)
+    return Caller(key.owner, key, address)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from memagent.access import Done, Key, Keys
+from memagent.access import Keys
 from memagent.assemble import local_time, open_database
 from memagent.events import MemoryEdited
 from memagent.memory.core import Edit
@@ -64,15 +64,11 @@ class House:
         self.loads.take_up()
         self.runs.idle.start(self.runs.ledger.lately(local_time() - LATELY))
 
-    def note(self, owner: str, key: Key | None, address: str, what: str, target: str) -> None:
-        """Something was changed: a line in the audit log, whichever door it came through."""
-        self.keys.note(Done(local_time(), owner, key.id if key else "", address, what, target, "done"))
-
     def edited(self, agent: str, edits: Iterable[Edit]) -> None:
         """Tell those who look on of edits of core memory that no turn has made; also those who look at other agents
         that share the block.
         """
-        query = "SELECT b.agent, b.label, b.version FROM blocks b JOIN blocks own ON b.id = own.id "
+        query = "SELECT b.agent, b.label, b.version FROM blocks b JOIN blocks own ON b.id = own.id"
         for edit in edits:
             for having, label, version in self.database.rows(
                 f"{query} WHERE own.agent = ? AND own.label = ?", agent, edit.label

@@ -41,18 +41,16 @@ async def asked(request: Request, caller: Reader, agent: str = "") -> Response:
         body = await request.body()
     except ClientDisconnect:
         raise Refused(400, "Nobody is there any more.") from None
-    address = request.client.host if request.client else ""
-    visit = Visit(request.app.state.house, caller, address)
+    visit = Visit(request.app.state.house, caller)
     return Answer(await asyncio.to_thread(visit.server, agent), body)
 
 
 class Visit:
     """One request: who asks, of which house."""
 
-    def __init__(self, house: House, caller: Caller, address: str) -> None:
+    def __init__(self, house: House, caller: Caller) -> None:
         self._house = house
         self._caller = caller
-        self._address = address
         self._roster = house.residents.roster(caller.owner)
 
     def server(self, agent: str) -> Server[Any]:
@@ -74,7 +72,7 @@ class Visit:
         def done(what: str, edits: Sequence[Edit]) -> None:
             targets = [f"{entry.name}/{edit.label}" for edit in edits] or [entry.name]
             for target in targets:
-                self._house.note(self._caller.owner, self._caller.key, self._address, what, target)
+                self._caller.note(self._house, what, target)
             self._house.edited(entry.id, edits)
 
         settings = self._house.residents.settings_of(entry.owner, entry.settings.get("settings"))

@@ -159,8 +159,7 @@ class Visit:
             return self.house.residents.roster(owner).find(name)
 
         entry = await asyncio.to_thread(create)
-        address = self.websocket.client.host if self.websocket.client else ""
-        await asyncio.to_thread(self.house.note, owner, self.caller.key, address, "agent made", entry.name)
+        await asyncio.to_thread(self.caller.note, self.house, "agent made", entry.name)
         await self._look(entry, None, said.command)
 
     async def _look(self, entry: Entry, after: int | None, command: str = "load_agent") -> None:

@@ -35,7 +35,6 @@ class Desk:
 
     house: House
     caller: Caller
-    address: str
 
     @property
     def roster(self) -> Roster:
@@ -67,13 +66,13 @@ class Desk:
 
     def note(self, what: str, target: str) -> None:
         """Something was changed."""
-        self.house.note(self.caller.owner, self.caller.key, self.address, what, target)
+        self.caller.note(self.house, what, target)
 
 
 class _At(Needs):
     async def __call__(self, request: HTTPConnection) -> Desk:  # type: ignore[override]
         caller = await super().__call__(request)
-        return Desk(request.app.state.house, caller, request.client.host if request.client else "")
+        return Desk(request.app.state.house, caller)
 
 
 Reading = Annotated[Desk, Depends(_At("read"))]

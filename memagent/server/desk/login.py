@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from memagent.server.callers import COOKIE, identified, open_to_all
+from memagent.server.callers import COOKIE, address_of, identified, open_to_all
 from memagent.server.desk.at import Form
 from memagent.server.house import House
 from memagent.server.problems import Refused
@@ -42,7 +42,7 @@ async def me(request: Request) -> dict[str, Any]:
 async def login(request: Request, response: Response, body: Login) -> dict[str, str]:
     """Let a browser in, for some weeks or until its key is revoked."""
     house: House = request.app.state.house
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     house.guesses.check(address)
     key = await asyncio.to_thread(house.keys.find, body.key.strip())
     if key is None:

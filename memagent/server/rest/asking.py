@@ -44,8 +44,7 @@ def entry_of(request: Request, caller: Caller, agent_id: str) -> Entry:
 
 def noted(request: Request, caller: Caller, what: str, target: str) -> None:
     """Write into the audit log what was done."""
-    address = request.client.host if request.client else ""
-    house_of(request).note(caller.owner, caller.key, address, what, target)
+    caller.note(house_of(request), what, target)
 
 
 def cause_of(caller: Caller) -> str:

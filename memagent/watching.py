@@ -25,6 +25,8 @@ Answered = Callable[[str, int], None]
 """Told of an answer as it begins: the route as it is written, and the status."""
 Count = Callable[[Any], int]
 """How many records a step has changed."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What is told of requests by its name; whatever else somebody thinks of is one, so that it takes up no memory."""
 
 
 class Acting(Protocol):

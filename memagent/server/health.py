@@ -19,12 +19,11 @@ from memagent.errors import MemagentError
 from memagent.events import Event, TurnEnded
 from memagent.server.callers import Needs, open_to_all
 from memagent.server.house import House
+from memagent.watching import METHODS
 
 router = APIRouter(tags=["health"])
 ROOM = 1_000_000
 """Bytes that must be free: with less, no turn can be stored."""
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-"""What is counted by its name; whatever else somebody thinks of is one, so that it takes up no memory."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 

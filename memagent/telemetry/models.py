@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.context import attach, detach
 
 from memagent.llm import LLM, Answer, Heard, Piece, Request, Weighing
-from memagent.telemetry.spans import Spans, asking, kind_of
+from memagent.telemetry.spans import Spans, asking, kind_of, stepped
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -43,13 +42,10 @@ class WatchedModel:
         heard = self._llm.ask(request)
         try:
             while True:
-                token = attach(question.here)
                 try:
-                    each = next(heard)
+                    each = stepped(heard, question.here)
                 except StopIteration:
                     return
-                finally:
-                    detach(token)
                 question.hear(each)
                 yield each
         except BaseException as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_value, set_value
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from memagent.settings import Settings
+
+T = TypeVar("T")
 
 PROVIDERS = {"azure": "azure.ai.openai"}
 """Who runs a model, where the conventions have another name for it than ours."""
@@ -88,6 +90,15 @@ class Spans:
         """The link to that turn, if there was one in this process."""
         turn = self._turns.get(agent)
         return [Link(turn)] if turn else []
+
+
+def stepped(steps: Iterator[T], here: Context) -> T:
+    """The next thing that a generator yields, while this context is current. Raises `StopIteration` as it does."""
+    token = attach(here)
+    try:
+        return next(steps)
+    finally:
+        detach(token)
 
 
 def of_agent(agent: str, context: Context | None = None) -> Context:

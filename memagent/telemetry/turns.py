@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, Status, StatusCode
 
 from memagent import events
 from memagent.events import Event, Happening
-from memagent.telemetry.spans import Spans, asking, of_agent
+from memagent.telemetry.spans import Spans, asking, of_agent, stepped
 from memagent.watching import Acting
 
 if TYPE_CHECKING:
@@ -28,13 +27,10 @@ def watched_turn(spans: Spans, agent: Acting, happening: Happening[None]) -> Hap
     turn = _Turn(spans, agent)
     try:
         while True:
-            token = attach(turn.here)
             try:
-                event = next(happening)
+                event = stepped(happening, turn.here)
             except StopIteration:
                 return
-            finally:
-                detach(token)
             turn.hear(event)
             yield event
             if isinstance(event, events.Called):  # it begins when whoever looks on has seen that it will
@@ -71,7 +67,7 @@ class _Turn:
         if isinstance(event, events.TurnStarted):
             span.set_attribute("memagent.turn", event.turn)
             if self._state.run:
-                span.set_attribute("memagent.run", self._state.run)
+                span.set_attribute("memagent.run", self._state.run.id)
             self._spans.last_turn(self._state.entry.id, span)
         elif isinstance(event, events.Returned):
             self._returned(event)

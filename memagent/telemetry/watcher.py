@@ -15,17 +15,15 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from memagent.events import Happening
-from memagent.telemetry.spans import Spans, asking, kind_of, of_agent
+from memagent.telemetry.spans import Spans, asking, kind_of, of_agent, stepped
 from memagent.telemetry.turns import watched_turn
-from memagent.watching import Acting, Answered, Count, Operation
+from memagent.watching import METHODS, Acting, Answered, Count, Operation
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 R = TypeVar("R")
 Y = TypeVar("Y")
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Telemetry:
@@ -72,14 +70,11 @@ class Telemetry:
         changed = 0
         try:
             while True:
-                token = attach(here)
                 try:
-                    step = next(steps)
+                    step = stepped(steps, here)
                 except StopIteration as end:
                     changed += bool(end.value)
                     return end.value  # type: ignore[no-any-return]
-                finally:
-                    detach(token)
                 changed += count(step)
                 yield step
         except BaseException as error:

@@ -68,6 +68,7 @@ def test_a_turn_is_told_span_by_span_and_without_its_words(home: Path, collector
     assert request.about["http.response.status_code"] == 200
     assert (turn.trace, turn.parent, turn.name) == (TRACE, request.id, "invoke_agent ada")
     told = {"gen_ai.agent.id": agent, "gen_ai.conversation.id": agent, "memagent.turn": 1, "memagent.ending": "done"}
+    assert turn.about["memagent.run"].startswith("run-")
     assert told.items() <= turn.about.items()
     asked = collector.named("chat")
     assert [span.parent for span in asked] == [turn.id] * 2
